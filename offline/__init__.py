@@ -1,0 +1,1 @@
+"""Training, validation and benchmarks on recorded data."""

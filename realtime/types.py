@@ -1,0 +1,81 @@
+"""Plain data that crosses module borders. Imports nothing of ours.
+
+Arrays are named by shape, dtype, range and unit wherever they appear:
+``gray: (H, W) uint8``, ``landmarks: (N, 2) float32, px``, ``flow: (H, W, 2) float32, px``.
+Frame numbers count the source's own frames from 0; times are monotonic nanoseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+LABELS = ("negative", "positive", "surprise")
+"""Class order of every score vector in the project (MEGC 2019: 0, 1, 2)."""
+
+Kind = Literal["micro", "macro"]
+GapCause = Literal["camera", "ring", "spotter", "reconnect"]
+
+MICRO_MAX_S = 0.5
+"""A movement longer than this (offset − onset) is a macro-expression."""
+
+
+class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source granted when it was opened."""
+
+    source: str
+    """As the user named it: ``0``, ``clip.mp4``, ``demo:3`` …"""
+    kind: Literal["camera", "recording", "stream", "demo"]
+    width: int
+    height: int
+    fps: float
+    """Granted (camera) or true capture rate (recording), frames per second."""
+    fps_requested: float | None = None
+    pixel_format: str = "GREY"
+    live: bool = True
+    """A live source never waits; a recording does, unless ``--live``."""
+    frame_count: int | None = None
+    """Number of frames where it is known beforehand."""
+    detail: str = ""
+    """One line for the user: driver, card, codec, what was granted instead of what was asked."""
+
+
+class SourceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked of a source."""
+
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    """(width, height), px."""
+    pixel_format: Literal["auto", "GREY", "YUYV", "MJPG"] = "auto"
+    live: bool = False
+    """Play a recording in real time, dropping what is late."""
+    truth: str | None = None
+    """Demo only: file to write the ground truth to (JSON lines)."""
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Identity of one frame."""
+
+    number: int
+    """Frame number of the source; a hole means lost frames."""
+    t_ns: int
+    """Exposure time, monotonic ns (driver's time stamp where there is one)."""
+
+
+class SpotEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A spotted movement: frame numbers, offset inclusive."""
+
+    kind: Kind
+    onset: int
+    apex: int
+    offset: int
+    onset_t_ns: int
+    apex_t_ns: int
+    offset_t_ns: int
+    score: float
+    """Peak signal over noise of the strongest ROI."""
+    rois: dict[str, float]
+    """Peak difference per ROI, in the unit of the detector."""
+    decided: int
+    """Frame number whose arrival completed the event."""

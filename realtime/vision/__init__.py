@@ -1,0 +1,1 @@
+"""Pure functions on arrays; knows no process and no socket."""
