@@ -1,0 +1,223 @@
+"""Settings: one frozen struct a concern, read from TOML, overridden by the command line.
+
+``configs/default.toml`` documents every key once; a test holds it against these structs. Imports nothing heavy and
+nothing of ours but the errors, so that ``merealtime --help`` stays quick. Durations are in seconds, never in frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from realtime.errors import ConfigError
+
+T = TypeVar("T")
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=10_000)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[str, msgspec.Meta(pattern=r"^[1-9]\d{1,4}x[1-9]\d{1,4}$")]
+
+STAGES = ("capture", "spot", "motion", "classify")
+"""The pipeline's processes, in the order of the data."""
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all settings: frozen, unknown keys refused."""
+
+
+class SourceSettings(_Settings):
+    """Where frames come from, and when to stop."""
+
+    camera: str = "demo"
+    fps: Rate | None = None
+    size: Size | None = None
+    pixel_format: Literal["auto", "GREY", "YUYV", "MJPG"] = "auto"
+    live: bool = False
+    duration_s: Seconds | None = None
+    frames: Positive | None = None
+    truth: str | None = None
+    reconnect_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
+
+    def dimensions(self) -> tuple[int, int] | None:
+        """The size asked for as (width, height) px, or None."""
+        if self.size is None:
+            return None
+        width, height = self.size.split("x")
+        return int(width), int(height)
+
+
+class RingSettings(_Settings):
+    """Shared memory between capture and its readers."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    min_slots: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 64
+    max_mib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 512
+
+    def slots(self, fps: float, height: int, width: int) -> int:
+        """Number of frames that the ring holds: ``seconds`` of video, bounded by ``min_slots`` and ``max_mib``."""
+        wanted = max(self.min_slots, round(self.seconds * fps))
+        return max(8, min(wanted, self.max_mib * 2**20 // (height * width)))
+
+
+class SpotSettings(_Settings):
+    """Detector of movements (see realtime/vision/spotting.py)."""
+
+    detector: Literal["fused", "lbp", "motion"] = "fused"
+    threshold_sigmas: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 6.0
+    min_duration_s: Seconds = 0.04
+    micro_max_s: Seconds = 0.5
+    max_duration_s: Seconds = 4.0
+    reference_window_s: Seconds = 1.0
+    landmark_rate_hz: Rate = 10.0
+    max_lag_s: Seconds = 0.5
+
+
+class FlowSettings(_Settings):
+    """Optical flow between onset and apex."""
+
+    backend: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class RecognitionSettings(_Settings):
+    """The model that names a movement."""
+
+    bundle: str = "laenet-composite"
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
+class OutputSettings(_Settings):
+    """Where results go."""
+
+    events: str | None = None
+    record: str | None = None
+    record_format: Literal["raw", "ffv1"] = "raw"
+    publish: str | None = None
+    curve_dir: str | None = None
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
+
+
+class RuntimeSettings(_Settings):
+    """Processes: real-time habits, limits, patience."""
+
+    cpus: dict[str, list[Annotated[int, msgspec.Meta(ge=0)]]] = {}
+    fifo_priority: Annotated[int, msgspec.Meta(ge=0, le=98)] = 0
+    lock_memory: bool = False
+    freeze_gc: bool = True
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    start_timeout_s: Seconds = 180.0
+    heartbeat_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 10.0
+    drain_timeout_s: Seconds = 15.0
+    restarts: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 3
+    restart_window_s: Seconds = 60.0
+
+
+class Settings(_Settings):
+    """Everything that one session needs to know."""
+
+    source: SourceSettings = SourceSettings()
+    ring: RingSettings = RingSettings()
+    spot: SpotSettings = SpotSettings()
+    flow: FlowSettings = FlowSettings()
+    recognition: RecognitionSettings = RecognitionSettings()
+    output: OutputSettings = OutputSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    def digest(self) -> str:
+        """SHA-256 (first 16 hex digits) of what can change a result; not of paths, views or priorities."""
+        part = {"spot": self.spot, "flow": self.flow, "recognition": self.recognition}
+        return hashlib.sha256(msgspec.json.encode(part, order="deterministic")).hexdigest()[:16]
+
+
+def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Settings of a TOML file (or the defaults), with dotted ``overrides`` such as ``{"source.fps": 200.0}``.
+
+    Raises ConfigError naming the file, the key and what is allowed.
+    """
+    table: dict[str, Any] = {}
+    where = "options"
+    if path is not None:
+        where = str(path)
+        table = _read_toml(Path(path))
+        settings = _convert(table, where)  # so that a bad file is not blamed on an option
+    for key, value in (overrides or {}).items():
+        _put(table, key, value)
+        where = f"option {key}" if path is None or len(overrides or {}) == 1 else f"{path} with options"
+    settings = _convert(table, where)
+    _check(settings, where)
+    return settings
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``"spot.threshold_sigmas=5"`` → ``("spot.threshold_sigmas", 5)``; the value is TOML, or else a plain string."""
+    key, sign, raw = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {text}: write SECTION.KEY=VALUE")
+    try:
+        value: Any = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    return key.strip(), value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't read this settings file ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _put(table: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set ``table[a][b] = value`` for the key ``a.b``."""
+    *sections, last = dotted.split(".")
+    for name in sections:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{dotted}: {name} is a value, not a section")
+        table = inner
+    table[last] = value
+
+
+def _convert(table: Mapping[str, Any], where: str) -> Settings:
+    _refuse_unknown(table, Settings, "", where)
+    try:
+        return msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        key = path.rstrip("`")
+        raise ConfigError(f"{where}: {key}: {message[:1].lower()}{message[1:]}") from error
+
+
+def _refuse_unknown(table: Mapping[str, Any], struct: type, path: str, where: str) -> None:
+    """Raise for the first unknown key, with its full path (msgspec names only the last part)."""
+    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in table.items():
+        if key not in known:
+            section = f"section [{path[:-1]}]" if path else "file"
+            raise ConfigError(
+                f"{where}: unknown key {path}{key}; the {section} knows {', '.join(sorted(known))}"
+            )
+        inner = known[key]
+        if isinstance(inner, type) and issubclass(inner, _Settings) and isinstance(value, Mapping):
+            _refuse_unknown(value, inner, f"{path}{key}.", where)
+
+
+def _check(settings: Settings, where: str) -> None:
+    """Rules that span keys."""
+    unknown = sorted(set(settings.runtime.cpus) - set(STAGES) - {"record"})
+    if unknown:
+        raise ConfigError(
+            f"{where}: runtime.cpus.{unknown[0]}: no such stage; known are {', '.join(STAGES)}, record"
+        )
+    spot = settings.spot
+    if not spot.min_duration_s < spot.micro_max_s <= spot.max_duration_s:
+        raise ConfigError(f"{where}: spot: min_duration_s < micro_max_s <= max_duration_s must hold")
