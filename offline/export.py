@@ -1,0 +1,76 @@
+"""Write a trained network as a bundle: LiteRT file and card, as `realtime.recognition.bundle` loads them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from realtime.recognition import bundle
+from realtime.types import LABELS
+from realtime.vision.features import FeatureSpec
+
+NETWORK_FILE = "network.tflite"
+
+
+def to_litert(model: Any) -> bytes:
+    """Keras model, (n, 28, 28, 3) 0..255 → logits, as a LiteRT file: (1, 28, 28, 3) → (1, 3) probabilities."""
+    import tensorflow as tf
+
+    return function_to_litert(lambda maps: tf.nn.softmax(model(maps, training=False)))
+
+
+def function_to_litert(function: Any) -> bytes:
+    """A TensorFlow function (1, 28, 28, 3) float32 → (1, 3) as a LiteRT file."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    signature = [tf.TensorSpec((1, *bundle.MAP_SHAPE), tf.float32, name="maps")]
+    traced = tf.function(function, input_signature=signature).get_concrete_function()
+    # without freezing first, the converter leaves the weights out and the network answers NaN
+    frozen = convert_variables_to_constants_v2(traced)
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+
+
+def write_bundle(
+    folder: Path,
+    network: bytes,
+    *,
+    name: str,
+    parameters: int,
+    trained_on: str,
+    protocol: str,
+    metrics: dict[str, Any],
+    threshold: bundle.ThresholdCard,
+    licence: str,
+    recipe: dict[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+    spec: FeatureSpec | None = None,
+) -> Path:
+    """Write `folder`/bundle.json and the network; load it again as a check. Returns `folder`."""
+    spec = spec or FeatureSpec()
+    card = bundle.Card(
+        name=name,
+        labels=LABELS,
+        input=bundle.InputCard(bundle.MAP_SHAPE, spec.channels, spec.scaling),
+        feature_spec=msgspec.to_builtins(spec),
+        feature_digest=spec.digest(),
+        parameters=parameters,
+        trained_on=trained_on,
+        protocol=protocol,
+        metrics=metrics,
+        licence=licence,
+        threshold=threshold,
+        network=bundle.NetworkCard(NETWORK_FILE, bundle.sha256(network), "LiteRT (TensorFlow Lite)"),
+        recipe=recipe or {},
+        notes=notes,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NETWORK_FILE).write_bytes(network)
+    text = msgspec.json.format(msgspec.json.encode(card), indent=2)
+    (folder / bundle.CARD_FILE).write_bytes(text + b"\n")
+    bundle.load(folder)
+    return folder

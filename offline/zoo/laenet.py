@@ -1,0 +1,26 @@
+"""LAENet (Lien and Chiang 2020), figure 2 and table 2: two streams of 3 and 5 kernels, 843 parameters.
+
+Layer order as in STSTNet: conv → ReLU → batch norm → max-pool → dropout in each stream, then concatenate,
+average-pool, dense. 8 kernels × 28 = 224, batch norm γ, β 16, dense 200 × 3 + 3 = 603.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from offline.zoo.layers import rescale, stream
+
+STREAMS = (3, 5)
+PARAMETERS = 843
+
+
+def build(dropout: float = 0.5) -> Any:
+    """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits."""
+    import keras
+
+    maps = keras.Input((28, 28, 3), name="maps")
+    x = rescale(maps)
+    x = keras.layers.Concatenate()([stream(x, k, dropout) for k in STREAMS])  # (n, 10, 10, 8)
+    x = keras.layers.AveragePooling2D(2)(x)  # (n, 5, 5, 8)
+    logits = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x))
+    return keras.Model(maps, logits, name="laenet")

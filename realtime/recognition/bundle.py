@@ -1,0 +1,223 @@
+"""A model as it is served: load, verify, run.
+
+A bundle is a folder with ``bundle.json`` (the card) and the exported network, a LiteRT file that takes one
+map ``(1, 28, 28, 3) float32, 0..255, [u, v, strain]`` and returns ``(1, 3)`` probabilities; whatever the
+network wants of its input (scaling, derived features) is inside the file. Loading proves two things: the
+network is the one the card describes (SHA-256), and the card's feature spec is the one its digest names, so
+that `check_spec` can prove that the camera's feature maps are those the model was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from realtime.errors import BundleError, InputError
+
+if TYPE_CHECKING:
+    from realtime.vision.features import FeatureSpec
+
+BUILTIN_DIR = Path(__file__).resolve().parent.parent / "bundles"
+CARD_FILE = "bundle.json"
+MAP_SHAPE = (28, 28, 3)
+
+
+class InputCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the network is fed."""
+
+    shape: tuple[int, int, int]
+    channels: tuple[str, str, str]
+    scaling: str
+
+
+class NetworkCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network file and its checksum."""
+
+    file: str
+    sha256: str
+    format: str
+
+
+class ThresholdCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Largest score below which a label is called "uncertain", and how it was chosen."""
+
+    value: float
+    chosen_on: str
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``bundle.json``."""
+
+    name: str
+    labels: tuple[str, str, str]
+    input: InputCard
+    feature_spec: dict[str, Any]
+    feature_digest: str
+    parameters: int
+    trained_on: str
+    protocol: str
+    metrics: dict[str, Any]
+    licence: str
+    threshold: ThresholdCard
+    network: NetworkCard
+    recipe: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Bundle:
+    """A verified model, ready to run on one thread. Not to be shared between threads."""
+
+    def __init__(self, path: Path, card: Card, feature_spec: FeatureSpec, network: bytes) -> None:
+        self.path = path
+        self.card = card
+        self.feature_spec = feature_spec
+        self._network = _interpreter(network, path)
+        self._input = self._network.get_input_details()[0]["index"]
+        self._output = self._network.get_output_details()[0]["index"]
+        self.predict(np.full((1, *MAP_SHAPE), 127.5, np.float32))  # the first run builds the kernels
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        return self.card.labels
+
+    @property
+    def threshold(self) -> float:
+        return self.card.threshold.value
+
+    def predict(self, maps: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Scores of feature maps.
+
+        maps: (n, 28, 28, 3), any real dtype, 0..255, [u, v, strain] → (n, 3) float32, rows sum to 1.
+        Raises InputError for another shape.
+        """
+        batch = np.ascontiguousarray(maps, dtype=np.float32)
+        if batch.ndim != 4 or batch.shape[1:] != MAP_SHAPE:
+            raise InputError(f"maps: shape {batch.shape}, expected (n, 28, 28, 3)")
+        scores = np.empty((len(batch), len(self.labels)), np.float32)
+        # one map at a time: measured faster than a batch, and the latency of a map does not depend on n
+        for i in range(len(batch)):
+            self._network.set_tensor(self._input, batch[i : i + 1])
+            self._network.invoke()
+            scores[i] = self._network.get_tensor(self._output)[0]
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def label(self, scores: npt.NDArray[np.float32]) -> str:
+        """Label of one row of scores: the largest, or "uncertain" below the threshold."""
+        best = int(np.argmax(scores))
+        return self.labels[best] if scores[best] >= self.threshold else "uncertain"
+
+
+def load(path_or_name: str | os.PathLike[str]) -> Bundle:
+    """Load a bundle from a folder, or a built-in one by name.
+
+    Raises BundleError (one line) when the folder, the card, the checksum or the digest is wrong.
+    """
+    path = find(path_or_name)
+    card = read_card(path)
+    spec = _verified_spec(card, path)
+    network = _verified_network(card, path)
+    return Bundle(path, card, spec, network)
+
+
+def builtin_names() -> list[str]:
+    """Names of the bundles in the package."""
+    return sorted(p.parent.name for p in BUILTIN_DIR.glob(f"*/{CARD_FILE}"))
+
+
+def find(path_or_name: str | os.PathLike[str]) -> Path:
+    """Folder of a bundle, given its path or the name of a built-in one."""
+    given = Path(path_or_name)
+    for folder in (given, BUILTIN_DIR / given):
+        if (folder / CARD_FILE).is_file():
+            return folder
+    raise BundleError(
+        f"{given}: no bundle there (a folder with {CARD_FILE}); built in: {', '.join(builtin_names())}"
+    )
+
+
+def read_card(path: Path) -> Card:
+    """Parse ``bundle.json`` of a bundle's folder; it verifies nothing else."""
+    file = path / CARD_FILE
+    try:
+        card = msgspec.json.decode(file.read_bytes(), type=Card)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{file}: {error}; export the bundle again") from error
+    if card.input.shape != MAP_SHAPE or card.input.channels != ("u", "v", "strain"):
+        raise BundleError(
+            f"{file}: input {card.input.shape} {card.input.channels} is not (28, 28, 3) [u, v, strain]"
+        )
+    return card
+
+
+def check_spec(bundle: Bundle, spec: FeatureSpec) -> None:
+    """Raise BundleError that names the fields which differ, unless `spec` is the bundle's own."""
+    if spec.digest() == bundle.card.feature_digest:
+        return
+    trained = msgspec.to_builtins(bundle.feature_spec)
+    served = msgspec.to_builtins(spec)
+    differing = [
+        f"{field} (bundle {trained.get(field)!r}, here {served.get(field)!r})"
+        for field in sorted(trained.keys() | served.keys())
+        if trained.get(field) != served.get(field)
+    ]
+    raise BundleError(
+        f"bundle {bundle.card.name} was trained on other feature maps: {', '.join(differing)}; "
+        "use its feature settings, or train a bundle for these"
+    )
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _verified_spec(card: Card, path: Path) -> FeatureSpec:
+    from realtime.vision.features import FeatureSpec
+
+    try:
+        spec = msgspec.convert(card.feature_spec, FeatureSpec)
+    except msgspec.ValidationError as error:
+        raise BundleError(
+            f"{path}: feature_spec of another version: {error}; export the bundle again"
+        ) from error
+    if spec.digest() != card.feature_digest:
+        known = msgspec.to_builtins(FeatureSpec()).keys()
+        missing = sorted(known - card.feature_spec.keys())
+        why = f"it lacks {', '.join(missing)}" if missing else "it was edited"
+        raise BundleError(f"{path}: feature_spec does not match its digest ({why}); export the bundle again")
+    return spec
+
+
+def _verified_network(card: Card, path: Path) -> bytes:
+    file = path / card.network.file
+    if file.parent != path or not file.is_file():
+        raise BundleError(f"{file}: the network file is missing; export the bundle again")
+    network = file.read_bytes()
+    if sha256(network) != card.network.sha256:
+        raise BundleError(f"{file}: SHA-256 differs from the card's; the file is damaged or another's")
+    return network
+
+
+def _interpreter(network: bytes, path: Path) -> Any:
+    """LiteRT interpreter on one thread; TensorFlow is imported only where the small runtime is not installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            from tensorflow import lite
+
+            Interpreter = lite.Interpreter
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            interpreter = Interpreter(model_content=network, num_threads=1)
+        interpreter.allocate_tensors()
+        return interpreter
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{path}: the network can't be loaded: {str(error).splitlines()[0]}") from error
