@@ -1,7 +1,8 @@
 """Settings: one frozen struct a concern, read from TOML, overridden by the command line.
 
-``configs/default.toml`` documents every key once; a test holds it against these structs. Imports nothing heavy and
-nothing of ours but the errors, so that ``merealtime --help`` stays quick. Durations are in seconds, never in frames.
+``configs/default.toml`` documents every key once; a test holds it against these structs. Imports nothing
+heavy, and nothing of ours but the errors, so that ``merealtime --help`` stays quick. Durations in seconds,
+never in frames.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Base of all settings: frozen, unknown keys refused."""
 
 
-class SourceSettings(_Settings):
+class SourceSettings(_Settings, frozen=True, kw_only=True):
     """Where frames come from, and when to stop."""
 
     camera: str = "demo"
@@ -52,7 +53,7 @@ class SourceSettings(_Settings):
         return int(width), int(height)
 
 
-class RingSettings(_Settings):
+class RingSettings(_Settings, frozen=True, kw_only=True):
     """Shared memory between capture and its readers."""
 
     seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
@@ -60,12 +61,12 @@ class RingSettings(_Settings):
     max_mib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 512
 
     def slots(self, fps: float, height: int, width: int) -> int:
-        """Number of frames that the ring holds: ``seconds`` of video, bounded by ``min_slots`` and ``max_mib``."""
+        """Frames that the ring holds: ``seconds`` of video, within ``min_slots`` and ``max_mib``."""
         wanted = max(self.min_slots, round(self.seconds * fps))
         return max(8, min(wanted, self.max_mib * 2**20 // (height * width)))
 
 
-class SpotSettings(_Settings):
+class SpotSettings(_Settings, frozen=True, kw_only=True):
     """Detector of movements (see realtime/vision/spotting.py)."""
 
     detector: Literal["fused", "lbp", "motion"] = "fused"
@@ -78,20 +79,20 @@ class SpotSettings(_Settings):
     max_lag_s: Seconds = 0.5
 
 
-class FlowSettings(_Settings):
+class FlowSettings(_Settings, frozen=True, kw_only=True):
     """Optical flow between onset and apex."""
 
     backend: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class RecognitionSettings(_Settings):
+class RecognitionSettings(_Settings, frozen=True, kw_only=True):
     """The model that names a movement."""
 
     bundle: str = "laenet-composite"
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
-class OutputSettings(_Settings):
+class OutputSettings(_Settings, frozen=True, kw_only=True):
     """Where results go."""
 
     events: str | None = None
@@ -103,7 +104,7 @@ class OutputSettings(_Settings):
     tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
 
 
-class RuntimeSettings(_Settings):
+class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Processes: real-time habits, limits, patience."""
 
     cpus: dict[str, list[Annotated[int, msgspec.Meta(ge=0)]]] = {}
@@ -118,7 +119,7 @@ class RuntimeSettings(_Settings):
     restart_window_s: Seconds = 60.0
 
 
-class Settings(_Settings):
+class Settings(_Settings, frozen=True, kw_only=True):
     """Everything that one session needs to know."""
 
     source: SourceSettings = SourceSettings()
@@ -141,21 +142,21 @@ def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
     Raises ConfigError naming the file, the key and what is allowed.
     """
     table: dict[str, Any] = {}
-    where = "options"
+    where = "options"  # the command line, for messages
     if path is not None:
         where = str(path)
         table = _read_toml(Path(path))
-        settings = _convert(table, where)  # so that a bad file is not blamed on an option
+        _convert(table, where)  # so that a bad file is not blamed on an option
+        where = f"{where} with options" if overrides else where
     for key, value in (overrides or {}).items():
         _put(table, key, value)
-        where = f"option {key}" if path is None or len(overrides or {}) == 1 else f"{path} with options"
     settings = _convert(table, where)
     _check(settings, where)
     return settings
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """``"spot.threshold_sigmas=5"`` → ``("spot.threshold_sigmas", 5)``; the value is TOML, or else a plain string."""
+    """``"spot.threshold_sigmas=5"`` → ``("spot.threshold_sigmas", 5)``; the value is TOML, or else text."""
     key, sign, raw = text.partition("=")
     if not sign or not key.strip():
         raise ConfigError(f"--set {text}: write SECTION.KEY=VALUE")

@@ -1,0 +1,228 @@
+"""Messages between stages: frozen structs, tagged, packed with MessagePack.
+
+Pixels of whole frames never come this way (they stay in the ring). A spotted event carries its two aligned
+crops as bytes with their shape, so that nothing downstream is hurt when the ring laps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from realtime.types import GapCause, SourceInfo, SpotEvent
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, gc=False):
+    """Base of everything that is sent; the tag is the struct's name in lower case."""
+
+
+class Opened(Message, frozen=True, kw_only=True):
+    """Capture has opened the source and waits for the ring."""
+
+    info: SourceInfo
+
+
+class Ready(Message, frozen=True, kw_only=True):
+    """A stage is warm: kernels compiled, models loaded."""
+
+    stage: str
+    pid: int
+    seconds: float
+    detail: dict[str, str] = {}
+    """What the user may want to know: flow backend, model, regions …"""
+    refused: list[str] = []
+    """Real-time habits that were asked for and that the system refused, one line each."""
+
+
+class Progress(Message, frozen=True, kw_only=True):
+    """What a stage is busy with during start-up."""
+
+    stage: str
+    text: str
+
+
+class Gap(Message, frozen=True, kw_only=True):
+    """Frames that were not analysed: ``count`` of those between ``first`` and ``last``, both inclusive."""
+
+    first: int
+    last: int
+    count: int
+    cause: GapCause
+
+
+class Notice(Message, frozen=True, kw_only=True):
+    """Something that the user should know, and that the session survives."""
+
+    what: str
+    detail: str
+    t_ns: int
+
+
+class Failed(Message, frozen=True, kw_only=True):
+    """A stage gives up; one line for the user, the traceback for ``--debug``."""
+
+    stage: str
+    text: str
+    exit_code: int
+    traceback: str = ""
+
+
+class Ended(Message, frozen=True, kw_only=True):
+    """Travels down the pipeline behind the last event, so that each stage drains before it leaves."""
+
+    stage: str
+    detail: dict[str, float] = {}
+
+
+class Tick(Message, frozen=True, kw_only=True):
+    """State of the spotter, some 20 times a second. Lossy: ``seq`` shows what was lost."""
+
+    seq: int
+    frame: int
+    t_ns: int
+    difference: dict[str, float]
+    """Per ROI, of this frame, in the unit of the detector."""
+    peak: dict[str, float]
+    """Per ROI, largest since the tick before."""
+    face: bool
+
+
+class Picture(msgspec.Struct, frozen=True, gc=False):
+    """A gray picture: ``pixels`` are height × width bytes, row by row."""
+
+    height: int
+    width: int
+    pixels: bytes
+
+
+class Spotted(Message, frozen=True, kw_only=True):
+    """Spotter → motion: a movement with its crops. Times are monotonic ns."""
+
+    id: int
+    event: SpotEvent
+    onset: Picture
+    apex: Picture
+    landmarks: bytes
+    """(68, 2) float32, px in the crop."""
+    capture_ns: int
+    """Exposure of the frame that completed the event (a recording's: when it came into the ring)."""
+    ring_ns: int
+    """That frame was in the ring."""
+    taken_ns: int
+    """The spotter took it."""
+    sent_ns: int
+
+
+class Moved(Message, frozen=True, kw_only=True):
+    """Motion → classify: the feature map of an event."""
+
+    id: int
+    event: SpotEvent
+    features: bytes
+    """(28, 28, 3) float32, 0..255, [u, v, strain]."""
+    capture_ns: int
+    ring_ns: int
+    taken_ns: int
+    spotted_ns: int
+    sent_ns: int
+
+
+class Classified(Message, frozen=True, kw_only=True):
+    """Classify → supervisor: what becomes a line of the event log."""
+
+    id: int
+    event: SpotEvent
+    label: str
+    scores: dict[str, float]
+    capture_ns: int
+    ring_ns: int
+    taken_ns: int
+    spotted_ns: int
+    moved_ns: int
+    sent_ns: int
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """Handshake: sent until the sender hears itself."""
+
+    token: str
+
+
+Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified
+"""What stages tell the supervisor, reliably."""
+
+Work = Spotted | Moved | Ended
+"""What travels down the pipeline, reliably."""
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Supervisor → stage, answered by Reply."""
+
+    order: Literal["ring", "start", "stop", "resend", "ping"]
+    ring: str = ""
+    info: SourceInfo | None = None
+    fps: float = 0.0
+    ids: list[int] = []
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A stage's answer to a Control."""
+
+    ok: bool
+    detail: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_report = msgspec.msgpack.Decoder(Report)
+_work = msgspec.msgpack.Decoder(Work)
+_broadcast = msgspec.msgpack.Decoder(Tick | Hello)
+_control = msgspec.msgpack.Decoder(Control)
+_reply = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(message: Message | Control | Reply) -> bytes:
+    """MessagePack of any message."""
+    return _encoder.encode(message)
+
+
+def decode_report(data: bytes) -> Report:
+    """A message to the supervisor; msgspec.DecodeError if it is none."""
+    return _report.decode(data)
+
+
+def decode_work(data: bytes) -> Work:
+    """A message of the pipeline; msgspec.DecodeError if it is none."""
+    return _work.decode(data)
+
+
+def decode_broadcast(data: bytes) -> Tick | Hello:
+    """A tick or a handshake."""
+    return _broadcast.decode(data)
+
+
+def decode_control(data: bytes) -> Control:
+    """An order of the supervisor."""
+    return _control.decode(data)
+
+
+def decode_reply(data: bytes) -> Reply:
+    """A stage's answer."""
+    return _reply.decode(data)
+
+
+def pack_picture(gray: npt.NDArray[np.uint8]) -> Picture:
+    """(H, W) uint8 → Picture."""
+    height, width = gray.shape
+    return Picture(height, width, gray.tobytes())
+
+
+def unpack_picture(picture: Picture) -> npt.NDArray[np.uint8]:
+    """Picture → (H, W) uint8, read-only."""
+    import numpy as np
+
+    return np.frombuffer(picture.pixels, np.uint8).reshape(picture.height, picture.width)
