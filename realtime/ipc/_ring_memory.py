@@ -8,11 +8,11 @@ Layout of the file ``/dev/shm/NAME`` (little-endian 64-bit words)::
     slots    [sequence, number, t_ns, captured_ns, pad to 64 bytes] [height * width pixels, pad to 64 bytes] …
 
 What the memory order rests on: an aligned 8-byte word is stored by one instruction (``memoryview`` items are
-copied by a ``memcpy`` of constant size), x86-64 keeps the order of stores and of loads, and ``fence`` orders what
-is weaker (streaming stores of a decoder; every access on aarch64, where this has not been tried).
+copied by a ``memcpy`` of constant size), x86-64 keeps the order of stores and of loads, and ``fence`` orders
+what is weaker (streaming stores of a decoder; every access on aarch64, where this has not been tried).
 
-The file is opened and mapped by hand: ``multiprocessing.shared_memory`` of Python 3.11 registers a mere reader
-with the resource tracker, which unlinks the segment when that reader exits.
+The file is opened and mapped by hand: ``multiprocessing.shared_memory`` of Python 3.11 registers a mere
+reader with the resource tracker, which unlinks the segment when that reader exits.
 """
 
 from __future__ import annotations
@@ -87,9 +87,12 @@ class Mapping:
         step = words[_SLOT_BYTES_AT]
         starts = [2 * PAGE + slot * step for slot in range(self.slots)]
         self.slot_words = [start // 8 for start in starts]
-        shape = (self.height, self.width)
-        self.frames = [np.ndarray(shape, np.uint8, self.memory, start + LINE) for start in starts]
-        self.address = np.frombuffer(self.memory, np.uint8).ctypes.data
+        # frombuffer, not ndarray(buffer=…): only the former keeps the mapping alive while a view is out
+        everything = np.frombuffer(self.memory, np.uint8)
+        self.address = everything.ctypes.data
+        pixels = self.height * self.width
+        picked = [everything[start + LINE : start + LINE + pixels] for start in starts]
+        self.frames = [flat.reshape(self.height, self.width) for flat in picked]
 
     def close(self) -> None:
         self.frames.clear()

@@ -1,9 +1,10 @@
 """Gray frames in shared memory: one writer, many readers, no lock, no copy that nobody asked for.
 
 Frame ``index`` (0, 1, … = count of committed frames) lies in slot ``index % slots``. Its sequence word is
-``2 index + 1`` while the pixels are written and ``2 index + 2`` once they are whole, so a reader knows *which*
-frame a slot holds: another value means that the ring has lapped it, a change between the first look and the last
-that the read was torn. Both are counted. Each shared word has one writer, so no read-modify-write is needed.
+``2 index + 1`` while the pixels are written and ``2 index + 2`` once they are whole, so a reader knows
+*which* frame a slot holds: another value means that the ring has lapped it, a change between the first look
+and the last that the read was torn. Both are counted. Each shared word has one writer, so no
+read-modify-write is needed.
 
 A live reader attaches without a cursor and may be lapped. A lossless one has a cursor, its own word in shared
 memory, and the writer asks ``wait_space`` before it takes a slot. Waiting sleeps on the shared word by futex.
@@ -60,7 +61,7 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False):
 
 
 class RingWriter:
-    """The one writer of a ring: ``create`` where the memory is owned, ``attach`` where frames are captured."""
+    """The one writer of a ring: ``create`` by its owner, ``attach`` where frames are captured."""
 
     def __init__(self, name: str, mapping: Mapping, *, owner: bool) -> None:
         self.name = name
