@@ -1,0 +1,177 @@
+"""The drawing loop: warp, shade, light, noise and 8 bits in one pass over the frame (numba, one thread).
+
+Only the spans of rows that the head can reach are resampled (Keys' cubic, a = −½); the rest is the picture at rest.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_F = np.float32
+
+
+@numba.njit(cache=True, inline="always")
+def _mix(value: np.uint64) -> np.uint64:
+    """splitmix64's finaliser: a well-stirred 64-bit number from a counter."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _head_positions(y, x0, x1, affine, mask, sx, sy):
+    """Where each pixel of a row comes from when only the head moves: inverse similarity, faded by the mask."""
+    for i in range(x1 - x0):
+        x = _F(x0 + i)
+        m = mask[i]
+        sx[i] = x + m * (affine[0] * x + affine[1] * _F(y) + affine[2])
+        sy[i] = _F(y) + m * (affine[3] * x + affine[4] * _F(y) + affine[5])
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _unit_positions(first, last, field, fx0, fy0, amplitude, steps, shading, sx, sy, gain):
+    """Invert the moved face by fixed-point steps d ← a·D(x − d), and shade its folds.
+
+    ``field``: (h, w, 3) float32, zero on its border, so that a clamped look-up outside is zero.
+    """
+    height, width = field.shape[0], field.shape[1]
+    for i in range(first, last):
+        px = sx[i] - _F(fx0)
+        py = sy[i] - _F(fy0)
+        dx = _F(0)
+        dy = _F(0)
+        fold = _F(0)
+        for _ in range(steps):
+            x = min(max(px - dx, _F(0)), _F(width - 1.001))
+            y = min(max(py - dy, _F(0)), _F(height - 1.001))
+            ix = np.int64(x)
+            iy = np.int64(y)
+            t = x - _F(ix)
+            u = y - _F(iy)
+            w00 = (_F(1) - t) * (_F(1) - u)
+            w01 = t * (_F(1) - u)
+            w10 = (_F(1) - t) * u
+            w11 = t * u
+            a, b, c, d = field[iy, ix], field[iy, ix + 1], field[iy + 1, ix], field[iy + 1, ix + 1]
+            dx = amplitude * (w00 * a[0] + w01 * b[0] + w10 * c[0] + w11 * d[0])
+            dy = amplitude * (w00 * a[1] + w01 * b[1] + w10 * c[1] + w11 * d[1])
+            fold = amplitude * (w00 * a[2] + w01 * b[2] + w10 * c[2] + w11 * d[2])
+        sx[i] -= dx
+        sy[i] -= dy
+        gain[i] *= _F(1) - shading * fold
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _sample(texture, stride, pad, sx, sy, out, count):
+    """Keys' cubic convolution (IEEE ASSP 29, 1981, a = −½) of the padded, flattened texture."""
+    s = np.uint32(stride)
+    one = np.uint32(1)
+    for i in range(count):
+        x = sx[i] + _F(pad)
+        y = sy[i] + _F(pad)
+        ix = np.int32(x)
+        iy = np.int32(y)
+        t = x - _F(ix)
+        u = y - _F(iy)
+        t2 = t * t
+        t3 = t2 * t
+        a0 = t2 - _F(0.5) * (t + t3)
+        a1 = _F(1) - _F(2.5) * t2 + _F(1.5) * t3
+        a2 = _F(0.5) * t + _F(2) * t2 - _F(1.5) * t3
+        a3 = _F(0.5) * (t3 - t2)
+        u2 = u * u
+        u3 = u2 * u
+        j = np.uint32(iy * np.int32(stride) + ix)
+        k = j - s
+        p = texture[k - one] * a0 + texture[k] * a1 + texture[k + one] * a2 + texture[k + one + one] * a3
+        q = texture[j - one] * a0 + texture[j] * a1 + texture[j + one] * a2 + texture[j + one + one] * a3
+        k = j + s
+        r = texture[k - one] * a0 + texture[k] * a1 + texture[k + one] * a2 + texture[k + one + one] * a3
+        k = k + s
+        v = texture[k - one] * a0 + texture[k] * a1 + texture[k + one] * a2 + texture[k + one + one] * a3
+        out[i] = (
+            p * (u2 - _F(0.5) * (u + u3))
+            + q * (_F(1) - _F(2.5) * u2 + _F(1.5) * u3)
+            + r * (_F(0.5) * u + _F(2) * u2 - _F(1.5) * u3)
+            + v * (_F(0.5) * (u3 - u2))
+        )
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _expose(clean, fixed, bank, light, read_var, shot_var, out):
+    """Light, fixed pattern, Poisson–Gaussian noise (variance read + shot·grey) and 8 bits, for one row."""
+    for x in range(clean.shape[0]):
+        v = clean[x] * light
+        noise = np.sqrt(read_var + shot_var * max(v, _F(0))) * _F(bank[x])
+        v = v + fixed[x] + noise + _F(0.5)
+        out[x] = np.uint8(np.int32(min(max(v, _F(0)), _F(255))))
+
+
+@numba.njit(cache=True, nogil=True)
+def draw(
+    out,
+    rest,
+    texture,
+    stride,
+    pad,
+    spans,
+    head_mask,
+    skin_mask,
+    head_x0,
+    head_y0,
+    affine,
+    field,
+    field_origin,
+    amplitude,
+    steps,
+    shading,
+    light,
+    pulse,
+    fixed,
+    bank,
+    noise_key,
+    read_var,
+    shot_var,
+):
+    """Draw one frame into ``out`` (H, W) uint8.
+
+    rest (H, W) float32: the picture with nothing moved. texture: the same, padded by ``pad`` and flattened, blink
+    drawn in. spans (h, 2) int64: first and last + 1 column that the head reaches, per row from head_y0. head_mask,
+    skin_mask (h, w) float32 from (head_x0, head_y0). affine (6,) float32: source minus destination of the
+    rigid head. field (h, w, 3) float32 at field_origin (x, y), times ``amplitude`` px. bank (n,) int8: normal
+    deviates in units of 1/32; noise_key: this frame's random number.
+    """
+    height, width = out.shape
+    row = np.empty(width, np.float32)
+    sx = np.empty(width, np.float32)
+    sy = np.empty(width, np.float32)
+    gain = np.empty(width, np.float32)
+    reach = 24
+    for y in range(height):
+        start = np.int64(_mix(noise_key + np.uint64(y)) % np.uint64(bank.shape[0] - width))
+        noise = bank[start : start + width]
+        h = y - head_y0
+        if h < 0 or h >= spans.shape[0] or spans[h, 0] >= spans[h, 1]:
+            _expose(rest[y], fixed[y], noise, light, read_var, shot_var, out[y])
+            continue
+        x0, x1 = spans[h, 0], spans[h, 1]
+        count = x1 - x0
+        _head_positions(y, x0, x1, affine, head_mask[h, x0 - head_x0 : x1 - head_x0], sx, sy)
+        for i in range(count):
+            gain[i] = _F(1) + pulse * skin_mask[h, x0 - head_x0 + i]
+        fy = y - field_origin[1]
+        if amplitude != 0 and -reach < fy < field.shape[0] + reach:
+            first = max(field_origin[0] - reach, x0) - x0
+            last = min(field_origin[0] + field.shape[1] + reach, x1) - x0
+            _unit_positions(
+                first, last, field, field_origin[0], field_origin[1], amplitude, steps, shading, sx, sy, gain
+            )
+        _sample(texture, stride, pad, sx, sy, row[x0:x1], count)
+        for i in range(x0):
+            row[i] = rest[y, i]
+        for i in range(count):
+            row[x0 + i] *= gain[i]
+        for i in range(x1, width):
+            row[i] = rest[y, i]
+        _expose(row, fixed[y], noise, light, read_var, shot_var, out[y])
