@@ -1,0 +1,226 @@
+"""Capture: source → ring. Consumes nothing; emits frames into shared memory and reports lost ones.
+
+A live source is never kept waiting: the oldest slot is overwritten. A lossless recording waits for the
+spotter. A camera that goes away is looked for until ``source.reconnect_s`` is over; what it missed is a gap.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from realtime.errors import MerealtimeError, SourceError, SourceLostError
+from realtime.ipc import codec
+from realtime.ipc.board import Row
+from realtime.ipc.ring import RingWriter
+from realtime.sources import Source, open_source
+from realtime.stages.runner import StageContext
+from realtime.types import SourceRequest, Stamp
+
+_RETRY_S = 0.5
+
+
+def run(context: StageContext) -> None:
+    """Open the source, wait for ring and start, capture until told to stop."""
+    context.progress("opening the source")
+    settings = context.settings.source
+    request = SourceRequest(
+        fps=settings.fps,
+        size=settings.dimensions(),
+        pixel_format=settings.pixel_format,
+        live=settings.live,
+        truth=settings.truth,
+    )
+    source = open_source(settings.camera, request)
+    try:
+        context.report(codec.Opened(info=source.info))
+        order = context.wait_ring()
+        if order is not None:
+            capture = Capture(context, source, request, order)
+            context.ready({"source": source.info.detail})
+            capture.wait_start()
+            capture.run()
+            source = capture.source
+    finally:
+        source.close()
+    context.stopping.wait()
+
+
+class Capture:
+    """State of a running capture."""
+
+    def __init__(
+        self, context: StageContext, source: Source, request: SourceRequest, order: codec.Control
+    ) -> None:
+        self.source = source
+        self._context = context
+        self._request = request
+        self._info = order.info or source.info
+        self._fps = order.fps
+        self._writer = RingWriter.attach(order.ring)
+        self._row = context.row
+        self._offset = 0  # added to the source's numbers, so that they go on after a reconnection
+        self._last = self._row.get("last_number")
+        self._last_t_ns = self._row.get("last_t_ns")
+        self._resumed = self._row.get("frames") > 0  # another capture process died before us
+        self._check_size()
+
+    def wait_start(self) -> None:
+        """Wait for the start. A camera runs meanwhile: its frames are read and forgotten, so none is
+        stale.
+        """
+        context, info = self._context, self.source.info
+        scratch = np.empty((info.height, info.width), np.uint8)
+        stamp: Stamp | None = None
+        warming = info.kind in ("camera", "stream") and not self._resumed
+        while not context.started.is_set() and not context.stopping.is_set():
+            context.beat()
+            if not warming:
+                context.started.wait(0.1)
+                continue
+            try:
+                stamp = self.source.read(scratch) or stamp
+            except SourceLostError:
+                return  # run() meets it again and reports it
+        if stamp is not None:
+            self._offset = -(stamp.number + 1)  # the next frame is frame 0
+
+    def run(self) -> None:
+        """Capture until the source ends, a limit is reached, or the supervisor says stop."""
+        try:
+            if self._resumed:
+                self._resume()
+            self._loop()
+        finally:
+            self._writer.finish()
+            self._writer.close()
+        self._context.drained({"frames": float(self._row.get("frames"))})
+
+    def _loop(self) -> None:
+        writer, context, live = self._writer, self._context, self._info.live
+        stopping = context.stopping.is_set
+        frame_limit = context.settings.source.frames
+        duration_s = context.settings.source.duration_s
+        end_ns = None if duration_s is None else int(duration_s * 1e9)
+        first_ns = self._row.get("first_ns")
+        frames = self._row.get("frames")
+        while not stopping() and (frame_limit is None or frames < frame_limit):
+            if not live and not self._wait_for_readers():
+                return
+            slot = writer.reserve()
+            try:
+                stamp = self.source.read(slot)
+            except SourceLostError as error:
+                writer.abandon()
+                self._reconnect(error)
+                continue
+            now = time.monotonic_ns()
+            if stamp is None or (end_ns is not None and first_ns and now - first_ns >= end_ns):
+                writer.abandon()
+                return
+            number = stamp.number + self._offset
+            if number != self._last + 1:
+                self._gap(number, "camera")
+            writer.commit(number, stamp.t_ns, now)
+            self._last = number
+            self._last_t_ns = stamp.t_ns
+            frames += 1
+            if frames == 1:
+                first_ns = now
+                self._note_first(number, stamp.t_ns, now)
+            self._note(frames, number, stamp.t_ns, now)
+
+    def _note(self, frames: int, number: int, t_ns: int, now: int) -> None:
+        words = self._row.words
+        words[_FRAMES], words[_LAST], words[_LAST_T], words[_LAST_NS] = frames, number, t_ns, now
+        words[_BEAT] = now
+
+    def _note_first(self, number: int, t_ns: int, now: int) -> None:
+        self._row.put("first_number", number)
+        self._row.put("first_t_ns", t_ns)
+        self._row.put("first_ns", now)
+
+    def _wait_for_readers(self) -> bool:
+        """Wait for space in the ring; False if we are to stop."""
+        while not self._writer.wait_space(0.2):
+            self._context.beat()
+            if self._context.stopping.is_set():
+                return False
+        return True
+
+    def _gap(self, number: int, cause: codec.GapCause) -> None:
+        """Report the frames between the last one and ``number``."""
+        first, last = self._last + 1, number - 1
+        if last < first:  # the source counted backwards: go on from where we are
+            self._offset += first - number
+            return
+        count = last - first + 1
+        self._row.put("dropped", self._row.get("dropped") + count)
+        self._context.report(codec.Gap(first=first, last=last, count=count, cause=cause))
+
+    def _check_size(self) -> None:
+        info, writer = self.source.info, self._writer
+        if (info.height, info.width) != (writer.height, writer.width):
+            raise SourceError(
+                f"{info.source}: now gives {info.width}x{info.height}, "
+                f"the session runs at {writer.width}x{writer.height}; start it anew"
+            )
+
+    def _reconnect(self, error: SourceLostError) -> None:
+        """Look for the lost source until it is back, the patience is over, or we are to stop."""
+        context = self._context
+        patience_s = context.settings.source.reconnect_s
+        context.notice("camera gone", str(error))
+        self.source.close()
+        deadline = time.monotonic() + patience_s
+        while not context.stopping.is_set():
+            if time.monotonic() > deadline:
+                raise MerealtimeError(
+                    f"{self._info.source}: did not come back within {patience_s:g} s ({error})"
+                )
+            try:
+                self.source = open_source(context.settings.source.camera, self._request)
+            except (SourceError, SourceLostError):
+                context.stopping.wait(_RETRY_S)
+                context.beat()
+                continue
+            self._check_size()
+            if self._continue_numbers():
+                context.notice("camera back", self.source.info.detail)
+                return
+            self.source.close()
+
+    def _continue_numbers(self) -> bool:
+        """Read the new source's first frame; its time tells how many frames were missed."""
+        scratch = np.empty((self._writer.height, self._writer.width), np.uint8)
+        try:
+            stamp = self.source.read(scratch)
+        except SourceLostError:
+            return False
+        if stamp is None:
+            return False
+        missed = 0
+        if self._last >= 0:  # the frame read here is one of them
+            missed = max(1, round((stamp.t_ns - self._last_t_ns) * self._fps / 1e9))
+        self._offset = self._last + missed - stamp.number
+        if missed:
+            self._gap(self._last + 1 + missed, "reconnect")
+            self._last += missed
+        return True
+
+    def _resume(self) -> None:
+        """Go on where a capture process that died has stopped."""
+        scratch = np.empty((self._writer.height, self._writer.width), np.uint8)
+        if self._info.live:
+            self._continue_numbers()
+            return
+        while self._last >= 0:  # a recording is read again up to the last frame in the ring
+            stamp = self.source.read(scratch)
+            self._context.beat()
+            if stamp is None or stamp.number >= self._last:
+                return
+
+
+_BEAT, _FRAMES, _LAST = Row.at("heartbeat_ns"), Row.at("frames"), Row.at("last_number")
+_LAST_T, _LAST_NS = Row.at("last_t_ns"), Row.at("last_ns")

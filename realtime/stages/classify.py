@@ -1,0 +1,62 @@
+"""Classify: feature map → label. Consumes ``Moved`` (PULL), emits ``Classified`` to the supervisor."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from realtime.ipc import bus, codec
+from realtime.recognition import bundle as bundles
+from realtime.stages.runner import StageContext
+from realtime.vision import features
+
+_POLL_S = 0.25
+
+
+def run(context: StageContext) -> None:
+    """Load and warm the model, then name events until the last has passed."""
+    settings = context.settings.recognition
+    inbox = bus.Receiver(context.zmq, context.endpoint("classify"))
+    context.progress("loading the model")
+    bundle = bundles.load(settings.bundle)
+    bundles.check_spec(bundle, features.FeatureSpec())
+    threshold = bundle.threshold if settings.threshold is None else settings.threshold
+    for _ in range(3):
+        bundle.predict(np.full((1, *bundles.MAP_SHAPE), 127.5, np.float32))
+    context.ready({"model": bundle.card.name, "labels": ", ".join(bundle.labels)})
+    try:
+        while not context.stopping.is_set():
+            context.beat()
+            data = inbox.receive(_POLL_S)
+            if data is None:
+                continue
+            message = codec.decode_work(data)
+            if isinstance(message, codec.Ended):
+                context.drained({"events": float(context.row.get("frames"))})
+            elif isinstance(message, codec.Moved):
+                begun = time.monotonic_ns()
+                context.report(classify(message, bundle, threshold))
+                context.row.put("busy_ns", context.row.get("busy_ns") + time.monotonic_ns() - begun)
+                context.row.put("frames", context.row.get("frames") + 1)
+    finally:
+        inbox.close()
+
+
+def classify(message: codec.Moved, bundle: bundles.Bundle, threshold: float) -> codec.Classified:
+    """The event with its label: the largest score's, or "uncertain" below ``threshold``."""
+    cells = np.frombuffer(message.features, np.float32).reshape(1, *bundles.MAP_SHAPE)
+    scores = bundle.predict(cells)[0]
+    best = int(np.argmax(scores))
+    return codec.Classified(
+        id=message.id,
+        event=message.event,
+        label=bundle.labels[best] if scores[best] >= threshold else "uncertain",
+        scores={name: float(score) for name, score in zip(bundle.labels, scores, strict=True)},
+        capture_ns=message.capture_ns,
+        ring_ns=message.ring_ns,
+        taken_ns=message.taken_ns,
+        spotted_ns=message.spotted_ns,
+        moved_ns=message.sent_ns,
+        sent_ns=time.monotonic_ns(),
+    )

@@ -1,0 +1,88 @@
+"""What makes a process behave in real time. Each habit can be switched; what the system refuses is
+reported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+from pathlib import Path
+
+from realtime.config import RuntimeSettings
+
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_FIFO_STAGES = ("capture", "spot")
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment of a stage, set before it starts: these libraries look only once."""
+    count = str(threads)
+    names = (
+        "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS NUMBA_NUM_THREADS OPENCV_FOR_THREADS_NUM "
+        "TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS"
+    )
+    environment = dict.fromkeys(names.split(), count)
+    environment |= {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_ENABLE_ONEDNN_OPTS": "0",  # same scores on every machine
+        "GLOG_minloglevel": "2",
+        "MALLOC_ARENA_MAX": "2",  # threads that come and go do not grow the heap
+        "PYTHONUNBUFFERED": "1",
+    }
+    return environment
+
+
+def set_title(name: str) -> None:
+    """Show ``name`` in ``ps``, ``top`` and ``pkill`` (15 characters there) and as the command line."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end: our own argument strings
+    if 0 < start < end:
+        ctypes.memmove(start, name.encode()[: end - start - 1].ljust(end - start, b"\0"), end - start)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill us when the supervisor dies, however it dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def pin(stage: str, settings: RuntimeSettings) -> list[str]:
+    """CPU affinity, before any library counts the CPUs."""
+    cpus = settings.cpus.get(stage)
+    if not cpus:
+        return []
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:
+        return [f"{stage}: CPUs {cpus} refused ({error.strerror}); it runs on any"]
+    return []
+
+
+def settle(stage: str, settings: RuntimeSettings) -> list[str]:
+    """After warm-up: freeze the heap, lock memory, real-time scheduling of this thread. Returns refusals."""
+    refused = []
+    if settings.freeze_gc:
+        gc.collect()
+        gc.freeze()
+    if settings.lock_memory:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+            reason = os.strerror(ctypes.get_errno())
+            refused.append(f"{stage}: memory not locked ({reason}); raise ulimit -l")
+    if settings.fifo_priority and stage in _FIFO_STAGES:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(settings.fifo_priority))
+        except OSError as error:
+            refused.append(
+                f"{stage}: SCHED_FIFO refused ({error.strerror}); ordinary scheduling; raise ulimit -r"
+            )
+    return refused

@@ -1,0 +1,177 @@
+"""What every stage does alike: set-up before anything else, control, heartbeat, and the one broad ``except``.
+
+``python -m realtime.stages.runner`` reads a ``StageSpec`` from standard input, becomes that stage and calls
+``run(context)`` of ``realtime.stages.STAGE``. Exit codes: 0 done, 1 failed, 2 the user can mend it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+
+import msgspec
+import zmq
+
+from realtime.config import Settings
+from realtime.errors import MerealtimeError
+from realtime.ipc import bus, codec, logs
+from realtime.ipc.board import Board
+from realtime.stages import habits
+
+log = logging.getLogger(__name__)
+
+
+class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage is told before it starts."""
+
+    stage: str
+    directory: str
+    """Directory of the sockets."""
+    board: str
+    """Name of the shared counters."""
+    parent: int
+    settings: Settings
+    debug: bool = False
+
+
+class StageContext:
+    """What a stage has: settings, its counters, its way to the supervisor, and the orders that came."""
+
+    def __init__(self, spec: StageSpec) -> None:
+        self.spec = spec
+        self.stage = spec.stage
+        self.settings = spec.settings
+        self.zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.board = Board.attach(spec.board)
+        self.row = self.board.row(spec.stage)
+        self.row.put("heartbeat_ns", time.monotonic_ns())
+        self._reports = bus.Sender(self.zmq, self.endpoint("reports"))
+        self._begun = time.monotonic()
+        self._ring: codec.Control | None = None
+        self._ring_known = threading.Event()
+        self.started = threading.Event()
+        self.stopping = threading.Event()
+        self.resend: deque[int] = deque()
+        """Ids of events that the supervisor misses."""
+        self._answerer = bus.Answerer(self.zmq, self.endpoint(f"control-{spec.stage}"), self._obey)
+        self.refused: list[str] = []
+
+    def endpoint(self, name: str) -> str:
+        return bus.address(self.spec.directory, name)
+
+    def _obey(self, order: codec.Control) -> codec.Reply:
+        """Runs in the control thread: sets flags, no more."""
+        if order.order == "ring":
+            self._ring = order
+            self._ring_known.set()
+        elif order.order == "start":
+            self.started.set()
+        elif order.order == "stop":
+            self.stopping.set()
+        elif order.order == "resend":
+            self.resend.extend(order.ids)
+        return codec.Reply(ok=True, detail=self.stage)
+
+    def report(self, message: codec.Message) -> None:
+        """Tell the supervisor, reliably. From the stage's main thread only."""
+        self._reports.send(message)
+
+    def progress(self, text: str) -> None:
+        """Say what start-up is busy with."""
+        self.report(codec.Progress(stage=self.stage, text=text))
+
+    def notice(self, what: str, detail: str, t_ns: int | None = None) -> None:
+        stamp = time.monotonic_ns() if t_ns is None else t_ns
+        self.report(codec.Notice(what=what, detail=detail, t_ns=stamp))
+
+    def beat(self) -> None:
+        """Sign of life."""
+        self.row.put("heartbeat_ns", time.monotonic_ns())
+
+    def wait_ring(self) -> codec.Control | None:
+        """Wait for the ring's name and the source's facts; None if we are to stop before."""
+        while not self._ring_known.wait(0.1):
+            self.beat()
+            if self.stopping.is_set():
+                return None
+        return self._ring
+
+    def ready(self, detail: dict[str, str] | None = None) -> None:
+        """Warm: settle into real-time habits and say so."""
+        self.refused += habits.settle(self.stage, self.settings.runtime)
+        self.beat()
+        self.report(
+            codec.Ready(
+                stage=self.stage,
+                pid=os.getpid(),
+                seconds=time.monotonic() - self._begun,
+                detail=detail or {},
+                refused=self.refused,
+            )
+        )
+
+    def drained(self, detail: dict[str, float] | None = None) -> None:
+        """Nothing is left to do: say so, and stay until told to leave (others may still be restarted)."""
+        self.report(codec.Ended(stage=self.stage, detail=detail or {}))
+
+    def close(self) -> None:
+        self._reports.close()
+        self._answerer.close()
+        self.zmq.term()
+
+
+def _set_up(spec: StageSpec) -> list[str]:
+    """Before anything heavy is imported. Returns what the system refused."""
+    habits.die_with_parent(spec.parent)
+    habits.set_title(f"merealtime-{spec.stage}")
+    for number in (signal.SIGINT, signal.SIGTERM):  # the supervisor alone decides when we leave
+        signal.signal(number, signal.SIG_IGN)
+    faulthandler.enable()
+    logs.set_up_child(spec.debug)
+    return habits.pin(spec.stage, spec.settings.runtime)
+
+
+def run_stage(spec: StageSpec) -> int:
+    """Set up, run, report; the exit code."""
+    refused = _set_up(spec)
+    context = StageContext(spec)
+    context.refused += refused
+    try:
+        context.progress("loading")
+        importlib.import_module(f"realtime.stages.{spec.stage}").run(context)
+        return 0
+    except MerealtimeError as error:
+        return _fail(context, str(error), error.exit_code)
+    except Exception as error:
+        return _fail(context, f"{type(error).__name__}: {error}", 1)
+    finally:
+        context.close()
+
+
+def _fail(context: StageContext, text: str, code: int) -> int:
+    log.debug("%s failed", context.stage, exc_info=True)
+    line = " ".join(text.split()) or "failed"
+    context.report(
+        codec.Failed(stage=context.stage, text=line, exit_code=code, traceback=traceback.format_exc())
+    )
+    return code
+
+
+def main() -> int:
+    spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=StageSpec)
+    return run_stage(spec)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # what matters is closed; TensorFlow's and MediaPipe's own threads can hang a normal exit

@@ -1,0 +1,242 @@
+"""Spot: ring → spotted events. Consumes frames in place; emits ``Spotted`` (PUSH, reliable), ``Tick`` (PUB,
+lossy).
+
+A thin loop around ``realtime.vision.meter.FaceMeter``. Behind a live source it skips to the newest frame
+rather than read pixels that are about to be overwritten; every skipped frame is counted, with its cause.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from realtime.ipc import bus, codec
+from realtime.ipc.board import Row
+from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.stages.runner import StageContext
+from realtime.types import SpotEvent
+
+if TYPE_CHECKING:
+    from realtime.vision.meter import FaceMeter
+
+_WAIT_S = 0.1
+_KEEP_SENT = 64
+
+
+def run(context: StageContext) -> None:
+    """Load the networks, compile, wait for the ring, spot until the source has ended, stay for resends."""
+    from realtime.vision.meter import FaceMeter
+
+    order = context.wait_ring()
+    if order is None:
+        return
+    context.progress("warming the spotter")
+    lossless = order.info is not None and not order.info.live
+    reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
+    meter = FaceMeter(context.settings.spot, order.fps)
+    try:
+        meter.warm_up(reader.height, reader.width)
+        spot = Spot(context, reader, meter, order)
+        context.ready({"rois": ", ".join(meter.roi_names)})
+        spot.run()
+        spot.linger()
+    finally:
+        meter.close()
+        if context.stopping.is_set():
+            reader.close()  # not when we fail: the cursor then tells our successor where to go on
+
+
+class Spot:
+    """State of a running spotter."""
+
+    def __init__(
+        self, context: StageContext, reader: RingReader, meter: FaceMeter, order: codec.Control
+    ) -> None:
+        info = order.info
+        self._context = context
+        self._reader = reader
+        self._meter = meter
+        self._row = context.row
+        self._live = info is None or info.live
+        self._exposure_is_real = info is None or info.kind in ("camera", "stream")
+        self._max_lag = self._lag_limit(order.fps, reader.slots)
+        self._last = self._row.get("last_number")
+        self._index = self._row.get("next_index") if self._row.get("frames") else reader.start
+        self._analysed = self._row.get("frames")
+        self._skipped: dict[codec.GapCause, int] = {}
+        self._next_id = self._row.get("next_id")
+        self._sent: deque[codec.Spotted] = deque(maxlen=_KEEP_SENT)
+        self._work = bus.Sender(context.zmq, context.endpoint("motion"))
+        self._ticks = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
+        self._tick_ns = int(1e9 / context.settings.output.tick_hz)
+        self._next_tick_ns = 0
+        self._seq = 0
+        self._names = list(meter.roi_names)
+        self._peak = np.zeros(len(self._names))
+        self._ended = False
+        if self._analysed and self._live:  # a successor: its predecessor's frames are gone
+            self._skip_to(max(self._index, reader.start), "spotter")
+
+    def _lag_limit(self, fps: float, slots: int) -> int:
+        """Frames behind at which a live spotter skips: ``max_lag_s``, and never near the end of the ring."""
+        wanted = round(self._context.settings.spot.max_lag_s * fps)
+        return max(2, min(wanted, slots * 3 // 4))
+
+    def run(self) -> None:
+        """Every frame, until the writer has finished and all are seen; then the last event and the end
+        mark.
+        """
+        reader, words, stopping = self._reader, self._row.words, self._context.stopping
+        while True:
+            count = reader.wait(self._index, _WAIT_S)
+            if count <= self._index:
+                words[_BEAT] = time.monotonic_ns()
+                self._resend()
+                if reader.ended or stopping.is_set():
+                    break
+                continue
+            if self._live and count - self._index > self._max_lag:
+                self._skip_to(count - 1, "spotter")
+            begun = time.monotonic_ns()
+            while self._index < count:
+                begun = self._frame(begun)
+            words[_QUEUE] = reader.count - self._index
+            if self._context.resend:
+                self._resend()
+        self._finish()
+
+    def _frame(self, begun: int) -> int:
+        """Analyse the frame at the index; returns the time when it was done with, monotonic ns."""
+        reader, index = self._reader, self._index
+        found = reader.view(index)
+        if found is None:
+            self._skip_to(max(reader.catch_up(index), index + 1), "ring")
+            return time.monotonic_ns()
+        gray, header = found
+        measurement, event = self._meter.process(gray, header.number, header.t_ns)
+        if self._live and not reader.still_valid(index):
+            self._skip_to(index + 1, "ring")
+            self._meter.reset()  # it has seen pixels of two frames
+            return time.monotonic_ns()
+        if self._skipped:
+            self._report_gaps(header.number)
+        reader.release(index)
+        self._index = index + 1
+        if event is not None:
+            self._send(event, header, begun)
+        for what, detail in measurement.notices:
+            self._context.notice(what, detail, header.t_ns)
+        return self._account(header, measurement, begun)
+
+    def _account(self, header: FrameHeader, measurement: Any, begun: int) -> int:
+        """Counters and, some 20 times a second, a tick."""
+        words = self._row.words
+        now = time.monotonic_ns()
+        self._analysed += 1
+        self._last = header.number
+        if self._analysed == 1:
+            self._row.put("first_number", header.number)
+            self._row.put("first_ns", now)
+        words[_FRAMES], words[_LAST], words[_LAST_T] = self._analysed, header.number, header.t_ns
+        words[_NEXT], words[_LAST_NS], words[_BEAT], words[_FACE] = self._index, now, now, measurement.face
+        words[_BUSY] += now - begun
+        difference = measurement.difference
+        if measurement.face:
+            values = difference.values() if isinstance(difference, dict) else difference
+            np.maximum(self._peak, np.fromiter(values, float, len(self._names)), out=self._peak)
+        if now >= self._next_tick_ns:
+            self._tick(header, measurement, now)
+        return now
+
+    def _tick(self, header: FrameHeader, measurement: Any, now: int) -> None:
+        difference = measurement.difference
+        if not isinstance(difference, dict):
+            difference = dict(zip(self._names, difference.tolist(), strict=True)) if measurement.face else {}
+        self._ticks.send(
+            codec.Tick(
+                seq=self._seq,
+                frame=header.number,
+                t_ns=header.t_ns,
+                difference={name: float(value) for name, value in difference.items()},
+                peak=dict(zip(self._names, self._peak.tolist(), strict=True)),
+                face=bool(measurement.face),
+            )
+        )
+        self._seq += 1
+        self._peak[:] = 0
+        self._next_tick_ns = now + self._tick_ns
+
+    def _skip_to(self, index: int, cause: codec.GapCause) -> None:
+        """Leave frames out; they are reported with the next analysed one, whose number closes the gap."""
+        skipped = index - self._index
+        if skipped > 0:
+            self._skipped[cause] = self._skipped.get(cause, 0) + skipped
+            self._index = index
+
+    def _report_gaps(self, number: int) -> None:
+        """Report what was left out before frame ``number``."""
+        for cause, count in self._skipped.items():
+            self._row.put("dropped", self._row.get("dropped") + count)
+            self._context.report(codec.Gap(first=self._last + 1, last=number - 1, count=count, cause=cause))
+        self._skipped.clear()
+
+    def _send(self, event: SpotEvent, header: FrameHeader, taken_ns: int) -> None:
+        """Send an event with its crops on to the flow."""
+        onset, apex, landmarks = self._meter.crops(event)
+        message = codec.Spotted(
+            id=self._next_id,
+            event=event,
+            onset=codec.pack_picture(onset),
+            apex=codec.pack_picture(apex),
+            landmarks=np.ascontiguousarray(landmarks, np.float32).tobytes(),
+            capture_ns=header.t_ns if self._exposure_is_real else header.captured_ns,
+            ring_ns=header.captured_ns,
+            taken_ns=taken_ns,
+            sent_ns=time.monotonic_ns(),
+        )
+        self._work.send(message)
+        self._sent.append(message)
+        self._next_id += 1
+        self._row.put("next_id", self._next_id)
+
+    def _resend(self) -> None:
+        """Send again what the supervisor misses after a restart further down."""
+        wanted = set()
+        while self._context.resend:
+            wanted.add(self._context.resend.popleft())
+        for message in self._sent:
+            if message.id in wanted:
+                self._work.send(message)
+        if wanted and self._ended:
+            self._work.send(codec.Ended(stage="spot"))
+
+    def _finish(self) -> None:
+        """The movement under way at the end, the account, the end mark."""
+        event = self._meter.flush()
+        if event is not None:
+            now = time.monotonic_ns()
+            index, t_ns = self._index - 1, self._row.get("last_t_ns")
+            captured = t_ns if self._exposure_is_real else now
+            self._send(event, FrameHeader(index, self._last, t_ns, captured), now)
+        if self._skipped:
+            self._report_gaps(self._last + 1 + sum(self._skipped.values()))
+        timings = {f"{step}_ns": float(value) for step, value in self._meter.timings().items()}
+        self._work.send(codec.Ended(stage="spot"))
+        self._ended = True
+        self._context.drained({"events": float(self._next_id), "torn": float(self._reader.torn), **timings})
+
+    def linger(self) -> None:
+        """Stay until told to leave, to send events again if a stage further down is restarted."""
+        while not self._context.stopping.wait(_WAIT_S):
+            self._context.beat()
+            self._resend()
+        self._work.close()
+        self._ticks.close()
+
+
+_BEAT, _FRAMES, _LAST = Row.at("heartbeat_ns"), Row.at("frames"), Row.at("last_number")
+_LAST_T, _LAST_NS, _NEXT = Row.at("last_t_ns"), Row.at("last_ns"), Row.at("next_index")
+_BUSY, _QUEUE, _FACE = Row.at("busy_ns"), Row.at("queue"), Row.at("face")
