@@ -1,6 +1,7 @@
 """The drawing loop: warp, shade, light, noise and 8 bits in one pass over the frame (numba, one thread).
 
-Only the spans of rows that the head can reach are resampled (Keys' cubic, a = −½); the rest is the picture at rest.
+Only the spans of rows that the head can reach are resampled (Keys' cubic, a = −½); the rest is the picture at
+rest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def _mix(value: np.uint64) -> np.uint64:
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
 def _head_positions(y, x0, x1, affine, mask, sx, sy):
-    """Where each pixel of a row comes from when only the head moves: inverse similarity, faded by the mask."""
+    """Where the pixels of a row come from when only the head moves: inverse similarity times the mask."""
     for i in range(x1 - x0):
         x = _F(x0 + i)
         m = mask[i]
@@ -136,11 +137,11 @@ def draw(
 ):
     """Draw one frame into ``out`` (H, W) uint8.
 
-    rest (H, W) float32: the picture with nothing moved. texture: the same, padded by ``pad`` and flattened, blink
-    drawn in. spans (h, 2) int64: first and last + 1 column that the head reaches, per row from head_y0. head_mask,
-    skin_mask (h, w) float32 from (head_x0, head_y0). affine (6,) float32: source minus destination of the
-    rigid head. field (h, w, 3) float32 at field_origin (x, y), times ``amplitude`` px. bank (n,) int8: normal
-    deviates in units of 1/32; noise_key: this frame's random number.
+    rest (H, W) float32: the picture with nothing moved. texture: the same, padded by ``pad`` and flattened,
+    blink drawn in. spans (h, 2) int64: first and last + 1 column that the head reaches, per row from head_y0.
+    head_mask, skin_mask (h, w) float32 from (head_x0, head_y0). affine (6,) float32: source minus destination
+    of the rigid head. field (h, w, 3) float32 at field_origin (x, y), times ``amplitude`` px. bank (n,) int8:
+    normal deviates in units of 1/32; noise_key: this frame's random number.
     """
     height, width = out.shape
     row = np.empty(width, np.float32)

@@ -1,8 +1,8 @@
 """Blinks: the upper lid, textured with the skin above it, slides down over an eyeball that stays where it is.
 
-Each eye is described in its own axes, s along the eye and t down. The lid's edge (with its lashes) moves rigidly from the
-open contour t_u(s) towards the lower one t_l(s); the skin between the fold above the eye and that edge unrolls to
-cover the way. Below the edge nothing moves, above the fold neither.
+Each eye is described in its own axes, s along the eye and t down. The lid is a sheet of skin: its edge with
+the lashes slides from the open contour t_u(s) towards the lower one t_l(s), the skin above follows rigidly.
+Below the edge nothing moves, above the fold (under the brow) neither.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ LEVELS = 64
 
 _REACH = 0.94
 """Share of the opening that the upper lid covers; the lower lid's own rim stays visible."""
-_LID_SHARE = 0.5
-"""Height of the skin that unrolls, as a share of the gap between lid and brow."""
+_RIM_PX = 1.0
+"""The mesh's upper contour runs over the eye by about this much, at a face of 145 px."""
+_BAND_SHARE, _SKIN_SHARE = 0.38, 0.32
+"""Heights of the lashes' band and of the bare skin above it, as shares of the gap between lid and brow."""
 _BROW_ABOVE = {133: 52, 362: 282}
 _LID_MIDDLE = {133: 159, 362: 386}
 
@@ -34,9 +36,10 @@ class EyePatch:
         axes = face_axes(placed.mesh)
         lids = placed.mesh[list(upper + lower)].astype(np.float64) @ axes.T
         gap = float((placed.mesh[_LID_MIDDLE[upper[-1]]] - placed.mesh[_BROW_ABOVE[upper[-1]]]) @ axes[1])
-        self._lid_height = max(2.0 * self._px, _LID_SHARE * gap)
+        self._band = max(2.0 * self._px, _BAND_SHARE * gap)
+        self._skin = max(1.5 * self._px, _SKIN_SHARE * gap)
         corners = placed.mesh[list(upper + lower)]
-        pad = self._lid_height + 4 * self._px
+        pad = self._band + self._skin + 4 * self._px
         low = np.floor(corners.min(0) - pad).astype(int)
         high = np.ceil(corners.max(0) + pad).astype(int)
         height, width = placed.image.shape
@@ -47,7 +50,8 @@ class EyePatch:
         xs, ys = np.meshgrid(np.arange(self.x0, self.x1), np.arange(self.y0, self.y1))
         along = xs * axes[0, 0] + ys * axes[0, 1]
         self._t = xs * axes[1, 0] + ys * axes[1, 1]
-        self._edge, self._way = _contours(along, lids[: len(upper)], lids[len(upper) :])
+        edge, self._way = _contours(along, lids[: len(upper)], lids[len(upper) :])
+        self._edge = edge - _RIM_PX * self._px
         self.steps = [self._draw(level / LEVELS) for level in range(LEVELS + 1)]
 
     def _draw(self, closure: float) -> npt.NDArray[np.float32]:
@@ -56,19 +60,17 @@ class EyePatch:
         if closure == 0:
             return still.copy()
         way = closure * _REACH * self._way
-        lashes = 1.5 * self._px
-        above = self._edge + way + lashes - self._t  # distance above the moved lid's rim
-        rigid = 3.0 * self._px
-        height = self._lid_height
-        # the rim and lashes move as they are; the skin above stretches; beyond the fold it is at rest
-        squeeze = (height - rigid) / np.maximum(height + way - rigid, 1e-6)
-        unrolled = np.where(above < rigid, above, rigid + (above - rigid) * squeeze)
-        shift = np.where(above > height + way, 0.0, (above - unrolled) - way)
+        above = self._edge + way - self._t  # distance above the moved lid's edge
+        # the lashes' band moves as it is; the skin above follows, repeated in mirror image where it is short
+        beyond = np.mod(np.maximum(above - self._band, 0), 2 * self._skin)
+        sheet = np.where(above < self._band, above, self._band + np.minimum(beyond, 2 * self._skin - beyond))
+        shift = self._edge - sheet - self._t
         xs, ys = np.meshgrid(np.arange(self.x0, self.x1), np.arange(self.y0, self.y1))
         map_x = (xs + shift * self._axes[1, 0]).astype(np.float32)
         map_y = (ys + shift * self._axes[1, 1]).astype(np.float32)
         lid = cv2.remap(self._image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        cover = np.clip(above + 0.5, 0, 1) * np.clip(way / self._px, 0, 1)
+        fold = np.clip((self._band + self._skin - (above - way)) / (1.2 * self._skin), 0, 1)
+        cover = np.clip(above + 0.5, 0, 1) * fold * fold * (3 - 2 * fold)
         return np.asarray(still + cover * (lid - still), np.float32)
 
 
@@ -83,7 +85,7 @@ def eye_patches(placed: Placed) -> tuple[EyePatch, EyePatch]:
 def _contours(
     along: npt.NDArray, upper: npt.NDArray, lower: npt.NDArray
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Per pixel, from its place along the eye: the open edge t_u, and the way down to t_l (0 beyond the corners)."""
+    """Per pixel, from its place along the eye: open edge t_u, way down to t_l (0 beyond the corners)."""
     first, last = sorted((upper[0, 0], upper[-1, 0]))
     s = np.linspace(first, last, 65)
     t_upper = _smooth(np.interp(s, *_ascending(upper)))

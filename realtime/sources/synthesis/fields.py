@@ -1,8 +1,8 @@
 """Action units as smooth displacement fields on a placed portrait.
 
-A field is a sum of Gaussian radial basis functions centred on landmarks, width a fifth of the distance between
-the eyes; the face's outline, the eyes and the nose are centres too, with displacement zero. It maps the neutral frame onto
-the moved one: the pixel at x goes to x + field(x). See the design's reference, "Generated clips".
+A field is a sum of Gaussian radial basis functions centred on landmarks, width a fifth of the distance
+between the eyes; the face's outline, the eyes and the nose are centres too, with displacement zero. It maps
+the neutral frame onto the moved one: the pixel at x goes to x + field(x).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Field = npt.NDArray[np.float32]
 
 
 class Pull(NamedTuple):
-    """Displacement of a pair of mirrored mesh points: outward from the midline and down, in the face's frame."""
+    """Displacement of two mirrored mesh points: outward from the midline and down, in the face's frame."""
 
     right: int
     left: int
@@ -57,7 +57,12 @@ PULLS: dict[ActionUnit, tuple[Pull, ...]] = {
         Pull(202, 422, 0.1, 0.7),
         Pull(212, 432, 0.1, 0.6),
         Pull(204, 424, 0.0, 0.4),
+        Pull(186, 410, 0.1, 0.55),
         Pull(216, 436, 0.05, 0.3),
+        Pull(92, 322, 0.0, 0.3),
+        Pull(206, 426, 0.0, 0.12),
+        Pull(207, 427, 0.0, 0.15),
+        Pull(205, 425, 0.0, 0.04),
     ),
     "AU4": (
         Pull(55, 285, -0.5, 0.85),
@@ -112,8 +117,10 @@ LEFT_LOWER_LID = (263, 249, 390, 373, 374, 380, 381, 382, 362)
 _NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 129, 358, 64, 294, 48, 278, 49, 279, 142, 371)
 _HELD = (*FACE_OVAL, *RIGHT_UPPER_LID, *RIGHT_LOWER_LID, *LEFT_UPPER_LID, *LEFT_LOWER_LID, *_NOSE)
 
+_FAR = 1.5
+"""In widths: mesh points farther than this from all that a unit pulls are held."""
 _RIDGE = 1e-2
-"""Added to the diagonal: neighbouring mesh points lie closer than the width, the bare system swings between them."""
+"""Added to the diagonal: mesh points lie closer than the width, the bare system swings between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +141,9 @@ class UnitField:
 
 
 def unit_field(placed: Placed, au: ActionUnit, side: Side = "both") -> UnitField:
-    """The field of an action unit on a placed portrait; ``side`` picks the subject's half of a one-sided one."""
-    centres, values = _constraints(placed.mesh, au, side)
+    """The field of an action unit on a placed portrait; ``side`` picks the half of a one-sided one."""
     sigma = placed.eye_distance_px / 5
+    centres, values = _constraints(placed.mesh, au, side, sigma)
     height, width = placed.image.shape
     oval = placed.mesh[list(FACE_OVAL)]
     low = np.maximum(np.floor(oval.min(0)).astype(int) - 2, 0)
@@ -175,7 +182,7 @@ def face_axes(mesh: Points) -> npt.NDArray[np.float64]:
     return np.stack([along, [-along[1], along[0]]])
 
 
-def _constraints(mesh: Points, au: ActionUnit, side: Side) -> tuple[npt.NDArray, npt.NDArray]:
+def _constraints(mesh: Points, au: ActionUnit, side: Side, sigma: float) -> tuple[npt.NDArray, npt.NDArray]:
     """Centres (n, 2) and their displacements (n, 2): the unit's own points first, then all that is held."""
     axes = face_axes(mesh)
     one_sided = ("left" if side == "both" else side) if au == "U12" else None
@@ -184,14 +191,17 @@ def _constraints(mesh: Points, au: ActionUnit, side: Side) -> tuple[npt.NDArray,
         for index, sign, which in ((pull.right, -1.0, "right"), (pull.left, 1.0, "left")):
             if one_sided in (None, which):
                 moved[index] = pull.outward * sign * axes[0] + pull.down * axes[1]
-    held = [index for index in dict.fromkeys(_HELD) if index not in moved]
+    # far from what it pulls a unit moves nothing: without these the sum swings back over the cheeks
+    to_moved = np.hypot(*(mesh[:468, None] - mesh[list(moved)][None]).transpose(2, 0, 1)).min(1)
+    far = np.flatnonzero(to_moved > _FAR * sigma)
+    held = [index for index in dict.fromkeys((*_HELD, *far.tolist())) if index not in moved]
     centres = mesh[[*moved, *held]].astype(np.float64)
     values = np.concatenate([np.stack(list(moved.values())), np.zeros((len(held), 2))])
     return centres, values
 
 
 def _gauss(points: npt.NDArray, centres: npt.NDArray, sigma: float) -> npt.NDArray[np.float64]:
-    """(n, m) Gaussian of the distances; in float32 blocks would save nothing, this runs once a field."""
+    """(n, m) Gaussian of the distances."""
     squared = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)[None]
     return np.exp(-np.maximum(squared, 0) / (2 * sigma**2))
 
@@ -206,7 +216,7 @@ def _inside(oval: npt.NDArray, shape: tuple[int, ...], margin_px: float) -> npt.
 
 
 def _trim(field: UnitField) -> UnitField:
-    """Cut to where it matters, with one pixel of exact zeros around (the warp clamps its look-ups to that)."""
+    """Cut to where it matters, with one pixel of exact zeros around (the warp clamps look-ups to that)."""
     size = np.abs(field.data[..., :2]).max(-1)
     rows = np.flatnonzero(size.max(1) > 1e-4)
     cols = np.flatnonzero(size.max(0) > 1e-4)

@@ -1,7 +1,7 @@
 """A portrait with its landmarks, and how it is placed in a frame.
 
-The packaged one is NASA's portrait of astronaut Eileen Collins (public domain), cut to gray; its 478 mesh points were
-found once by MediaPipe Face Landmarker (``bench/clips.py --make-portrait``), so that no network runs here.
+The packaged one is NASA's portrait of astronaut Eileen Collins (public domain), made gray; its 478 mesh
+points were found once by MediaPipe Face Landmarker (``bench/clips.py --make-portrait``): no network runs here.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Portrait:
         return _packaged()
 
     def place(self, size: tuple[int, int], face_width_px: float | None = None) -> Placed:
-        """Scale and crop to ``size`` (width, height), px, the face in the middle as far as the picture reaches.
+        """Scale and crop to ``size`` (width, height), px, the face in the middle if the picture reaches.
 
         Without ``face_width_px`` the face is 145 px wide at 640×480 and scales with the frame. What the
         picture does not cover repeats its border.
@@ -107,7 +107,7 @@ class Portrait:
         new_w, new_h = max(1, round(w * scale)), max(1, round(h * scale))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         scaled = cv2.resize(self.gray.astype(np.float32), (new_w, new_h), interpolation=how)
-        mesh = (self.mesh + 0.5) * np.float32([new_w / w, new_h / h]) - 0.5
+        mesh = (self.mesh + 0.5) * np.array([new_w / w, new_h / h], np.float32) - 0.5
         centre = (mesh[list(FACE_OVAL)].min(0) + mesh[list(FACE_OVAL)].max(0)) / 2
         x0 = _window(new_w, width, centre[0])
         y0 = _window(new_h, height, centre[1])
@@ -122,12 +122,13 @@ class Portrait:
         left, top = max(0, x0), max(0, y0)
         image = np.clip(grown[top : top + height, left : left + width], 0, 255)
         return Placed(
-            np.ascontiguousarray(image, np.float32), (mesh - np.float32([x0, y0])).astype(np.float32)
+            np.ascontiguousarray(image, np.float32),
+            (mesh - np.array([x0, y0], np.float32)).astype(np.float32),
         )
 
 
 def face_width_for(size: tuple[int, int]) -> float:
-    """Width of the face, px, in a frame of ``size`` (width, height): 145 at 640×480, in proportion elsewhere."""
+    """Width of the face, px, in a frame of ``size`` (width, height): 145 at 640×480, else in proportion."""
     return REFERENCE_FACE_PX * min(size[0] / 640, size[1] / 480)
 
 

@@ -14,7 +14,7 @@ from realtime.errors import InputError
 from . import _kernels
 from .blink import LEVELS, eye_patches
 from .fields import UnitField, unit_field
-from .portrait import FACE_OVAL, MESH_TO_68, Gray, Placed, Points, Portrait
+from .portrait import FACE_OVAL, Gray, Placed, Points, Portrait
 from .schedule import Schedule, TruthEvent
 from .settings import DEFAULT_FPS, DEFAULT_SIZE, REFERENCE_FACE_PX, ActionUnit, Side, SynthesisSettings
 from .signals import HeadPose, Signals
@@ -23,13 +23,13 @@ _PAD = 32
 _BANK = 1 << 20
 _BANK_UNIT = 32.0
 _RIGID_RADIUS, _STILL_RADIUS = 1.15, 1.75
-"""The head moves as one within the first, the background rests beyond the second; unit: the face's own ellipse."""
+"""The head is rigid within the first, the background rests beyond the second; unit: the face's ellipse."""
 _MICRO_STEPS, _MACRO_STEPS = 2, 6
 """Fixed-point steps of the inversion; two leave < 0.02 px up to 3 px of movement."""
 
 
 class FaceRenderer:
-    """Frame k of (portrait, settings, seed, size, fps): always the same bytes on one machine, in any order."""
+    """Frame k of (portrait, settings, seed, size, fps): the same bytes whenever it is asked for."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class FaceRenderer:
         fps: float = DEFAULT_FPS,
         end_frame: int | None = None,
     ) -> None:
-        """``size`` is (width, height), px. ``end_frame``: no movement reaches past it (clips of a given length)."""
+        """``size`` is (width, height), px. ``end_frame``: no movement reaches past it (a clip's end)."""
         self.settings = settings or SynthesisSettings()
         self.size = size
         self.fps = fps
@@ -130,7 +130,7 @@ class _Noise:
 
 
 class _Canvas:
-    """The placed portrait, its padded texture with the blink drawn in, and which part of the frame the head moves."""
+    """The placed portrait, its padded texture with the blink drawn in, and the part that the head moves."""
 
     def __init__(self, placed: Placed) -> None:
         self.rest = placed.image
@@ -238,7 +238,7 @@ def generate_clip(
     settings: SynthesisSettings | None = None,
     size: tuple[int, int] = DEFAULT_SIZE,
 ) -> tuple[Iterator[Gray], list[TruthEvent]]:
-    """A clip as (frames (H, W) uint8 one after another, each an array of its own; movements, all complete)."""
+    """A clip as (frames (H, W) uint8, each an array of its own; movements, all complete)."""
     count = round(seconds * fps)
     renderer = FaceRenderer(portrait, settings, seed, size, fps, end_frame=count - 1)
     return _frames(renderer, count), renderer.schedule.events_until(count - 1)

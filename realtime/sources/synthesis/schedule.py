@@ -80,7 +80,7 @@ class Schedule:
         px_scale: float = 1.0,
         end_frame: int | None = None,
     ) -> None:
-        """``px_scale``: px of the output per px of the settings. ``end_frame``: no movement may reach past it."""
+        """``px_scale``: output px per px of the settings. ``end_frame``: no movement reaches past it."""
         self.settings = settings
         self.fps = fps
         self._px_scale = px_scale

@@ -97,9 +97,8 @@ class SynthesisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         """Refuse spans that run backwards, and an empty list of action units."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], int | float):
-                if value[0] > value[1]:
-                    raise ValueError(f"{name} = {value} runs backwards: write the smaller value first")
+            if name.endswith(("_s", "_px")) and isinstance(value, tuple) and value[0] > value[1]:
+                raise ValueError(f"{name} = {value} runs backwards: write the smaller value first")
         if not self.action_units:
             raise ValueError("action_units is empty: name at least one, or set events = false")
 

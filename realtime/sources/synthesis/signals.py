@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .settings import SynthesisSettings
 
 GAMMA = 2.2
-"""Coded = linear^(1/2.2): with a pure power, a gain g of the light is exactly a gain g^(1/2.2) of the coded value."""
+"""Coded = linear^(1/2.2): a gain g of the light is exactly a gain g^(1/2.2) of the coded value."""
 
 _WAVES = 7
 
