@@ -51,7 +51,21 @@ def _step(
 ):  # fmt: skip
     gradient = np.zeros((ROWS, LANES), np.float32)
     mean, inverse, samples, variance = _forward(images, counts, kernels, weights, acts, peaks, places)
-    _head(len(images), targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses)
+    _head(
+        len(images),
+        targets,
+        counts,
+        keep,
+        kernels,
+        weights,
+        mean,
+        inverse,
+        samples,
+        peaks,
+        slopes,
+        gradient,
+        losses,
+    )
     _backward(images, kernels, weights, mean, inverse, samples, acts, places, slopes, counts, gradient)
     _adam(weights, gradient, m1, m2, trainable, np.float32(rate), t)
     for lane in range(LANES):
@@ -97,7 +111,9 @@ def _slot(lane, kernels, slots):
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _head(n, targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses):
+def _head(
+    n, targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses
+):
     """Normalise, drop, average-pool, dense, loss, and back: slopes = dL/d(pooled), gradient of γ, β and dense."""
     slots = targets.shape[1]
     features = np.empty((25, LANES), np.float32)
@@ -212,4 +228,9 @@ def scratch_for(threads: int, batch: int) -> tuple[np.ndarray, np.ndarray, np.nd
     """Working memory of `train_epoch`, one part a thread: activations, peaks, places, slopes."""
     pooled = (threads, batch, 100, LANES)
     activations = np.zeros((threads, batch, 28, 28, LANES), np.float32)
-    return activations, np.zeros(pooled, np.float32), np.zeros(pooled, np.float32), np.zeros(pooled, np.float32)
+    return (
+        activations,
+        np.zeros(pooled, np.float32),
+        np.zeros(pooled, np.float32),
+        np.zeros(pooled, np.float32),
+    )

@@ -1,0 +1,41 @@
+"""Data sets by name: clips with frames, feature maps, and long videos for spotting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offline.datasets import casme2, ckplus, composite, flowmaps, samm, smic, synthetic
+from offline.datasets.common import Clip, Loaded, Skipped
+from offline.datasets.flowmaps import MapSet
+from realtime.errors import DatasetError
+
+__all__ = ["CLIP_DATASETS", "NAMES", "Clip", "Loaded", "MapSet", "Skipped", "load_clips"]
+
+CLIP_DATASETS = {
+    "casme2": casme2.load,
+    "smic": smic.load,
+    "samm": samm.load,
+    "ckplus": ckplus.load,
+    "composite": composite.load,
+    "synthetic": synthetic.load,
+}
+NAMES = (*CLIP_DATASETS, "flowmaps")
+
+NOTICE = (
+    "Note: these recordings show people. Use them within the licence you signed and the consent they gave, "
+    "keep them out of repositories, and do not publish faces the licence does not allow."
+)
+"""Printed by the tools whenever they read recordings."""
+
+
+def load_clips(name: str, root: Path) -> Loaded:
+    """Clips of a data set of recordings. Raises DatasetError with path and expected layout."""
+    if name not in CLIP_DATASETS:
+        raise DatasetError(
+            f"{name}: unknown data set of recordings; there are {', '.join(sorted(CLIP_DATASETS))}"
+        )
+    loaded = CLIP_DATASETS[name](root)
+    if not loaded.clips:
+        why = f" (first: {loaded.skipped[0].clip}: {loaded.skipped[0].why})" if loaded.skipped else ""
+        raise DatasetError(f"{root}: no usable clip of {name}, {len(loaded.skipped)} skipped{why}")
+    return loaded

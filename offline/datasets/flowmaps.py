@@ -1,0 +1,131 @@
+"""Feature maps that are there already: an ``.npz``, or a folder tree in leave-one-subject-out form.
+
+``.npz``: maps (n, 28, 28, 3) [u, v, strain] 0..255, label (n,) 0..2, subject, dataset, clip (n,). `offline.prepare` writes
+the same. Tree, as published with STSTNet's code: ``<subject>/u_test/<label>/<name>.png`` holds the subject's own
+maps; ``u_train`` repeats everybody else's, and is only checked for lacking the subject.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.datasets.common import IMAGE_SUFFIXES, Skipped
+from realtime.errors import DatasetError
+
+LAYOUT = (
+    "an .npz with maps (n, 28, 28, 3), label, subject, dataset, clip; "
+    "or folders <subject>/u_test/<0|1|2>/<clip>.png of 28×28 colour images"
+)
+FIELDS = ("maps", "label", "subject", "dataset", "clip")
+
+
+class MapSet(msgspec.Struct, frozen=True, kw_only=True):
+    """Feature maps ready for training."""
+
+    maps: NDArray[np.float32]
+    """(n, 28, 28, 3), 0..255, [u, v, strain]."""
+    label: NDArray[np.int64]
+    """(n,) 0 negative, 1 positive, 2 surprise."""
+    subject: tuple[str, ...]
+    dataset: tuple[str, ...]
+    clip: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def person(self) -> NDArray[np.str_]:
+        """(n,) data set and subject: who must not be on both sides of a split."""
+        return np.array([f"{d}/{s}" for d, s in zip(self.dataset, self.subject, strict=True)])
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+def load(path: Path) -> MapSet:
+    """Read either form. Raises DatasetError with the expected layout."""
+    if path.is_file():
+        return _load_npz(path)
+    if path.is_dir():
+        files = sorted(path.glob("*.npz"))
+        return _load_npz(files[0]) if files else _load_tree(path)
+    raise DatasetError(f"{path}: no such file or folder; expected {LAYOUT}")
+
+
+def checked(file: Path, arrays: dict[str, Any], skipped: tuple[Skipped, ...] = ()) -> MapSet:
+    """A MapSet from arrays, or a DatasetError that says what is wrong with them."""
+    maps, label = np.asarray(arrays["maps"]), np.asarray(arrays["label"])
+    n = len(maps)
+    if maps.shape != (n, 28, 28, 3) or n < 2:
+        raise DatasetError(f"{file}: maps have shape {maps.shape}; expected {LAYOUT}")
+    if any(len(arrays[name]) != n for name in FIELDS):
+        raise DatasetError(f"{file}: {', '.join(FIELDS)} differ in length; expected {LAYOUT}")
+    if not np.isin(label, (0, 1, 2)).all():
+        raise DatasetError(f"{file}: labels {sorted(set(label.tolist()))}; expected 0, 1 and 2")
+    if not (np.isfinite(maps).all() and maps.min() >= 0 and maps.max() <= 255):
+        raise DatasetError(f"{file}: map values outside 0..255; expected each channel stretched to 0..255")
+    names = {name: tuple(str(value) for value in arrays[name]) for name in ("subject", "dataset", "clip")}
+    return MapSet(maps=maps.astype(np.float32), label=label.astype(np.int64), skipped=skipped, **names)
+
+
+def _load_npz(file: Path) -> MapSet:
+    try:
+        with np.load(file) as stored:
+            arrays = {name: stored[name] for name in FIELDS if name in stored}
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file}: not a readable .npz: {error}; expected {LAYOUT}") from error
+    missing = [name for name in FIELDS if name not in arrays]
+    if missing:
+        raise DatasetError(f"{file}: lacks {', '.join(missing)}; expected {LAYOUT}")
+    return checked(file, arrays)
+
+
+def _load_tree(root: Path) -> MapSet:
+    rows: list[dict[str, Any]] = []
+    skipped: list[Skipped] = []
+    for folder in sorted(d for d in root.iterdir() if (d / "u_test").is_dir()):
+        own = _maps_below(folder / "u_test")
+        names = {name for name, _, _ in own}
+        leaked = names & {name for name, _, _ in _maps_below(folder / "u_train")}
+        if leaked:
+            raise DatasetError(f"{folder}: {sorted(leaked)[0]} is in u_train and u_test of one subject")
+        for name, label, file in own:
+            image = _read(file)
+            if image is None:
+                skipped.append(Skipped(f"{folder.name}/{name}", f"not a readable 28×28 colour image: {file}"))
+                continue
+            subject, dataset = folder.name, dataset_of(folder.name)
+            rows.append({"maps": image, "label": label, "subject": subject, "dataset": dataset, "clip": name})
+    if not rows:
+        raise DatasetError(f"{root}: no folder <subject>/u_test/<0|1|2> with images; expected {LAYOUT}")
+    return checked(root, {name: np.array([r[name] for r in rows]) for name in FIELDS}, tuple(skipped))
+
+
+def _maps_below(folder: Path) -> list[tuple[str, int, Path]]:
+    classes = [d for d in sorted(folder.glob("*")) if d.is_dir() and d.name in "012"]
+    return [
+        (file.stem, int(d.name), file)
+        for d in classes
+        for file in sorted(d.iterdir())
+        if file.suffix.lower() in IMAGE_SUFFIXES
+    ]
+
+
+def _read(file: Path) -> NDArray[np.uint8] | None:
+    """Stored as RGB = [u, v, strain]; OpenCV reads BGR, so the order is turned back."""
+    import cv2
+
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    return None if image is None or image.shape != (28, 28, 3) else np.ascontiguousarray(image[..., ::-1])
+
+
+def dataset_of(subject: str) -> str:
+    """By the subject's name, as the composite's trees have it: sub05 CASME II, s5 SMIC, 006 SAMM."""
+    for pattern, dataset in ((r"sub\d+$", "casme2"), (r"s\d+$", "smic"), (r"\d{3}$", "samm")):
+        if re.match(pattern, subject):
+            return dataset
+    return "other"
