@@ -1,7 +1,7 @@
 """A portrait with its landmarks, and how it is placed in a frame.
 
 The packaged one is NASA's portrait of astronaut Eileen Collins (public domain), made gray; its 478 mesh
-points were found once by MediaPipe Face Landmarker (``bench/clips.py --make-portrait``): no network runs here.
+points were found once by MediaPipe Face Landmarker (``bench/clips.py --make-portrait``).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -61,6 +61,9 @@ class TruthBlink(msgspec.Struct, frozen=True, kw_only=True, tag="blink"):
         if frame <= self.closed:
             return minimum_jerk((frame - self.onset) / (self.closed - self.onset))
         return 1.0 - minimum_jerk((frame - self.opening) / (self.offset - self.opening))
+
+
+Item = TypeVar("Item", TruthEvent, TruthBlink)
 
 
 def minimum_jerk(progress: float) -> float:
@@ -116,6 +119,16 @@ class Schedule:
         """Blinks that are over by ``frame``, in order."""
         self._extend(frame)
         return [blink for blink in self._blinks if blink.offset <= frame]
+
+    def event(self, index: int, over_by: int) -> TruthEvent | None:
+        """The index-th movement if it is over by frame ``over_by``, else None."""
+        self._extend(over_by)
+        return _over(self._events, index, over_by)
+
+    def blink(self, index: int, over_by: int) -> TruthBlink | None:
+        """The index-th blink if it is over by frame ``over_by``, else None."""
+        self._extend(over_by)
+        return _over(self._blinks, index, over_by)
 
     def _extend(self, frame: int) -> None:
         """Draw until nothing that starts at or before ``frame`` is missing."""
@@ -185,6 +198,10 @@ class Schedule:
         self._blinks.append(TruthBlink(onset=onset, closed=closed, opening=opening, offset=offset))
         self._blink_onsets.append(onset)
         self._next_blink_s += duration + _draw(rng, settings.blink_gap_s)
+
+
+def _over(items: list[Item], index: int, frame: int) -> Item | None:
+    return items[index] if index < len(items) and items[index].offset <= frame else None
 
 
 def _draw(rng: np.random.Generator, span: Span) -> float:
