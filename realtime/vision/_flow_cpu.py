@@ -1,8 +1,7 @@
-"""TV-L1 and strain on the CPU, in numba: float32, padded planes, fused updates, no allocation in a solve.
+"""TV-L1 and strain on the CPU: workspaces and the solve, in numba. The kernels are in ``_flow_kernels.py``.
 
-Zach et al. 2007, eq. 12-15 in the discretisation of Sánchez Pérez et al. 2013 (IPOL), algorithms 1 and 2. One
-primal-dual iteration goes once over memory: v and u of a band of rows, then the dual variables of the rows whose lower
-neighbour is ready. See ``_flow_plan.py`` for the layout and ``_flow_reference.py`` for the same in plain NumPy.
+Zach et al. 2007 in the discretisation of Sánchez Pérez et al. 2013 (IPOL), algorithms 1 and 2; the same in plain NumPy
+is ``_flow_reference.py``. A solve is one compiled call that holds no GIL and allocates nothing.
 """
 
 from __future__ import annotations
@@ -13,57 +12,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision import _flow_kernels as kernels
 from realtime.vision._flow_jit import jit
+from realtime.vision._flow_kernels import F0, F1, HALF, N1, N2, PLANES, SOURCE, TARGET, TEMP, U, V
 from realtime.vision._flow_plan import Plan, Table, make_plan
 from realtime.vision.flow import TvL1Params
 
-# Planes of a level. P11..P22 are the dual variables, TARGET the first image, TEMP* scratch.
-TARGET, GX, GY, RHO, INVERSE, U, V, P11, P12, P21, P22, TEMP, TEMP2 = range(13)
-PLANES = 13
-BAND = 6
-"""Rows of a band: ten planes of a band stay in the L1 cache."""
-RIM = 2
-"""Repeated rim around the packed second image, px: reach of the cubic kernel."""
+COLD, START, GO_ON = 0, 1, 2
+"""How a solve begins: from zero; from a given flow at the finest level; from flow and dual variables as they are."""
 
 
 class Workspace:
-    """Buffers of one thread for one image size and one set of parameters."""
+    """Buffers and tables of one thread for one image size and one set of parameters."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        pairs = [plan.presmooth, *plan.down, *plan.up]
-        tables = [table for pair in pairs for table in pair]
-        self.index, self.starts, self.weights = _flatten(tables)
-        rows, offset = [], 0
-        for level in plan.levels:
-            packed = 4 * (level.height + 2 * RIM + 1) * (level.width + 2 * RIM)
-            rows.append(
-                (level.height, level.width, level.stride, level.cells, offset, offset + PLANES * level.cells)
-            )
-            offset += PLANES * level.cells + (packed + 15) // 16 * 16
-        self.levels = np.array(rows, np.int64)
-        raw = np.zeros(offset + 16, np.float32)
+    def __init__(self, height: int, width: int, params: TvL1Params) -> None:
+        plan = make_plan(height, width, params)
+        self.params = params
+        self.tables = _flatten([table for pair in (plan.presmooth, *plan.down, *plan.up) for table in pair])
+        self.levels, cells = _layout(plan)
+        raw = np.zeros(cells + 16, np.float32)
         shift = (-raw.ctypes.data % 64) // 4
-        self.memory = raw[shift : shift + offset]
-        finest = plan.levels[0]
-        self.mask = np.zeros(len(plan.levels) * (BAND + 1) * finest.stride, np.float32)
-        for number, level in enumerate(plan.levels):
-            start = number * (BAND + 1) * finest.stride
-            row = (np.arange(level.stride) < level.width - 1).astype(np.float32)
-            self.mask[start : start + (BAND + 1) * level.stride] = np.tile(row, BAND + 1)
+        self.memory = raw[shift : shift + cells]
+        self.masks = np.concatenate([_mask(level.stride, level.width) for level in plan.levels])
+        self.settings = _settings(params)
+        self.flow = np.zeros((height, width, 2), np.float32)
+
+    def load(self, image: NDArray[Any], plane: int, low: float, gain: float) -> None:
+        """Put (image − low)·gain, smoothed, and its pyramid into ``plane`` (TARGET or SOURCE) of every level."""
+        pixels = np.ascontiguousarray(image, np.float32)
+        low32, gain32 = np.float32(low), np.float32(gain)
+        _load(pixels, plane, low32, gain32, self.levels, self.memory, *self.tables, self.settings)
+
+    def solve(self, begin: int) -> int:
+        """Solve for the loaded images into ``self.flow``; returns the number of iterations, all levels together."""
+        return _solve(self.flow, begin, self.levels, self.memory, self.masks, *self.tables, self.settings)
 
 
 _local = threading.local()
 
 
 def workspace(height: int, width: int, params: TvL1Params) -> Workspace:
-    """This thread's workspace for that size; the last few are kept."""
+    """This thread's workspace for that size; the last four are kept."""
     kept: dict[Any, Workspace] = _local.__dict__.setdefault("kept", {})
     key = (height, width, params)
     if key not in kept:
         while len(kept) >= 4:
             kept.pop(next(iter(kept)))
-        kept[key] = Workspace(make_plan(height, width, params))
+        kept[key] = Workspace(height, width, params)
     return kept[key]
 
 
@@ -71,41 +66,21 @@ def tvl1(
     first: NDArray[Any], second: NDArray[Any], params: TvL1Params, init: NDArray[Any] | None
 ) -> NDArray[np.float32]:
     """See ``flow.tvl1``; the input is checked there."""
-    height, width = first.shape
-    work = workspace(height, width, params)
-    flow = np.zeros((height, width, 2), np.float32) if init is None else np.array(init, np.float32, order="C")
-    _solve(
-        np.ascontiguousarray(first, np.float32),
-        np.ascontiguousarray(second, np.float32),
-        flow,
-        init is not None,
-        work.levels,
-        work.memory,
-        work.mask,
-        work.index,
-        work.starts,
-        work.weights,
-        settings(params),
-    )
-    return flow
+    work = workspace(*first.shape, params)
+    low, gain = grey_range(first, second) if params.normalise else (0.0, 1.0)
+    work.load(first, TARGET, low, gain)
+    work.load(second, SOURCE, low, gain)
+    if init is not None:
+        work.flow[:] = init
+    work.solve(COLD if init is None else START)
+    return work.flow.copy()
 
 
-def settings(params: TvL1Params) -> NDArray[np.float64]:
-    """Parameters as the kernels take them."""
-    return np.array(
-        [
-            params.lambda_ * params.theta,
-            params.theta,
-            params.tau / params.theta,
-            params.warps,
-            params.iterations,
-            params.epsilon**2,
-            params.median,
-            params.median_every,
-            params.presmooth_px > 0,
-            params.normalise,
-        ]
-    )
+def grey_range(*images: NDArray[Any]) -> tuple[float, float]:
+    """(lowest grey level, gain that stretches the common range to 255)."""
+    low = min(float(image.min()) for image in images)
+    high = max(float(image.max()) for image in images)
+    return low, 255.0 / (high - low) if high > low else 1.0
 
 
 def strain(flow: NDArray[Any]) -> NDArray[np.float32]:
@@ -116,309 +91,174 @@ def strain(flow: NDArray[Any]) -> NDArray[np.float32]:
     return out
 
 
-def warm_up(params: TvL1Params) -> None:
-    """Compile, or load from the cache, every kernel with its only signature."""
-    image = np.zeros((16, 16), np.uint8)
-    strain(tvl1(image, image, params, None))
+def warm_up(height: int, width: int, params: TvL1Params) -> None:
+    """Compile, or load from the cache, every kernel, and make this thread's workspace."""
+    ramp = np.add.outer(np.arange(height), np.arange(width)).astype(np.uint8)
+    flow = tvl1(ramp, ramp, params, None)
+    strain(tvl1(ramp, ramp, params, flow))
 
 
-def _flatten(tables: list[Table]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+def _layout(plan: Plan) -> tuple[NDArray[np.uint64], int]:
+    """(height, width, stride, cells, first cell, first mask cell, scratch) per level, and the cells of all."""
+    rows, offset, mask = [], 0, 0
+    scratch = PLANES * sum(level.cells for level in plan.levels)
+    for level in plan.levels:
+        rows.append((level.height, level.width, level.stride, level.cells, offset, mask, scratch))
+        offset += PLANES * level.cells
+        mask += (int(kernels.BAND) + 1) * level.stride
+    return np.array(rows, np.uint64), scratch + 5 * plan.levels[0].stride + 16
+
+
+def _mask(stride: int, width: int) -> NDArray[np.float32]:
+    row = (np.arange(stride) < width - 1).astype(np.float32)
+    return np.tile(row, int(kernels.BAND) + 1)
+
+
+def _flatten(tables: list[Table]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.float32]]:
+    """(size, taps, first start, first weight, begin, end, step of the regular stretch) per table; starts; weights."""
     rows, start, weight = [], 0, 0
     for table in tables:
         size, taps = table.weights.shape
-        rows.append((size, taps, start, weight))
+        rows.append((size, taps, start, weight, *table.regular_stretch()))
         start += size
         weight += size * taps
-    starts = np.concatenate([table.starts for table in tables]).astype(np.int64)
-    weights = np.concatenate([table.weights.ravel() for table in tables])
-    return np.array(rows, np.int64), starts, weights
+    starts = np.concatenate([table.starts for table in tables]).astype(np.uint64)
+    weights = np.concatenate([table.weights.T.ravel() for table in tables])
+    return np.array(rows, np.uint64), starts, weights
+
+
+def _settings(params: TvL1Params) -> NDArray[np.float32]:
+    """Parameters as the kernels take them."""
+    limit, step = params.lambda_ * params.theta, params.tau / params.theta
+    counts = (params.warps, params.iterations, params.median_every if params.median else 0)
+    return np.array([limit, params.theta, step, params.epsilon**2, *counts, params.presmooth_px > 0], np.float32)
 
 
 @jit
-def _solve(first, second, flow, warm, levels, memory, masks, index, starts, weights, given):
-    """Whole solve; ``flow`` (H, W, 2) is the start when ``warm``, and the result."""
-    count = levels.shape[0]
-    planes = _planes(levels, memory, 0)
-    height, width, stride = levels[0, 0], levels[0, 1], levels[0, 2]
-    low, gain = np.float32(0.0), np.float32(1.0)
-    if given[9] != 0.0:
-        low, gain = _range(first, second)
-    _load(first, planes[TARGET], width, stride, low, gain)
-    _load(second, planes[GX], width, stride, low, gain)
-    if given[8] != 0.0:
-        for plane in (TARGET, GX):
-            _resample(planes[plane], planes[TEMP], stride, height, width, stride, index, starts, weights, 0)
-            planes[plane, :] = planes[TEMP]
-    used = 1 if warm else count
-    for level in range(1, used):
-        finer, coarser = _planes(levels, memory, level - 1), _planes(levels, memory, level)
-        for plane in (TARGET, GX):
-            _resample(
-                finer[plane], coarser[plane], levels[level - 1, 2], levels[level - 1, 0], levels[level - 1, 1],
-                levels[level, 2], index, starts, weights, 2 * level,
-            )  # fmt: skip
-    for level in range(used - 1, -1, -1):
-        planes = _planes(levels, memory, level)
-        height, width, stride = levels[level, 0], levels[level, 1], levels[level, 2]
-        if level == used - 1:
-            if warm:
-                _start(flow, planes, stride)
-            else:
-                planes[U : V + 1, :] = np.float32(0.0)
-        else:
-            coarser = _planes(levels, memory, level + 1)
-            table = 2 * (count + level)
-            for plane, ratio in ((U, width / levels[level + 1, 1]), (V, height / levels[level + 1, 0])):
-                _resample(
-                    coarser[plane], planes[plane], levels[level + 1, 2], levels[level + 1, 0], levels[level + 1, 1],
-                    stride, index, starts, weights, table,
-                )  # fmt: skip
-                _scale(planes[plane], width, stride, np.float32(ratio))
-        planes[P11 : P22 + 1, :] = np.float32(0.0)
-        _solve_level(level, levels, memory, masks, given)
-    planes = _planes(levels, memory, 0)
-    for y in range(flow.shape[0]):
-        for x in range(flow.shape[1]):
-            flow[y, x, 0] = planes[U, (y + 1) * stride + x]
-            flow[y, x, 1] = planes[V, (y + 1) * stride + x]
-
-
-@jit
-def _planes(levels, memory, level):
-    start, cells = levels[level, 4], levels[level, 3]
-    return memory[start : start + PLANES * cells].reshape((PLANES, cells))
-
-
-@jit
-def _solve_level(level, levels, memory, masks, given):
-    """IPOL algorithm 1 without its pyramid: warps of the second image (in GX), iterations in each."""
-    planes = _planes(levels, memory, level)
-    height, width, stride = levels[level, 0], levels[level, 1], levels[level, 2]
-    packed = memory[levels[level, 5] : levels[level, 5] + 4 * (height + 2 * RIM) * (width + 2 * RIM)]
-    mask_start = level * (BAND + 1) * levels[0, 2]
-    mask = masks[mask_start : mask_start + (BAND + 1) * stride]
-    _pack(planes[GX], packed, height, width, stride)
-    limit = given[5] * height * width
-    every = np.int64(given[7])
-    planes[GX : INVERSE + 1, :] = np.float32(0.0)
-    for _ in range(np.int64(given[3])):
-        _warp(planes, packed, height, width, stride)
-        for number in range(np.int64(given[4])):
-            if given[6] > 1.0 and number % every == 0:
-                _median(planes, height, width, stride)
-            error = _iterate(
-                planes, height, stride, mask, np.float32(given[0]), np.float32(given[1]), np.float32(given[2])
-            )
-            if error <= limit:
-                break
-
-
-@jit
-def _iterate(planes, height, stride, mask, limit, theta, step):
-    """One iteration over the whole level; returns the sum of squared changes of the flow."""
-    error = np.float32(0.0)
-    for top in range(0, height, BAND):
-        bottom = min(top + BAND, height)
-        start, end = (top + 1) * stride, (bottom + 1) * stride
-        error += _primal(
-            planes[GX, start:end], planes[GY, start:end], planes[RHO, start:end], planes[INVERSE, start:end],
-            planes[U, start:end], planes[V, start:end],
-            planes[P11, start:end], planes[P11, start - 1 : end - 1],
-            planes[P12, start:end], planes[P12, start - stride : end - stride],
-            planes[P21, start:end], planes[P21, start - 1 : end - 1],
-            planes[P22, start:end], planes[P22, start - stride : end - stride],
-            limit, theta,
-        )  # fmt: skip
-        if top > 0:
-            start -= stride
-        if bottom < height:
-            end -= stride
-        else:
-            for plane in (U, V):
-                planes[plane, end : end + stride] = planes[plane, end - stride : end]
-        for first, second, plane in ((P11, P12, U), (P21, P22, V)):
-            _dual(
-                planes[plane, start:end], planes[plane, start + 1 : end + 1],
-                planes[plane, start + stride : end + stride], mask[: end - start],
-                planes[first, start:end], planes[second, start:end], step,
-            )  # fmt: skip
-    return error
-
-
-@jit
-def _primal(gx, gy, rho, inverse, u, v, p11, p11_left, p12, p12_up, p21, p21_left, p22, p22_up, limit, theta):
-    """Thresholding step (IPOL eq. 15) and u = v + θ div p (eq. 12)."""
-    error = np.float32(0.0)
-    for k in range(gx.size):
-        shift = (rho[k] + gx[k] * u[k] + gy[k] * v[k]) * inverse[k]
-        shift = min(max(shift, -limit), limit)
-        du = theta * (p11[k] - p11_left[k] + p12[k] - p12_up[k]) - shift * gx[k]
-        dv = theta * (p21[k] - p21_left[k] + p22[k] - p22_up[k]) - shift * gy[k]
-        u[k] += du
-        v[k] += dv
-        error += du * du + dv * dv
-    return error
-
-
-@jit
-def _dual(u, right, below, mask, px, py, step):
-    """p = (p + τ/θ ∇u) / (1 + τ/θ |∇u|) (IPOL eq. 13)."""
-    for k in range(u.size):
-        ux = (right[k] - u[k]) * mask[k]
-        uy = below[k] - u[k]
-        factor = np.float32(1.0) / (np.float32(1.0) + step * np.sqrt(ux * ux + uy * uy))
-        px[k] = (px[k] + step * ux) * factor
-        py[k] = (py[k] + step * uy) * factor
-
-
-@jit
-def _warp(planes, packed, height, width, stride):
-    """Second image and its gradient at x + u (cubic), and ρ less its linear part (IPOL eq. 9)."""
-    row = 4 * (width + 2 * RIM)
-    half, one = np.float32(0.5), np.float32(1.0)
-    wx = np.empty(4, np.float32)
-    for y in range(height):
-        start = (y + 1) * stride
-        for x in range(width):
-            u, v = planes[U, start + x], planes[V, start + x]
-            px, py = np.float32(x) + u, np.float32(y) + v
-            if not (0.0 <= px <= width - 1 and 0.0 <= py <= height - 1):
-                planes[GX, start + x] = 0.0
-                planes[GY, start + x] = 0.0
-                planes[RHO, start + x] = 0.0
-                planes[INVERSE, start + x] = 0.0
-                continue
-            ix, iy = int(px), int(py)
-            fx, fy = px - np.float32(ix), py - np.float32(iy)
-            wx[0] = ((-half * fx + one) * fx - half) * fx
-            wx[1] = (np.float32(1.5) * fx - np.float32(2.5)) * fx * fx + one
-            wx[2] = ((np.float32(-1.5) * fx + np.float32(2.0)) * fx + half) * fx
-            wx[3] = (half * fx - half) * fx * fx
-            image = gx = gy = np.float32(0.0)
-            for k in range(4):
-                if k == 0:
-                    wy = ((-half * fy + one) * fy - half) * fy
-                elif k == 1:
-                    wy = (np.float32(1.5) * fy - np.float32(2.5)) * fy * fy + one
-                elif k == 2:
-                    wy = ((np.float32(-1.5) * fy + np.float32(2.0)) * fy + half) * fy
-                else:
-                    wy = (half * fy - half) * fy * fy
-                base = (iy + RIM - 1 + k) * row + 4 * (ix + RIM - 1)
-                for m in range(4):
-                    weight = wy * wx[m]
-                    image += weight * packed[base + 4 * m]
-                    gx += weight * packed[base + 4 * m + 1]
-                    gy += weight * packed[base + 4 * m + 2]
-            square = gx * gx + gy * gy
-            planes[GX, start + x] = gx
-            planes[GY, start + x] = gy
-            planes[RHO, start + x] = image - gx * u - gy * v - planes[TARGET, start + x]
-            planes[INVERSE, start + x] = one / square if square > np.float32(1e-6) else np.float32(0.0)
-
-
-@jit
-def _pack(image, packed, height, width, stride):
-    """(I, I_x, I_y, 0) per cell, central differences, with a repeated rim."""
-    half = np.float32(0.5)
-    row = width + 2 * RIM
-    for py in range(height + 2 * RIM):
-        y = min(max(py - RIM, 0), height - 1)
-        up, down = max(y - 1, 0), min(y + 1, height - 1)
-        for px in range(row):
-            x = min(max(px - RIM, 0), width - 1)
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            at = 4 * (py * row + px)
-            packed[at] = image[(y + 1) * stride + x]
-            packed[at + 1] = half * (image[(y + 1) * stride + right] - image[(y + 1) * stride + left])
-            packed[at + 2] = half * (image[(down + 1) * stride + x] - image[(up + 1) * stride + x])
-            packed[at + 3] = np.float32(0.0)
-
-
-@jit
-def _median(planes, height, width, stride):
-    """5×5 median of both flow components, borders repeated."""
-    values = np.empty(25, np.float32)
-    for plane in (U, V):
-        for y in range(height):
-            for x in range(width):
-                count = 0
-                for dy in range(-2, 3):
-                    row = (min(max(y + dy, 0), height - 1) + 1) * stride
-                    for dx in range(-2, 3):
-                        values[count] = planes[plane, row + min(max(x + dx, 0), width - 1)]
-                        count += 1
-                planes[TEMP, (y + 1) * stride + x] = np.sort(values)[12]
-        for y in range(height):
-            start = (y + 1) * stride
-            planes[plane, start : start + width] = planes[TEMP, start : start + width]
-
-
-@jit
-def _resample(source, target, stride, height, width, stride_out, index, starts, weights, table):
-    """Separable resampling by the tables ``table`` (rows) and ``table + 1`` (columns)."""
-    rows, row_taps = index[table, 0], index[table, 1]
-    columns, column_taps = index[table + 1, 0], index[table + 1, 1]
-    line = np.empty(width, np.float32)
-    for y in range(rows):
-        line[:] = np.float32(0.0)
-        for k in range(row_taps):
-            weight = weights[index[table, 3] + y * row_taps + k]
-            start = (starts[index[table, 2] + y] + k + 1) * stride
-            taken = source[start : start + width]
-            for x in range(width):
-                line[x] += weight * taken[x]
-        for x in range(columns):
-            value = np.float32(0.0)
-            start = starts[index[table + 1, 2] + x]
-            for k in range(column_taps):
-                value += weights[index[table + 1, 3] + x * column_taps + k] * line[start + k]
-            target[(y + 1) * stride_out + x] = value
-
-
-@jit
-def _scale(plane, width, stride, ratio):
-    for start in range(stride, plane.size - stride, stride):
-        for k in range(start, start + width):
-            plane[k] *= ratio
-
-
-@jit
-def _range(first, second):
-    low = min(first.min(), second.min())
-    high = max(first.max(), second.max())
-    gain = np.float32(255.0) / (high - low) if high > low else np.float32(1.0)
-    return low, gain
-
-
-@jit
-def _load(image, plane, width, stride, low, gain):
+def _load(image, plane, low, gain, levels, memory, index, starts, weights, given):
+    """See ``Workspace.load``."""
+    height, width, stride, cells, base, scratch = _level(levels, 0)
+    smooth = given[7] > F0
+    temp = base + np.uint64(TEMP) * cells
+    at = base + np.uint64(plane) * cells
+    to = temp if smooth else at
     for y in range(image.shape[0]):
-        for x in range(width):
-            plane[(y + 1) * stride + x] = (image[y, x] - low) * gain
+        row = to + (np.uint64(y) + N2) * stride
+        for x in range(image.shape[1]):
+            memory[row + np.uint64(x)] = (image[y, x] - low) * gain
+    if smooth:
+        kernels.resample(memory, temp, at, levels[0], levels[0], index, starts, weights, 0, scratch)
+    for number in range(1, levels.shape[0]):
+        finer, coarser = levels[number - 1], levels[number]
+        to = coarser[4] + np.uint64(plane) * coarser[3]
+        kernels.resample(memory, at, to, finer, coarser, index, starts, weights, 2 * number, scratch)
+        at = to
 
 
 @jit
-def _start(flow, planes, stride):
-    planes[U : V + 1, :] = np.float32(0.0)
-    for y in range(flow.shape[0]):
-        for x in range(flow.shape[1]):
-            planes[U, (y + 1) * stride + x] = flow[y, x, 0]
-            planes[V, (y + 1) * stride + x] = flow[y, x, 1]
+def _level(levels, number):
+    row = levels[number]
+    return row[0], row[1], row[2], row[3], row[4], row[6]
+
+
+@jit
+def _solve(flow, begin, levels, memory, masks, index, starts, weights, given):
+    """See ``Workspace.solve``."""
+    count = levels.shape[0]
+    used = 1 if begin == START else count
+    done = 0
+    for number in range(used - 1, -1, -1):
+        height, width, stride, cells, base, scratch = _level(levels, number)
+        u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
+        if begin == START:
+            _fill(memory, u, u + N2 * cells)
+            _take(flow, memory, u, v, stride)
+        elif number == count - 1:
+            _fill(memory, u, u + N2 * cells)
+        else:
+            coarse = levels[number + 1]
+            from_u, from_v = coarse[4] + np.uint64(U) * coarse[3], coarse[4] + np.uint64(V) * coarse[3]
+            table = 2 * (count + number)
+            kernels.resample(memory, from_u, u, coarse, levels[number], index, starts, weights, table, scratch)
+            kernels.resample(memory, from_v, v, coarse, levels[number], index, starts, weights, table, scratch)
+            _scale(memory, u, height, width, stride, np.float32(width) / np.float32(coarse[1]))
+            _scale(memory, v, height, width, stride, np.float32(height) / np.float32(coarse[0]))
+        _fill(memory, u + N2 * cells, u + np.uint64(6) * cells)
+        done += _solve_level(levels[number], memory, masks, given)
+    _give(flow, memory, levels)
+    return done
+
+
+@jit
+def _solve_level(sizes, memory, masks, given):
+    """IPOL algorithm 1 without its pyramid: warps of SOURCE, iterations in each, until the flow rests."""
+    height, width, stride, cells, base, scratch = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[6]
+    mask = masks[sizes[5] : sizes[5] + (kernels.BAND + N1) * stride]
+    u, v, temp = base + np.uint64(U) * cells, base + np.uint64(V) * cells, base + np.uint64(TEMP) * cells
+    rest = given[3] * np.float32(height * width)
+    every = np.int64(given[6])
+    kernels.gradient(memory, base, cells, height, width, stride)
+    done = 0
+    for _ in range(np.int64(given[4])):
+        kernels.warp(memory, base, cells, height, width, stride, scratch)
+        for number in range(np.int64(given[5])):
+            if every > 0 and number % every == 0:
+                kernels.median(memory, u, temp, height, width, stride, scratch)
+                kernels.median(memory, v, temp, height, width, stride, scratch)
+            done += 1
+            if kernels.iterate(memory, base, cells, height, stride, mask, given[0], given[1], given[2]) <= rest:
+                break
+    return done
+
+
+@jit
+def _fill(memory, begin, end):
+    for k in range(begin, end):
+        memory[k] = F0
+
+
+@jit
+def _scale(memory, plane, height, width, stride, ratio):
+    for y in range(height):
+        for x in range(width):
+            memory[plane + (y + N2) * stride + x] *= ratio
+
+
+@jit
+def _take(flow, memory, u, v, stride):
+    for y in range(np.uint64(flow.shape[0])):
+        for x in range(np.uint64(flow.shape[1])):
+            memory[u + (y + N2) * stride + x] = flow[y, x, 0]
+            memory[v + (y + N2) * stride + x] = flow[y, x, 1]
+
+
+@jit
+def _give(flow, memory, levels):
+    _, _, stride, cells, base, _ = _level(levels, 0)
+    u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
+    for y in range(np.uint64(flow.shape[0])):
+        for x in range(np.uint64(flow.shape[1])):
+            flow[y, x, 0] = memory[u + (y + N2) * stride + x]
+            flow[y, x, 1] = memory[v + (y + N2) * stride + x]
 
 
 @jit
 def _strain(flow, out):
-    height, width = out.shape
+    height, width = np.uint64(out.shape[0]), np.uint64(out.shape[1])
     for y in range(height):
-        up, down = max(y - 1, 0), min(y + 1, height - 1)
-        per_row = np.float32(1.0) / np.float32(down - up)
-        for x in range(width):
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            per_column = np.float32(1.0) / np.float32(right - left)
-            ux = (flow[y, right, 0] - flow[y, left, 0]) * per_column
-            vx = (flow[y, right, 1] - flow[y, left, 1]) * per_column
-            uy = (flow[down, x, 0] - flow[up, x, 0]) * per_row
-            vy = (flow[down, x, 1] - flow[up, x, 1]) * per_row
-            shear = uy + vx
-            out[y, x] = np.sqrt(ux * ux + vy * vy + np.float32(0.5) * shear * shear)
+        up, down = y - N1 if y > 0 else y, min(y + N1, height - N1)
+        per_row = F1 / np.float32(down - up)
+        _strain_cell(flow, out, y, up, down, np.uint64(0), np.uint64(0), N1, F1, per_row)
+        for x in range(N1, width - N1):
+            _strain_cell(flow, out, y, up, down, x, x - N1, x + N1, HALF, per_row)
+        _strain_cell(flow, out, y, up, down, width - N1, width - N2, width - N1, F1, per_row)
+
+
+@jit
+def _strain_cell(flow, out, y, up, down, x, left, right, per_column, per_row):
+    ux = (flow[y, right, 0] - flow[y, left, 0]) * per_column
+    vx = (flow[y, right, 1] - flow[y, left, 1]) * per_column
+    uy = (flow[down, x, 0] - flow[up, x, 0]) * per_row
+    vy = (flow[down, x, 1] - flow[up, x, 1]) * per_row
+    shear = uy + vx
+    out[y, x] = np.sqrt(ux * ux + vy * vy + HALF * shear * shear)

@@ -1,14 +1,16 @@
 """Geometry of a TV-L1 solve, shared by the CPU and CUDA twins: level sizes, padded layout, resampling tables.
 
-A plane is a flat float32 array of ``height + 2`` rows of ``stride`` cells: a spare row above and below, and at least
-one spare cell at the end of each row, so that neighbours exist without a branch. Cell (y, x) is (y + 1)·stride + x.
-Resampling (presmoothing, pyramid, enlargement of the flow) is separable; each output cell is a weighted sum of
-``taps`` neighbouring inputs, with smoothing, sampling kernel and mirrored or repeated borders folded into the weights.
+A plane is a flat float32 array of ``height + 4`` rows of ``stride`` cells: two spare rows above and below, and at
+least four spare cells at the end of each row (right rim of this row, left rim of the next), so that neighbours exist
+without a branch. Cell (y, x) is (y + 2)·stride + x. Resampling (presmoothing, pyramid, enlargement of the flow) is
+separable; each output cell is a weighted sum of ``taps`` neighbouring inputs, with smoothing, sampling kernel and
+mirrored or repeated borders folded into the weights.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,18 @@ class Table:
     starts: NDArray[np.int32]
     weights: NDArray[np.float32]
 
+    def regular_stretch(self) -> tuple[int, int, int]:
+        """(begin, end, step): the longest stretch of outputs whose inputs lie ``step`` (1 or 2) cells apart, or 0s."""
+        best = (0, 0, 0)
+        for step in (1, 2):
+            breaks = np.flatnonzero(np.diff(self.starts) != step) + 1
+            edges = np.concatenate([[0], breaks, [self.starts.size]])
+            longest = int(np.diff(edges).argmax())
+            begin, end = int(edges[longest]), int(edges[longest + 1])
+            if end - begin > max(best[1] - best[0], 8):
+                best = (begin, end, step)
+        return best
+
 
 @dataclass(frozen=True)
 class Level:
@@ -38,7 +52,7 @@ class Level:
     width: int
     stride: int
     cells: int
-    """Cells of a plane, with a distance from a multiple of 4 KiB so that planes do not fight for cache sets."""
+    """Cells of a plane, away from a multiple of 4 KiB so that planes do not fight for cache sets."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ def make_plan(height: int, width: int, params: TvL1Params) -> Plan:
     sigma = params.presmooth_px
     presmooth = (smooth_table(height, sigma), smooth_table(width, sigma))
     down, up = [], []
-    for fine, coarse in zip(sizes[:-1], sizes[1:], strict=True):
+    for fine, coarse in itertools.pairwise(sizes):
         rows, columns = ((fine[axis], coarse[axis]) for axis in (0, 1))
         down.append((down_table(*rows, params), down_table(*columns, params)))
         up.append((bilinear_table(*reversed(rows)), bilinear_table(*reversed(columns))))
@@ -78,8 +92,8 @@ def level_sizes(height: int, width: int, params: TvL1Params) -> list[tuple[int, 
 
 def make_level(height: int, width: int) -> Level:
     """Padded layout of a level."""
-    stride = (width + LANES) // LANES * LANES
-    cells = (height + 2) * stride + LANES
+    stride = (width + 4 + LANES - 1) // LANES * LANES
+    cells = (height + 4) * stride + LANES
     cells += (5 * LANES - cells) % _PAGE_CELLS
     return Level(height, width, stride, cells)
 
@@ -104,7 +118,7 @@ def bilinear_table(size: int, size_out: int) -> Table:
 
 def fold(matrix: NDArray[np.float64]) -> Table:
     """Banded (size_out, size_in) matrix as a table of neighbouring taps."""
-    size_out, size_in = matrix.shape
+    size_in = matrix.shape[1]
     used = matrix != 0.0
     first = used.argmax(axis=1)
     last = size_in - 1 - used[:, ::-1].argmax(axis=1)

@@ -126,11 +126,14 @@ def resolve_backend(name: str) -> tuple[Literal["cpu", "cuda"], str]:
     return "cuda", reason
 
 
-def warm_up(params: TvL1Params | None = None) -> None:
-    """Compile (or load from the cache) every CPU kernel, so that the first event does not wait for it."""
+def warm_up(params: TvL1Params | None = None, shape: tuple[int, int] = (170, 140)) -> None:
+    """Compile (or load from the cache) every CPU kernel, so that the first event does not wait for it.
+
+    Call it in the thread that will solve; ``shape`` is (height, width) of its images, px.
+    """
     from realtime.vision import _flow_cpu
 
-    _flow_cpu.warm_up(params or TvL1Params.live())
+    _flow_cpu.warm_up(*shape, params or TvL1Params.live())
 
 
 def check_pair(first: NDArray[Any], second: NDArray[Any]) -> None:
