@@ -77,6 +77,8 @@ class Ended(Message, frozen=True, kw_only=True):
 
     stage: str
     detail: dict[str, float] = {}
+    reason: str = ""
+    """Capture: why it stopped, where it was not told to."""
 
 
 class Tick(Message, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from realtime.errors import MerealtimeError, SourceError, SourceLostError
 from realtime.ipc import codec
 from realtime.ipc.board import Row
 from realtime.ipc.ring import RingWriter
-from realtime.sources import Source, open_source
+from realtime.sources import Source, open_source, take_notices
 from realtime.stages.runner import StageContext
 from realtime.types import SourceRequest, Stamp
 
@@ -91,13 +91,14 @@ class Capture:
         try:
             if self._resumed:
                 self._resume()
-            self._loop()
+            reason = self._loop()
         finally:
             self._writer.finish()
             self._writer.close()
-        self._context.drained({"frames": float(self._row.get("frames"))})
+        self._context.drained({"frames": float(self._row.get("frames"))}, reason)
 
-    def _loop(self) -> None:
+    def _loop(self) -> str:
+        """Frame after frame; why it ended."""
         writer, context, live = self._writer, self._context, self._info.live
         stopping = context.stopping.is_set
         frame_limit = context.settings.source.frames
@@ -105,9 +106,11 @@ class Capture:
         end_ns = None if duration_s is None else int(duration_s * 1e9)
         first_ns = self._row.get("first_ns")
         frames = self._row.get("frames")
-        while not stopping() and (frame_limit is None or frames < frame_limit):
+        while not stopping():
+            if frame_limit is not None and frames >= frame_limit:
+                return "--frames"
             if not live and not self._wait_for_readers():
-                return
+                break
             slot = writer.reserve()
             try:
                 stamp = self.source.read(slot)
@@ -116,9 +119,11 @@ class Capture:
                 self._reconnect(error)
                 continue
             now = time.monotonic_ns()
+            if getattr(self.source, "notices", None):
+                self._pass_notices()
             if stamp is None or (end_ns is not None and first_ns and now - first_ns >= end_ns):
                 writer.abandon()
-                return
+                return "end of source" if stamp is None else "--duration"
             number = stamp.number + self._offset
             if number != self._last + 1:
                 self._gap(number, "camera")
@@ -130,6 +135,11 @@ class Capture:
                 first_ns = now
                 self._note_first(number, stamp.t_ns, now)
             self._note(frames, number, stamp.t_ns, now)
+        return ""
+
+    def _pass_notices(self) -> None:
+        for what, detail in take_notices(self.source):
+            self._context.notice(what, detail)
 
     def _note(self, frames: int, number: int, t_ns: int, now: int) -> None:
         words = self._row.words

@@ -118,9 +118,9 @@ class StageContext:
             )
         )
 
-    def drained(self, detail: dict[str, float] | None = None) -> None:
+    def drained(self, detail: dict[str, float] | None = None, reason: str = "") -> None:
         """Nothing is left to do: say so, and stay until told to leave (others may still be restarted)."""
-        self.report(codec.Ended(stage=self.stage, detail=detail or {}))
+        self.report(codec.Ended(stage=self.stage, detail=detail or {}, reason=reason))
 
     def close(self) -> None:
         self._reports.close()

@@ -61,7 +61,7 @@ class Spot:
         self._meter = meter
         self._row = context.row
         self._live = info is None or info.live
-        self._exposure_is_real = info is None or info.kind in ("camera", "stream")
+        self._exposure_is_real = self._live  # a recording's times are those of its making
         self._max_lag = self._lag_limit(order.fps, reader.slots)
         self._last = self._row.get("last_number")
         self._index = self._row.get("next_index") if self._row.get("frames") else reader.start

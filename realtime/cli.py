@@ -1,0 +1,199 @@
+"""``merealtime``: options, one-line errors, exit codes. Imports nothing heavy, so that ``--help`` is quick.
+
+Exit codes: 0 ended; 1 something failed while running; 2 the user can mend it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from realtime import __version__
+
+_EPILOG = """\
+sources:
+  0, 1, …, /dev/videoN   a V4L2 camera
+  FILE, FOLDER           a recording: every frame is analysed, as fast as the machine can, unless --live
+  rtsp://…, http://…     a network stream
+  demo, demo:SEED        a built-in 200 fps face with known movements
+
+A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"merealtime: {message} (see merealtime --help)\n")
+        raise SystemExit(2)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} must be greater than 0")
+    return value
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return value
+
+
+def _size(text: str) -> str:
+    width, sign, height = text.partition("x")
+    if not (sign and width.isdigit() and height.isdigit() and int(width) >= 16 and int(height) >= 16):
+        raise argparse.ArgumentTypeError(f"{text!r}: write WIDTHxHEIGHT in pixels, at least 16x16")
+    return f"{int(width)}x{int(height)}"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options. Their defaults are None: what is not given does not override the settings file."""
+    parser = _Parser(
+        prog="merealtime",
+        description="Live spotting and recognition of facial micro-expressions from high-speed cameras.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"merealtime {__version__}")
+    add("--camera", metavar="SOURCE", help="where frames come from (below); default: demo")
+    add("--fps", type=_positive, metavar="N", help="frames a second to ask for, or a recording's true rate")
+    add("--size", type=_size, metavar="WxH", help="picture size to ask of a camera")
+    add("--pixel-format", choices=("auto", "GREY", "YUYV", "MJPG"), help="pixel format to ask of a camera")
+    add("--config", metavar="FILE.toml", help="settings; configs/default.toml explains every key")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as spot.detector=lbp")
+    add("--model", metavar="BUNDLE", help="model: a built-in bundle's name, or a folder")
+    add("--flow", choices=("auto", "cpu", "cuda"), help="where optical flow is computed")
+    add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first frame")
+    add("--frames", type=_count, metavar="N", help="stop after so many frames")
+    add("--live", action="store_true", default=None, help="play a recording in real time, drop what is late")
+    add("--events", metavar="FILE.jsonl", help="write the event log")
+    add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
+    add("--record", metavar="DIR", help="keep the native frames; ask the person first")
+    add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
+    add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine")
+    add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
+    add("--check", action="store_true", help="say what this machine can do, and leave")
+    add("--list-cameras", action="store_true", help="list cameras with their modes, and leave")
+    add("--debug", action="store_true", help="show the stages' logs, and tracebacks")
+    return parser
+
+
+_OPTIONS = {
+    "camera": "source.camera",
+    "fps": "source.fps",
+    "size": "source.size",
+    "pixel_format": "source.pixel_format",
+    "duration": "source.duration_s",
+    "frames": "source.frames",
+    "live": "source.live",
+    "truth": "source.truth",
+    "model": "recognition.bundle",
+    "flow": "flow.backend",
+    "events": "output.events",
+    "record": "output.record",
+    "publish": "output.publish",
+    "curve_dir": "output.curve_dir",
+    "view": "output.view",
+}
+
+
+def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Dotted settings that the options override; ``--set`` first, so that a plain option wins."""
+    from realtime.config import parse_assignment
+
+    overrides = dict(parse_assignment(text) for text in arguments.set)
+    for option, key in _OPTIONS.items():
+        value = getattr(arguments, option)
+        if value is not None:
+            overrides[key] = value
+    return overrides
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and turn errors into one line and an exit code."""
+    arguments = make_parser().parse_args(argv)
+    from realtime.errors import MerealtimeError
+
+    try:
+        return _run(arguments)
+    except MerealtimeError as error:
+        if arguments.debug:
+            traceback.print_exc()
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # the reader of our output has left
+        sys.stderr.close()
+        return 0
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"merealtime: {' '.join(text.split())}\n")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from realtime import config
+
+    settings = config.load(arguments.config, overrides_of(arguments))
+    if arguments.list_cameras:
+        from realtime.check import print_cameras
+
+        return print_cameras()
+    if arguments.check:
+        from realtime.check import check
+
+        return check(settings)
+    return _session(settings, debug=arguments.debug)
+
+
+def _session(settings: Any, *, debug: bool) -> int:
+    from realtime.supervisor import Supervisor
+
+    def show_log(line: str) -> None:
+        sys.stderr.write(line + "\n")
+
+    supervisor = Supervisor(
+        settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show
+    )
+    if settings.output.record:
+        sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
+    code = supervisor.run()
+    if code:
+        if debug and supervisor.traceback:
+            sys.stderr.write(supervisor.traceback)
+        _complain(supervisor.error)
+    return code
+
+
+class _Progress:
+    """One line on standard error that says what start-up is busy with; only on a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+        self._on = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        if self._on and text != self._shown:
+            sys.stderr.write(f"\r\x1b[K{'starting: ' + text if text else ''}")
+            sys.stderr.flush()
+            self._shown = text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Lines of the event log: what users and other programs rely on. Fields may be added; none may change
+meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from realtime.ipc.codec import Classified
+from realtime.types import GapCause, Kind
+
+CAUSES: tuple[GapCause, ...] = ("camera", "ring", "spotter", "reconnect")
+LATENCIES = ("decide", "flow", "classify", "total")
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=lambda name: name[:-4].lower()):
+    """Base of all lines; ``type`` is the struct's name without ``Line``."""
+
+
+class SessionLine(Line, frozen=True, kw_only=True):
+    """First line."""
+
+    version: str
+    started_at: str
+    """ISO 8601, UTC."""
+    source: str
+    fps_requested: float | None
+    fps_measured: float
+    width: int
+    height: int
+    pixel_format: str
+    model: str
+    flow_backend: str
+    config_digest: str
+    fps_granted: float
+    live: bool
+    detector: str
+    start_up_s: dict[str, float] = {}
+    """Seconds from the command until a stage was ready, and until the first frame was analysed."""
+
+
+class EventLine(Line, frozen=True, kw_only=True):
+    """A movement with its label."""
+
+    id: int
+    kind: Kind
+    onset: int
+    apex: int
+    offset: int
+    onset_t_ns: int
+    apex_t_ns: int
+    offset_t_ns: int
+    label: str
+    scores: dict[str, float]
+    spot_score: float
+    rois: dict[str, float]
+    latency_ms: dict[str, float]
+    decided: int
+    """Frame that completed the event: apex → decided is the algorithm's own waiting."""
+
+
+class GapLine(Line, frozen=True, kw_only=True):
+    """``count`` frames between ``first`` and ``last``, inclusive, were not analysed."""
+
+    first: int
+    last: int
+    count: int
+    cause: GapCause
+
+
+class NoticeLine(Line, frozen=True, kw_only=True):
+    """Something that the session survived."""
+
+    what: str
+    detail: str
+    t_ns: int
+
+
+class TickLine(Line, frozen=True, kw_only=True):
+    """State, some 20 times a second; published and shown, not logged."""
+
+    frame: int
+    t_ns: int
+    difference: dict[str, float]
+    face: bool
+    fps: float
+    dropped: int
+    peak: dict[str, float] = {}
+
+
+class SummaryLine(Line, frozen=True, kw_only=True):
+    """Last line. captured = analysed + Σ dropped."""
+
+    frames_captured: int
+    frames_analysed: int
+    frames_dropped: dict[str, int]
+    events: int
+    fps_measured: float
+    latency_ms: dict[str, dict[str, float]]
+    seconds: float
+    ended: str
+    """Why: ``end of source``, ``--duration``, ``SIGINT`` …"""
+    restarts: int = 0
+    ticks_lost: int = 0
+    recording: dict[str, int | str] | None = None
+    stages: dict[str, dict[str, float]] = {}
+    """Per stage: seconds at work, and what else it counted."""
+
+
+AnyLine = SessionLine | EventLine | GapLine | NoticeLine | TickLine | SummaryLine
+
+
+def event_line(done: Classified, now_ns: int) -> EventLine:
+    """The line of a classified event, written at ``now_ns`` (monotonic)."""
+    event = done.event
+
+    def ms(begin_ns: int, end_ns: int) -> float:
+        return round(max(0, end_ns - begin_ns) / 1e6, 3)
+
+    return EventLine(
+        id=done.id,
+        kind=event.kind,
+        onset=event.onset,
+        apex=event.apex,
+        offset=event.offset,
+        onset_t_ns=event.onset_t_ns,
+        apex_t_ns=event.apex_t_ns,
+        offset_t_ns=event.offset_t_ns,
+        label=done.label,
+        scores=done.scores,
+        spot_score=event.score,
+        rois=event.rois,
+        decided=event.decided,
+        latency_ms={
+            "decide": ms(done.capture_ns, done.spotted_ns),
+            "flow": ms(done.spotted_ns, done.moved_ns),
+            "classify": ms(done.moved_ns, done.sent_ns),
+            "total": ms(done.capture_ns, now_ns),
+            "transfer": ms(done.capture_ns, done.ring_ns),
+            "queue": ms(done.ring_ns, done.taken_ns),
+            "spot": ms(done.taken_ns, done.spotted_ns),
+        },
+    )
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p95, p99 (nearest rank) and max; empty without values."""
+    if not values:
+        return {}
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    found = {f"p{p}": ordered[min(last, -(-p * len(ordered) // 100) - 1)] for p in (50, 95, 99)}
+    return {**found, "max": ordered[last]}
+
+
+class State(msgspec.Struct, kw_only=True):
+    """What a view shows: gathered by the supervisor, read by sinks."""
+
+    phase: Literal["starting", "running", "draining", "ended"] = "starting"
+    session: SessionLine | None = None
+    seconds: float = 0.0
+    fps: float = 0.0
+    """Frames a second that came in, over the last second."""
+    captured: int = 0
+    analysed: int = 0
+    dropped: dict[str, int] = {}
+    face: bool | None = None
+    load: dict[str, float] = {}
+    """Per stage: share of the last second at work, 0..1."""
+    queue: dict[str, int] = {}
+    alive: dict[str, str] = {}
+    """Per stage: starting, running, restarting, ended."""

@@ -1,0 +1,63 @@
+"""``--view plain``: one line an event on standard output, for logs and pipes."""
+
+from __future__ import annotations
+
+import sys
+
+from realtime.sinks.lines import AnyLine, EventLine, GapLine, NoticeLine, SessionLine, State, SummaryLine
+
+
+class PlainView:
+    """Prints lines; draws nothing."""
+
+    def line(self, line: AnyLine) -> None:
+        text = describe(line)
+        if text:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def show(self, state: State) -> None:
+        """A plain view draws nothing between lines."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def describe(line: AnyLine) -> str:
+    """One line for people; empty for ticks."""
+    if isinstance(line, EventLine):
+        return describe_event(line)
+    if isinstance(line, GapLine):
+        return f"gap    {line.count} frames between {line.first} and {line.last} not analysed ({line.cause})"
+    if isinstance(line, NoticeLine):
+        return f"notice {line.what}: {line.detail}" if line.detail else f"notice {line.what}"
+    if isinstance(line, SessionLine):
+        asked = f", asked {line.fps_requested:g}" if line.fps_requested else ""
+        return (
+            f"source {line.source}: {line.width}x{line.height} {line.pixel_format}, "
+            f"{line.fps_measured:g} fps{asked}; model {line.model}, flow {line.flow_backend}"
+        )
+    if isinstance(line, SummaryLine):
+        return describe_summary(line)
+    return ""
+
+
+def describe_event(line: EventLine) -> str:
+    """``event 3 micro surprise 0.91 onset 812 apex 830 offset 861 (245 ms), total 41 ms``."""
+    score = max(line.scores.values())
+    length_ms = (line.offset_t_ns - line.onset_t_ns) / 1e6
+    return (
+        f"event  {line.id} {line.kind} {line.label} {score:.2f}  onset {line.onset} apex {line.apex} "
+        f"offset {line.offset} ({length_ms:.0f} ms), latency {line.latency_ms['total']:.1f} ms"
+    )
+
+
+def describe_summary(line: SummaryLine) -> str:
+    """Frames, drops, events and latency of the whole session."""
+    dropped = ", ".join(f"{count} {cause}" for cause, count in line.frames_dropped.items() if count) or "none"
+    total = line.latency_ms.get("total", {})
+    latency = f", latency p50 {total['p50']:.1f} p99 {total['p99']:.1f} ms" if total else ""
+    return (
+        f"done   {line.ended}: {line.frames_captured} frames in {line.seconds:.1f} s, "
+        f"{line.frames_analysed} analysed, dropped: {dropped}; {line.events} events{latency}"
+    )

@@ -1,0 +1,116 @@
+"""One session's record: keeps the account, gives each line to each sink, outlives a sink's failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from realtime.ipc import codec
+from realtime.sinks import Sink
+from realtime.sinks.lines import (
+    CAUSES,
+    LATENCIES,
+    AnyLine,
+    GapLine,
+    NoticeLine,
+    SessionLine,
+    State,
+    TickLine,
+    event_line,
+    percentiles,
+)
+
+
+class Session:
+    """Lines that come before the first line is known are held back; each event id is written once."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.dropped: dict[str, int] = dict.fromkeys(CAUSES, 0)
+        self.events: set[int] = set()
+        self.latencies: dict[str, list[float]] = {name: [] for name in LATENCIES}
+        self.failed_sinks: dict[str, str] = {}
+        self.begun = False
+        self._sinks = list(sinks)
+        self._held: list[codec.Classified | GapLine | NoticeLine] = []
+
+    def begin(self, line: SessionLine) -> None:
+        """Write the first line, then what was held back."""
+        self.begun = True
+        self._write(line)
+        held, self._held = self._held, []
+        for item in held:
+            if isinstance(item, codec.Classified):
+                self.event(item)
+            else:
+                self._write(item)
+
+    def event(self, done: codec.Classified) -> None:
+        """Write an event; the second copy of one that was sent again is passed over."""
+        if not self.begun:
+            self._held.append(done)
+        elif done.id not in self.events:
+            self.events.add(done.id)
+            line = event_line(done, time.monotonic_ns())
+            for name in LATENCIES:
+                self.latencies[name].append(line.latency_ms[name])
+            self._write(line)
+
+    def gap(self, gap: codec.Gap) -> None:
+        self.dropped[gap.cause] += gap.count
+        self._write_or_hold(GapLine(first=gap.first, last=gap.last, count=gap.count, cause=gap.cause))
+
+    def notice(self, what: str, detail: str = "", t_ns: int | None = None) -> None:
+        stamp = time.monotonic_ns() if t_ns is None else t_ns
+        self._write_or_hold(NoticeLine(what=what, detail=detail, t_ns=stamp))
+
+    def tick(self, tick: codec.Tick, fps: float) -> None:
+        line = TickLine(
+            frame=tick.frame,
+            t_ns=tick.t_ns,
+            difference=tick.difference,
+            face=tick.face,
+            fps=fps,
+            dropped=sum(self.dropped.values()),
+            peak=tick.peak,
+        )
+        if self.begun:
+            self._write(line)
+
+    def finish(self, line: AnyLine) -> None:
+        """The last line."""
+        self._write(line)
+
+    def show(self, state: State) -> None:
+        for sink in self._sinks:
+            sink.show(state)
+
+    def latency_summary(self) -> dict[str, dict[str, float]]:
+        return {name: percentiles(values) for name, values in self.latencies.items()}
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except OSError as error:
+                self.failed_sinks[type(sink).__name__] = str(error)
+
+    def _write_or_hold(self, line: GapLine | NoticeLine) -> None:
+        if self.begun:
+            self._write(line)
+        else:
+            self._held.append(line)
+
+    def _write(self, line: AnyLine) -> None:
+        failed = []
+        for sink in self._sinks:
+            name = type(sink).__name__
+            try:
+                sink.line(line)
+            except OSError as error:
+                if name not in self.failed_sinks:
+                    failed.append(error.strerror or str(error))
+                self.failed_sinks[name] = error.strerror or str(error)
+            else:
+                self.failed_sinks.pop(name, None)
+        for reason in failed:  # once; the sink is tried again with the next line
+            self.notice("output failed", reason)
