@@ -19,14 +19,23 @@ import numba
 
 def jit(function: Callable[..., Any]) -> Any:
     """``numba.njit`` with this project's options for pixel loops."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
+    return _jit(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """As ``jit``, and always inlined by LLVM: a loop that calls it can still be vectorised."""
+    return _jit(function, forceinline=True)
+
+
+def _jit(function: Callable[..., Any], **more: Any) -> Any:
+    options = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy", **more}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it can write
         folder = private_folder()
         if folder is None:
             return numba.njit(**options)(function)
-        numba.config.CACHE_DIR = str(folder)
+        vars(numba.config)["CACHE_DIR"] = str(folder)
         return numba.njit(cache=True, **options)(function)
 
 

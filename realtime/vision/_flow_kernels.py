@@ -2,7 +2,8 @@
 
 All planes of a workspace lie in one flat ``memory``; every index is unsigned (``np.uint64``), which spares numba its
 test for negative indices, so that the inner loops compile to AVX-512 or AVX2 with fused multiply-adds. Layout and
-tables: ``_flow_plan.py``. Row y of a plane at ``base`` begins at ``base + (y + 2)·stride``; its right rim of two cells
+tables: ``_flow_plan.py``. All kernels are in this one file because numba keeps compiled code by the caller's file alone:
+a change here must not leave an old caller in the cache. Row y of a plane at ``base`` begins at ``base + (y + 2)·stride``; its right rim of two cells
 and the left rim of the next row share the spare cells at its end.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime.vision._flow_jit import jit
+from realtime.vision._flow_jit import inlined, jit
 
 TARGET, SOURCE, SX, SY, GX, GY, RHO, INVERSE, U, V, P11, P12, P21, P22, TEMP = range(15)
 PLANES = 15
+COLD, START, GO_ON = 0, 1, 2
+"""How a solve begins: from zero; from a given flow at the finest level; from flow and dual variables as they are."""
 BAND = np.uint64(16)
 """Rows of a band: its planes stay in the L1 and L2 caches between the two halves of an iteration."""
 
@@ -122,6 +125,7 @@ def warp(memory, base, cells, height, width, stride, scratch):
     pixels are neighbours, so that it is a plain convolution with weights that vary.
     """
     u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
+    source, gx = base + np.uint64(SOURCE) * cells, base + np.uint64(GX) * cells
     whole_x, whole_y = scratch, scratch + stride
     far_x, far_y = np.float32(width) - F1, np.float32(height) - F1
     for y in range(height):
@@ -139,45 +143,41 @@ def warp(memory, base, cells, height, width, stride, scratch):
             while end < width and memory[whole_x + end] == dx and memory[whole_y + end] == dy:
                 end += N1
             if dx == AWAY:
-                leave(memory, base, cells, row + begin, end - begin)
+                for k in range(row + begin, row + end):
+                    memory[gx + k], memory[gx + cells + k], memory[gx + N2 * cells + k] = F0, F0, F0
             else:
                 shift = np.uint64(np.int64(row + begin) + np.int64(dy) * np.int64(stride) + np.int64(dx))
-                sample(memory, base, cells, stride, row + begin, shift, end - begin, dx, dy)
+                at, out, count = source + shift, gx + row + begin, end - begin
+                sample(memory, at, out + N2 * cells, u + row + begin, v + row + begin, stride, count, dx, dy)
+                sample(memory, at + cells, out, u + row + begin, v + row + begin, stride, count, dx, dy)
+                sample(memory, at + N2 * cells, out + cells, u + row + begin, v + row + begin, stride, count, dx, dy)
             begin = end
+        linearise(memory, base, cells, row, width)
 
 
 @jit
-def leave(memory, base, cells, start, count):
-    """No data term where the match lies outside the image."""
-    gx = base + np.uint64(GX) * cells + start
-    for k in range(count):
-        for plane in range(N4):
-            memory[gx + plane * cells + k] = F0
-
-
-@jit
-def sample(memory, base, cells, stride, start, shift, count, dx, dy):
-    """Cubic interpolation for ``count`` cells from ``start``, whose matches lie around the cells from ``shift``."""
-    source = base + np.uint64(SOURCE) * cells + shift
-    target = base + np.uint64(TARGET) * cells + start
-    gx = base + np.uint64(GX) * cells + start
-    u, v = base + np.uint64(U) * cells + start, base + np.uint64(V) * cells + start
-    for k in range(count):
-        fx, fy = memory[u + k] - dx, memory[v + k] - dy
-        a0, a1, a2, a3, a4 = cubic5(fx)
-        b0, b1, b2, b3, b4 = cubic5(fy)
-        at = source + k
-        image = taps25(memory, at, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4)
-        ix = taps25(memory, at + cells, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4)
-        iy = taps25(memory, at + N2 * cells, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4)
+def linearise(memory, base, cells, row, width):
+    """ρ less its linear part, and 1/|∇I|² (0 without gradient: no data term), from the samples in GX, GY, RHO."""
+    gx = base + np.uint64(GX) * cells + row
+    gy, rho, inverse = gx + cells, gx + N2 * cells, gx + N3 * cells
+    u, v, target = gx + N4 * cells, gx + np.uint64(V - GX) * cells, base + np.uint64(TARGET) * cells + row
+    for x in range(width):
+        ix, iy = memory[gx + x], memory[gy + x]
         square = ix * ix + iy * iy
-        memory[gx + k] = ix
-        memory[gx + cells + k] = iy
-        memory[gx + N2 * cells + k] = image - ix * memory[u + k] - iy * memory[v + k] - memory[target + k]
-        memory[gx + N3 * cells + k] = F1 / square if square > np.float32(1e-6) else F0
+        memory[rho + x] -= ix * memory[u + x] + iy * memory[v + x] + memory[target + x]
+        memory[inverse + x] = F1 / square if square > np.float32(1e-6) else F0
 
 
 @jit
+def sample(memory, source, out, u, v, stride, count, dx, dy):
+    """Cubic interpolation of ``count`` cells of one plane; all matches are (dx, dy) whole pixels away, less a half."""
+    for k in range(count):
+        a0, a1, a2, a3, a4 = cubic5(memory[u + k] - dx)
+        b0, b1, b2, b3, b4 = cubic5(memory[v + k] - dy)
+        memory[out + k] = taps25(memory, source + k, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4)
+
+
+@inlined
 def taps25(memory, at, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4):
     """Weighted sum over the 5×5 cells around ``at``."""
     up, down = at - stride, at + stride
@@ -190,7 +190,7 @@ def taps25(memory, at, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4):
     )
 
 
-@jit
+@inlined
 def taps5(memory, at, a0, a1, a2, a3, a4):
     """Weighted sum over the five cells around ``at`` in its row."""
     return (
@@ -198,7 +198,7 @@ def taps5(memory, at, a0, a1, a2, a3, a4):
     )
 
 
-@jit
+@inlined
 def cubic5(f):
     """Keys' weights (a = −½) of the taps −2 … 2 for an offset f in [−½, ½]; the outer tap opposite to f is 0."""
     g = abs(f)
@@ -303,7 +303,7 @@ def sort_columns(memory, plane, y, height, width, stride, scratch):
             memory[row + width - N1 + k] = memory[row + width - N1]
 
 
-@jit
+@inlined
 def middle25(memory, at, stride):
     """Median of five sorted columns around ``at``; see ``median``."""
     r1, r2, r3, r4 = at + stride, at + N2 * stride, at + N3 * stride, at + N4 * stride
@@ -320,7 +320,7 @@ def middle25(memory, at, stride):
     return max(min(half, high), min(low, max(min(upper, high), min(half, next_high))))
 
 
-@jit
+@inlined
 def sort5(a, b, c, d, e):
     """Sorting network of nine comparators."""
     a, b = min(a, b), max(a, b)
@@ -333,3 +333,133 @@ def sort5(a, b, c, d, e):
     b, d = min(b, d), max(b, d)
     b, c = min(b, c), max(b, c)
     return a, b, c, d, e
+
+
+@jit
+def load(image, plane, low, gain, levels, memory, index, starts, weights, given):
+    """See ``Workspace.load``."""
+    height, width, stride, cells, base, scratch = _level(levels, 0)
+    smooth = given[7] > F0
+    temp = base + np.uint64(TEMP) * cells
+    at = base + np.uint64(plane) * cells
+    to = temp if smooth else at
+    for y in range(image.shape[0]):
+        row = to + (np.uint64(y) + N2) * stride
+        for x in range(image.shape[1]):
+            memory[row + np.uint64(x)] = (image[y, x] - low) * gain
+    if smooth:
+        resample(memory, temp, at, levels[0], levels[0], index, starts, weights, 0, scratch)
+    for number in range(1, levels.shape[0]):
+        finer, coarser = levels[number - 1], levels[number]
+        to = coarser[4] + np.uint64(plane) * coarser[3]
+        resample(memory, at, to, finer, coarser, index, starts, weights, 2 * number, scratch)
+        at = to
+
+
+@jit
+def _level(levels, number):
+    row = levels[number]
+    return row[0], row[1], row[2], row[3], row[4], row[6]
+
+
+@jit
+def solve(flow, begin, levels, memory, masks, index, starts, weights, given):
+    """See ``Workspace.solve``."""
+    count = levels.shape[0]
+    used = 1 if begin == START else count
+    done = 0
+    for number in range(used - 1, -1, -1):
+        height, width, stride, cells, base, scratch = _level(levels, number)
+        u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
+        if begin == START:
+            _fill(memory, u, u + N2 * cells)
+            _take(flow, memory, u, v, stride)
+        elif number == count - 1:
+            _fill(memory, u, u + N2 * cells)
+        else:
+            coarse = levels[number + 1]
+            from_u, from_v = coarse[4] + np.uint64(U) * coarse[3], coarse[4] + np.uint64(V) * coarse[3]
+            table = 2 * (count + number)
+            resample(memory, from_u, u, coarse, levels[number], index, starts, weights, table, scratch)
+            resample(memory, from_v, v, coarse, levels[number], index, starts, weights, table, scratch)
+            _scale(memory, u, height, width, stride, np.float32(width) / np.float32(coarse[1]))
+            _scale(memory, v, height, width, stride, np.float32(height) / np.float32(coarse[0]))
+        _fill(memory, u + N2 * cells, u + np.uint64(6) * cells)
+        done += solve_level(levels[number], memory, masks, given)
+    _give(flow, memory, levels)
+    return done
+
+
+@jit
+def solve_level(sizes, memory, masks, given):
+    """IPOL algorithm 1 without its pyramid: warps of SOURCE, iterations in each, until the flow rests."""
+    height, width, stride, cells, base, scratch = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[6]
+    mask = masks[sizes[5] : sizes[5] + (BAND + N1) * stride]
+    u, v, temp = base + np.uint64(U) * cells, base + np.uint64(V) * cells, base + np.uint64(TEMP) * cells
+    rest = given[3] * np.float32(height * width)
+    every = np.int64(given[6])
+    gradient(memory, base, cells, height, width, stride)
+    done = 0
+    for _ in range(np.int64(given[4])):
+        warp(memory, base, cells, height, width, stride, scratch)
+        for number in range(np.int64(given[5])):
+            if every > 0 and number % every == 0:
+                median(memory, u, temp, height, width, stride, scratch)
+                median(memory, v, temp, height, width, stride, scratch)
+            done += 1
+            if iterate(memory, base, cells, height, stride, mask, given[0], given[1], given[2]) <= rest:
+                break
+    return done
+
+
+@jit
+def _fill(memory, begin, end):
+    for k in range(begin, end):
+        memory[k] = F0
+
+
+@jit
+def _scale(memory, plane, height, width, stride, ratio):
+    for y in range(height):
+        for x in range(width):
+            memory[plane + (y + N2) * stride + x] *= ratio
+
+
+@jit
+def _take(flow, memory, u, v, stride):
+    for y in range(np.uint64(flow.shape[0])):
+        for x in range(np.uint64(flow.shape[1])):
+            memory[u + (y + N2) * stride + x] = flow[y, x, 0]
+            memory[v + (y + N2) * stride + x] = flow[y, x, 1]
+
+
+@jit
+def _give(flow, memory, levels):
+    _, _, stride, cells, base, _ = _level(levels, 0)
+    u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
+    for y in range(np.uint64(flow.shape[0])):
+        for x in range(np.uint64(flow.shape[1])):
+            flow[y, x, 0] = memory[u + (y + N2) * stride + x]
+            flow[y, x, 1] = memory[v + (y + N2) * stride + x]
+
+
+@jit
+def strain(flow, out):
+    height, width = np.uint64(out.shape[0]), np.uint64(out.shape[1])
+    for y in range(height):
+        up, down = y - N1 if y > 0 else y, min(y + N1, height - N1)
+        per_row = F1 / np.float32(down - up)
+        _strain_cell(flow, out, y, up, down, np.uint64(0), np.uint64(0), N1, F1, per_row)
+        for x in range(N1, width - N1):
+            _strain_cell(flow, out, y, up, down, x, x - N1, x + N1, HALF, per_row)
+        _strain_cell(flow, out, y, up, down, width - N1, width - N2, width - N1, F1, per_row)
+
+
+@jit
+def _strain_cell(flow, out, y, up, down, x, left, right, per_column, per_row):
+    ux = (flow[y, right, 0] - flow[y, left, 0]) * per_column
+    vx = (flow[y, right, 1] - flow[y, left, 1]) * per_column
+    uy = (flow[down, x, 0] - flow[up, x, 0]) * per_row
+    vy = (flow[down, x, 1] - flow[up, x, 1]) * per_row
+    shear = uy + vx
+    out[y, x] = np.sqrt(ux * ux + vy * vy + HALF * shear * shear)
