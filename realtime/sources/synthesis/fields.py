@@ -103,8 +103,9 @@ PULLS: dict[ActionUnit, tuple[Pull, ...]] = {
         Pull(63, 293, 0.0, -0.95),
         Pull(46, 276, 0.0, -0.75),
         Pull(70, 300, 0.0, -0.8),
-        Pull(108, 337, 0.0, -0.6),
-        Pull(69, 299, 0.0, -0.6),
+        Pull(108, 337, 0.0, -0.4),
+        Pull(69, 299, 0.0, -0.4),
+        Pull(104, 333, 0.0, -0.35),
         Pull(9, 9, 0.0, -0.5),
     ),
 }
@@ -130,7 +131,7 @@ class UnitField:
     x0: int
     y0: int
     data: Field
-    """(h, w, 3) float32: dx, dy (px per px of amplitude), compression (−divergence, 1/px)."""
+    """(h, w, 3) float32: dx, dy (px per px of amplitude), compression (−divergence, smoothed, 1/px)."""
 
     def dense(self, size: tuple[int, int]) -> Field:
         """(H, W, 2) float32 displacement in the whole frame of ``size`` (width, height)."""
@@ -153,9 +154,11 @@ def unit_field(placed: Placed, au: ActionUnit, side: Side = "both") -> UnitField
     weights = np.linalg.solve(_gauss(centres, centres, sigma) + _RIDGE * np.eye(len(centres)), values)
     grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
     field = (_gauss(grid, centres, sigma) @ weights).reshape(len(ys), len(xs), 2)
-    field *= _inside(oval - low, field.shape[:2], 0.7 * sigma)[..., None]
+    inside = _inside(oval - low, field.shape[:2], 0.9 * sigma)
+    field *= inside[..., None]
     field /= np.hypot(field[..., 0], field[..., 1]).max()
     compression = -(np.gradient(field[..., 0], axis=1) + np.gradient(field[..., 1], axis=0))
+    compression = inside * cv2.GaussianBlur(compression, (0, 0), sigma / 3)
     data = np.dstack([field, compression]).astype(np.float32)
     return _trim(UnitField(int(low[0]), int(low[1]), data))
 
@@ -210,9 +213,9 @@ def _inside(oval: npt.NDArray, shape: tuple[int, ...], margin_px: float) -> npt.
     """(h, w): exactly 0 outside the outline, rising smoothly to 1 within ``margin_px``."""
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(oval).astype(np.int32)], 1)
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5) / margin_px
-    t = np.clip(depth, 0, 1)
-    return t * t * (3 - 2 * t)
+    depth = cv2.GaussianBlur(cv2.distanceTransform(mask, cv2.DIST_L2, 5), (0, 0), 1.0)
+    t = np.clip(depth * mask / margin_px, 0, 1).astype(np.float64)
+    return t * t * t * (10 + t * (6 * t - 15))
 
 
 def _trim(field: UnitField) -> UnitField:
