@@ -71,12 +71,19 @@ class SpotSettings(_Settings, frozen=True, kw_only=True):
 
     detector: Literal["fused", "lbp", "motion"] = "fused"
     threshold_sigmas: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 6.0
+    floor_px: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.16
+    floor_lbp: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.01
+    noise_window_s: Seconds = 2.0
     min_duration_s: Seconds = 0.04
     micro_max_s: Seconds = 0.5
     max_duration_s: Seconds = 4.0
-    reference_window_s: Seconds = 1.0
+    reference_window_s: Seconds = 0.5
     landmark_rate_hz: Rate = 10.0
     max_lag_s: Seconds = 0.5
+
+    def floor(self) -> float:
+        """Least rise that opens an event, in the unit of the detector."""
+        return self.floor_lbp if self.detector == "lbp" else self.floor_px
 
 
 class FlowSettings(_Settings, frozen=True, kw_only=True):

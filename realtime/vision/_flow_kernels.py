@@ -20,10 +20,8 @@ COLD, START, GO_ON = 0, 1, 2
 BAND = np.uint64(16)
 """Rows of a band: its planes stay in the L1 and L2 caches between the two halves of an iteration."""
 
-N0, N1, N2, N3, N4 = (np.uint64(n) for n in range(5))
+N0, N1, N2, N3, N4, N15, N16 = (np.uint64(n) for n in (0, 1, 2, 3, 4, 15, 16))
 F0, F1, HALF = np.float32(0.0), np.float32(1.0), np.float32(0.5)
-AWAY = np.float32(1e9)
-"""Marks a pixel whose match lies outside the image."""
 
 
 @jit
@@ -122,50 +120,61 @@ def warp(memory, base, cells, height, width, stride, scratch):
     """SOURCE and its gradient at x + u, and ρ less its linear part (IPOL eq. 9), in GX, GY, RHO, INVERSE.
 
     A smooth flow has the same whole-pixel part over long stretches of a row: within one, the taps of neighbouring
-    pixels are neighbours, so that it is a plain convolution with weights that vary.
+    pixels are neighbours, so that it is a plain convolution with weights that vary. Stretches are filled up to whole
+    registers; what that spoils to the right is written again by the next stretch, or is cleared as rim.
     """
     u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
     source, gx = base + np.uint64(SOURCE) * cells, base + np.uint64(GX) * cells
     whole_x, whole_y = scratch, scratch + stride
-    far_x, far_y = np.float32(width) - F1, np.float32(height) - F1
+    far_x, far_y = np.float32(width), np.float32(height)
     for y in range(height):
-        row = (y + N2) * stride
-        at_y = np.float32(y)
-        for x in range(width):
-            px, py = np.float32(x) + memory[u + row + x], at_y + memory[v + row + x]
-            inside = (px >= F0) & (px <= far_x) & (py >= F0) & (py <= far_y)
-            memory[whole_x + x] = np.floor(memory[u + row + x] + HALF) if inside else AWAY
-            memory[whole_y + x] = np.floor(memory[v + row + x] + HALF) if inside else AWAY
+        row, at_y = (y + N2) * stride, np.float32(y)
+        whole(memory, u + row, whole_x, width, -F1, far_x, F1)
+        whole(memory, v + row, whole_y, width, -F1 - at_y, far_y - at_y, F0)
         begin = N0
         while begin < width:
             dx, dy = memory[whole_x + begin], memory[whole_y + begin]
             end = begin + N1
             while end < width and memory[whole_x + end] == dx and memory[whole_y + end] == dy:
                 end += N1
-            if dx == AWAY:
-                for k in range(row + begin, row + end):
-                    memory[gx + k], memory[gx + cells + k], memory[gx + N2 * cells + k] = F0, F0, F0
-            else:
-                shift = np.uint64(np.int64(row + begin) + np.int64(dy) * np.int64(stride) + np.int64(dx))
-                at, out, count = source + shift, gx + row + begin, end - begin
-                sample(memory, at, out + N2 * cells, u + row + begin, v + row + begin, stride, count, dx, dy)
-                sample(memory, at + cells, out, u + row + begin, v + row + begin, stride, count, dx, dy)
-                sample(memory, at + N2 * cells, out + cells, u + row + begin, v + row + begin, stride, count, dx, dy)
+            shift = np.uint64(np.int64(row + begin) + np.int64(dy) * np.int64(stride) + np.int64(dx))
+            at, out, count = source + shift, gx + row + begin, (end - begin + N15) // N16 * N16
+            sample(memory, at, out + N2 * cells, u + row + begin, v + row + begin, stride, count, dx, dy)
+            sample(memory, at + cells, out, u + row + begin, v + row + begin, stride, count, dx, dy)
+            sample(memory, at + N2 * cells, out + cells, u + row + begin, v + row + begin, stride, count, dx, dy)
             begin = end
-        linearise(memory, base, cells, row, width)
+        for k in range(row + width, row + stride):
+            memory[gx + k], memory[gx + cells + k], memory[gx + N2 * cells + k] = F0, F0, F0
+        linearise(memory, base, cells, row, width, at_y, far_x - F1, far_y - F1)
 
 
 @jit
-def linearise(memory, base, cells, row, width):
-    """ρ less its linear part, and 1/|∇I|² (0 without gradient: no data term), from the samples in GX, GY, RHO."""
+def whole(memory, flow, out, count, lowest, highest, along):
+    """Flow rounded to whole pixels, kept within reach of the image: lowest … highest, less the column if ``along``."""
+    for x in range(count):
+        at = along * np.float32(np.int32(x))
+        memory[out + x] = min(max(np.floor(memory[flow + x] + HALF), lowest - at), highest - at)
+
+
+@jit
+def linearise(memory, base, cells, row, width, at_y, far_x, far_y):
+    """ρ less its linear part, and 1/|∇I|², from the samples in GX, GY, RHO.
+
+    No data term (all 0) without gradient, or where the match lies outside the image.
+    """
     gx = base + np.uint64(GX) * cells + row
     gy, rho, inverse = gx + cells, gx + N2 * cells, gx + N3 * cells
     u, v, target = gx + N4 * cells, gx + np.uint64(V - GX) * cells, base + np.uint64(TARGET) * cells + row
     for x in range(width):
+        px, py = np.float32(np.int32(x)) + memory[u + x], at_y + memory[v + x]
+        inside = (px >= F0) & (px <= far_x) & (py >= F0) & (py <= far_y)
         ix, iy = memory[gx + x], memory[gy + x]
         square = ix * ix + iy * iy
-        memory[rho + x] -= ix * memory[u + x] + iy * memory[v + x] + memory[target + x]
-        memory[inverse + x] = F1 / square if square > np.float32(1e-6) else F0
+        left = memory[rho + x] - ix * memory[u + x] - iy * memory[v + x] - memory[target + x]
+        memory[gx + x] = ix if inside else F0
+        memory[gy + x] = iy if inside else F0
+        memory[rho + x] = left if inside else F0
+        memory[inverse + x] = F1 / square if inside & (square > np.float32(1e-6)) else F0
 
 
 @jit

@@ -1,0 +1,103 @@
+"""Landmarks -> similarity transform -> 170×140 crop: the only place that crops.
+
+The crop is the paper's (LAENet §2.1.1): the landmarks' bounding box, grown by 25 px on top, 0 at the bottom, 5 left and
+right, at the resolution of the crop, scaled to 170×140. Before that the eyes are brought level; width and height
+are scaled apart, as in the paper, so that each face fills the crop.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.errors import InputError
+
+
+class CropSpec(Protocol):
+    """The part of a FeatureSpec that a crop depends on (lengths in crop px)."""
+
+    @property
+    def crop_height(self) -> int: ...
+    @property
+    def crop_width(self) -> int: ...
+    @property
+    def margin_top_px(self) -> float: ...
+    @property
+    def margin_bottom_px(self) -> float: ...
+    @property
+    def margin_left_px(self) -> float: ...
+    @property
+    def margin_right_px(self) -> float: ...
+
+
+def crop_transform(landmarks: NDArray[Any], spec: CropSpec) -> NDArray[np.float64]:
+    """(2, 3) affine: px of the image that holds the landmarks -> px of the crop.
+
+    landmarks: (68, 2) float, px, iBUG order. Raises InputError for another shape or a face without extent.
+    """
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise InputError(f"landmarks must be (68, 2) finite px: they are {points.shape}")
+    across = points[42:48].mean(0) - points[36:42].mean(0)
+    length = float(np.hypot(*across))
+    if length < 1.0:
+        raise InputError("landmarks have no extent: the eyes are on one point")
+    cos, sin = across / length
+    level = np.array([[cos, sin], [-sin, cos]])
+    turned = points @ level.T
+    low, high = turned.min(0), turned.max(0)
+    inner = np.array(
+        [
+            spec.crop_width - spec.margin_left_px - spec.margin_right_px,
+            spec.crop_height - spec.margin_top_px - spec.margin_bottom_px,
+        ]
+    )
+    scale = inner / np.maximum(high - low, 1.0)
+    turn = scale[:, None] * level
+    return np.column_stack([turn, np.array([spec.margin_left_px, spec.margin_top_px]) - scale * low])
+
+
+def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec) -> NDArray[np.uint8]:
+    """Cut the face out of a frame: (H, W) uint8 -> (crop_height, crop_width) uint8.
+
+    transform: (2, 3) frame px -> crop px. A face much larger than the crop is halved first, so that no texture
+    aliases; what lies outside the frame repeats its edge.
+    """
+    if gray.ndim != 2 or gray.dtype != np.uint8:
+        raise InputError(f"a gray frame is (H, W) uint8, not {gray.shape} {gray.dtype}: convert it first")
+    matrix = np.asarray(transform, np.float64)
+    shrink = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    while shrink < 0.55 and min(gray.shape) >= 4:
+        height, width = gray.shape
+        gray = cv2.resize(gray, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        sx, sy = width / gray.shape[1], height / gray.shape[0]
+        # pixel centres: x = sx (x' + ½) − ½
+        matrix = np.column_stack(
+            [matrix[:, 0] * sx, matrix[:, 1] * sy, matrix @ [(sx - 1) / 2, (sy - 1) / 2, 1.0]]
+        )
+        shrink *= 2.0
+    size = (spec.crop_width, spec.crop_height)
+    return cv2.warpAffine(  # type: ignore[return-value]
+        gray, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, 3) affine that applies ``inner`` first, then ``outer``."""
+    turn = outer[:, :2] @ inner[:, :2]
+    return np.column_stack([turn, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def invert(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, 3) affine that undoes another."""
+    turn = np.linalg.inv(affine[:, :2])
+    return np.column_stack([turn, -turn @ affine[:, 2]])
+
+
+def apply(affine: NDArray[np.float64], points: NDArray[Any]) -> NDArray[np.float64]:
+    """Move (n, 2) points, px."""
+    return points @ affine[:, :2].T + affine[:, 2]

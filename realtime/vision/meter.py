@@ -1,0 +1,317 @@
+"""Frame -> difference per ROI -> event: the spotter's whole way, without process or socket.
+
+``FaceMeter.process`` takes one frame. The face is anchored by landmarks and then followed by registration
+(``registration.Anchor``); landmarks are found at a low rate in a thread of their own and only check the
+anchor. A request made at frame k is used at frame k + lag and not before, so a recording gives the same events
+each time. The reference (displacements and LBP histograms of the face at rest) rolls on while no event is open.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from realtime.config import SpotSettings
+from realtime.errors import InputError, MerealtimeError
+from realtime.types import SpotEvent
+from realtime.vision import lbp
+from realtime.vision.alignment import CropSpec, apply, compose, crop, crop_transform, invert
+from realtime.vision.face import FaceMesh, to_68
+from realtime.vision.features import FeatureSpec
+from realtime.vision.history import FaceHistory
+from realtime.vision.registration import Anchor
+from realtime.vision.rois import FACE_WIDTH_PX, RIGID, ROI_NAMES
+from realtime.vision.spotting import Spotter
+
+_LOST_LIKENESS = 0.45
+_LOST_LANDMARKS = 2
+"""So many searches without a face in a row, and it is lost."""
+_STRAY_PX = 4.0
+"""Landmarks and tracked face further apart than this (face image px): anchor again."""
+_TRAVEL_PX = 14.0
+_TRAVEL_TURN = 0.06
+_SNAP = 0.5
+
+_MeshResult = tuple[int, "NDArray[np.float32] | None"]
+
+
+class Measurement(Struct):
+    """What one frame showed."""
+
+    face: bool
+    difference: NDArray[np.float64]
+    """(ROIs,) in the unit of the detector; zeros without a face."""
+    notices: list[tuple[str, str]] = field(default_factory=list)
+    """(what, detail) of what happened: face found or lost, anchored again."""
+
+
+class FaceMeter:
+    """Measures one face in a stream of frames and spots its movements. Not thread-safe; ``close`` it."""
+
+    roi_names = ROI_NAMES
+
+    def __init__(self, settings: SpotSettings | None = None, fps: float = 200.0, mesh: FaceMesh | None = None):
+        """``mesh``: a landmark finder to use instead of an own one."""
+        self.settings = settings or SpotSettings()
+        self.spotter = Spotter(self.settings, fps)
+        self.fps = float(fps)
+        self._mesh = mesh or FaceMesh()
+        self._pool = ThreadPoolExecutor(1, "landmarks")
+        self._period = max(1, round(fps / self.settings.landmark_rate_hz))
+        self._lag = max(1, self._period // 2)
+        self._gain = 1.0 / max(2.0, self.settings.reference_window_s * fps)
+        seconds = self.settings.max_duration_s + 1.5
+        self._history = FaceHistory(round(seconds * fps))
+        self._spent = dict.fromkeys(("landmarks", "track", "lbp", "decide", "keep"), 0)
+        self._difference = np.zeros(len(ROI_NAMES))
+        self._lbp = np.zeros(len(ROI_NAMES))
+        self._frames = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self.anchor: Anchor | None = None
+        self._request: tuple[int, Future[NDArray[np.float32] | None]] | None = None
+        self._poses: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=self._lag + 2)
+        self._misses = 0
+        self.spotter.reset()
+
+    def process(self, gray: NDArray[np.uint8], number: int, t_ns: int) -> tuple[Measurement, SpotEvent | None]:
+        """Measure one frame (H, W) uint8 and push it through the spotter."""
+        measurement = self.measure(gray, number, t_ns)
+        if not measurement.face:
+            return measurement, None
+        begun = time.perf_counter_ns()
+        event = self.spotter.push(number, t_ns, measurement.difference)
+        self._roll(event is not None)
+        self._spent["decide"] += time.perf_counter_ns() - begun
+        return measurement, self._named(event)
+
+    def flush(self) -> SpotEvent | None:
+        """End of the source: the event under way, if any."""
+        return self._named(self.spotter.flush())
+
+    def _named(self, event: SpotEvent | None) -> SpotEvent | None:
+        if event is None:
+            return None
+        rois = dict(zip(ROI_NAMES, event.rois.values(), strict=True))
+        return SpotEvent(**{name: getattr(event, name) for name in event.__struct_fields__} | {"rois": rois})
+
+    def reset(self) -> None:
+        """Forget the face, the reference and the event under way."""
+        if self._request is not None:
+            self._request[1].result()
+        self._forget()
+
+    def close(self) -> None:
+        """Stop the landmark thread and free its networks."""
+        self._pool.shutdown(wait=True)
+        self._mesh.close()
+
+    def timings(self) -> dict[str, int]:
+        """Time spent so far by step, ns; ``frames`` counts the frames."""
+        return self._spent | {"frames": self._frames}
+
+    def measure(self, gray: NDArray[np.uint8], number: int, t_ns: int) -> Measurement:
+        """Follow the face into a frame and compare it with the reference; the spotter is left alone."""
+        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < 32:
+            raise InputError(f"a gray frame is (H, W) uint8, 32 px at least, not {gray.shape} {gray.dtype}")
+        notices: list[tuple[str, str]] = []
+        index, self._frames = self._frames, self._frames + 1
+        if self.anchor is None:
+            self._search(gray, index, number, notices)
+        else:
+            begun = time.perf_counter_ns()
+            self.anchor.update(gray)
+            self._poses.append((index, self.anchor.to_frame))
+            self._spent["track"] += time.perf_counter_ns() - begun
+            self._check(gray, index, number, notices)
+        if self.anchor is None:
+            self._difference[:] = 0.0
+            return Measurement(False, self._difference.copy(), notices)
+        self._compare()
+        begun = time.perf_counter_ns()
+        self._history.keep(number, gray, self.anchor)
+        self._spent["keep"] += time.perf_counter_ns() - begun
+        return Measurement(True, self._difference.copy(), notices)
+
+    # --- finding the face -------------------------------------------------------------------------------
+
+    def _search(self, gray: NDArray[np.uint8], index: int, number: int, notices: list[tuple[str, str]]) -> None:
+        """No face so far: look for one now and then, in this thread."""
+        if index % self._period and index:
+            return
+        begun = time.perf_counter_ns()
+        mesh = self._mesh.detect(gray)
+        self._spent["landmarks"] += time.perf_counter_ns() - begun
+        if mesh is None:
+            if index == 0:
+                notices.append(("face lost", f"no face in frame {number}; looking on"))
+            return
+        self._anchor_at(gray, mesh)
+        notices.append(("face found", f"frame {number}"))
+
+    def _anchor_at(self, gray: NDArray[np.uint8], mesh: NDArray[np.float32]) -> None:
+        """Make this frame the template, and what it shows the reference."""
+        self.anchor = Anchor(gray, mesh)
+        self._reference = self.anchor.displacement.copy()
+        self._counts = np.zeros((len(self.anchor.layout.block_roi), lbp.BINS), np.float32)
+        self._reference_counts = np.zeros_like(self._counts)
+        self._seen = 0
+        self._level = np.zeros(len(ROI_NAMES))
+        self._request = None
+        self._poses.clear()
+
+    def _check(self, gray: NDArray[np.uint8], index: int, number: int, notices: list[tuple[str, str]]) -> None:
+        """Compare the tracked face with the landmarks asked for a while ago; ask for the next."""
+        assert self.anchor is not None
+        begun = time.perf_counter_ns()
+        if self._request is not None and index - self._request[0] >= self._lag:
+            asked, future = self._request
+            self._request = None
+            self._judge(gray, number, asked, future.result(), notices)
+        elif self._request is None and index % self._period == 0:
+            self._request = (index, self._pool.submit(self._mesh.detect, gray.copy()))
+        self._spent["landmarks"] += time.perf_counter_ns() - begun
+
+    def _judge(
+        self,
+        gray: NDArray[np.uint8],
+        number: int,
+        asked: int,
+        mesh: NDArray[np.float32] | None,
+        notices: list[tuple[str, str]],
+    ) -> None:
+        """Keep the anchor, move it, or give the face up."""
+        anchor = self.anchor
+        assert anchor is not None
+        if mesh is None:
+            self._misses += 1
+            if self._misses >= _LOST_LANDMARKS or anchor.hold < _LOST_LIKENESS:
+                notices.append(("face lost", f"frame {number}"))
+                self._forget()
+            return
+        self._misses = 0
+        then = next((pose for at, pose in self._poses if at == asked), None)
+        if then is None:
+            return
+        seen = apply(invert(then), mesh)[list(RIGID)]
+        stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)], axis=1)))
+        slipped = anchor.hold < _LOST_LIKENESS or stray > 2.0 * _STRAY_PX
+        shift, turn = anchor.travelled()
+        drifted = stray > _STRAY_PX or shift > _TRAVEL_PX or turn > _TRAVEL_TURN
+        if not slipped and (not drifted or self.spotter.active):
+            return
+        # the landmarks are of an earlier frame: carry them on by the head's motion since
+        mesh_now = apply(compose(anchor.to_frame, invert(then)), mesh).astype(np.float32)
+        self._anchor_again(gray, mesh_now, slipped)
+        if slipped:
+            notices.append(("face anchored again", f"frame {number}: tracking and landmarks had parted"))
+
+    def _anchor_again(self, gray: NDArray[np.uint8], mesh: NDArray[np.float32], slipped: bool) -> None:
+        """A new template; unless tracking had slipped, displacements go on from where they were."""
+        old, reference = self.anchor, self._reference
+        assert old is not None
+        self._anchor_at(gray, mesh)
+        assert self.anchor is not None
+        if slipped:
+            self.spotter.reset()
+        else:
+            # the new template shows the face as it is: put the reference where the old one had it
+            self._reference = reference - old.displacement
+
+    # --- comparing with the reference -------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        """Difference of each ROI in the unit of the detector."""
+        anchor, detector = self.anchor, self.settings.detector
+        assert anchor is not None
+        begun = time.perf_counter_ns()
+        if detector != "lbp":
+            anchor.movement(self._reference, self._difference)
+            self._spent["track"] += time.perf_counter_ns() - begun
+        if detector == "motion":
+            return
+        begun = time.perf_counter_ns()
+        lbp.histograms(anchor.image, anchor.layout.blocks, lbp.UNIFORM_BINS, self._counts)
+        if self._seen == 0:
+            self._reference_counts[:] = self._counts
+        lbp.difference(self._counts, self._reference_counts, anchor.layout.block_roi, self._lbp)
+        if detector == "lbp":
+            self._difference[:] = self._lbp
+        else:
+            self._fuse()
+        self._spent["lbp"] += time.perf_counter_ns() - begun
+
+    def _fuse(self) -> None:
+        """Displacement, lengthened by what the texture's change adds (LBP above its own resting level)."""
+
+    def _roll(self, closed: bool) -> None:
+        """Let the reference follow the face while it is at rest."""
+        anchor = self.anchor
+        if anchor is None:
+            return
+        if closed:
+            rise = self._difference - self.spotter.level
+            if (rise > _SNAP * self.spotter.threshold()).any():
+                self._seen = 0  # the face rests elsewhere now: that is the new reference
+        if self.spotter.active:
+            return
+        self._seen += 1
+        gain = max(self._gain, 1.0 / self._seen)
+        self._reference += np.float32(gain) * (anchor.displacement - self._reference)
+        if self.settings.detector != "motion":
+            self._reference_counts += np.float32(gain) * (self._counts - self._reference_counts)
+
+    # --- what an event needs ----------------------------------------------------------------------------
+
+    def crops(
+        self, event: SpotEvent, spec: CropSpec | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+        """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
+
+        Raises MerealtimeError where the event is older than the history.
+        """
+        spec = spec or FeatureSpec()
+        pictures = []
+        landmarks = None
+        for number in (event.onset, event.apex):
+            kept = self._history.find(number)
+            if kept is None:
+                raise MerealtimeError(f"frame {number} has left the spotter's history")
+            points = to_68(kept.mesh)
+            to_crop = crop_transform(points, spec)
+            if landmarks is None:
+                landmarks = apply(to_crop, points).astype(np.float32)
+            pictures.append(crop(kept.pixels, compose(to_crop, invert(kept.to_pixels)), spec))
+        assert landmarks is not None
+        return pictures[0], pictures[1], landmarks
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Load and compile everything on a flat picture, so that no frame waits for it."""
+        picture = np.full((height, width), 128, np.uint8)
+        self._mesh.detect(picture)
+        mesh = _plain_mesh(height, width)
+        anchor = Anchor(picture, mesh)
+        anchor.update(picture)
+        counts = np.zeros((len(anchor.layout.block_roi), lbp.BINS), np.float32)
+        lbp.histograms(anchor.image, anchor.layout.blocks, lbp.UNIFORM_BINS, counts)
+        lbp.difference(counts, counts, anchor.layout.block_roi, self._lbp)
+        anchor.movement(anchor.displacement, self._difference)
+        self._difference[:] = 0.0
+        cv2.setNumThreads(cv2.getNumThreads())
+
+
+def _plain_mesh(height: int, width: int) -> NDArray[np.float32]:
+    """Any 478 points with the extent of a face, to exercise the code without one."""
+    rng = np.random.default_rng(0)
+    mesh = rng.uniform(-0.5, 0.5, (478, 2)) * [FACE_WIDTH_PX, 1.2 * FACE_WIDTH_PX]
+    mesh[[33, 133, 362, 263]] = [[-45, -25], [-20, -25], [20, -25], [45, -25]]
+    mesh[[234, 454]] = [[-76, 0], [76, 0]]
+    scale = min(height, width) / (2 * FACE_WIDTH_PX)
+    return (mesh * scale + [width / 2, height / 2]).astype(np.float32)

@@ -1,0 +1,216 @@
+"""Sub-pixel displacement of small face patches against a template, and the head's rigid motion among them.
+
+Each patch is followed by inverse-compositional Lucas-Kanade (Baker & Matthews 2004, translation). Its steepest
+descent images are made orthogonal to the patch itself and to a constant, so that a change of gain or bias
+(mains flicker, shading) leaves the displacement alone, and one iteration is two dot products with the
+warped patch. The head's motion is the similarity that most of the rigid patches agree on (Tukey weights).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+PATCH_RADIUS_PX = 8
+"""Patches are (2 r + 1)² px of the face image (face 152 px wide)."""
+_SIDE = 2 * PATCH_RADIUS_PX + 1
+
+Image = NDArray[np.float32]
+"""(H, W) float32, grey levels: the blurred, head-aligned face."""
+
+
+@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+def build_template(
+    image: Image,
+    centres: NDArray[np.int64],
+    descent: NDArray[np.float32],
+    norm: NDArray[np.float32],
+    inverse: NDArray[np.float32],
+) -> None:
+    """Prepare the patches of ``image`` around ``centres`` (n, 2) as (x, y), px; fills the other three.
+
+    descent: (n, 2, side²) float32, orthogonalised x and y gradients. norm: (n, side²) float32, the patch
+    with mean 0 and length 1. inverse: (n, 3) float32, H⁻¹ as xx, xy, yy; all zero where there is no texture.
+    """
+    for i in range(centres.shape[0]):
+        cx, cy = centres[i, 0], centres[i, 1]
+        k = 0
+        mean = 0.0
+        for y in range(cy - PATCH_RADIUS_PX, cy + PATCH_RADIUS_PX + 1):
+            for x in range(cx - PATCH_RADIUS_PX, cx + PATCH_RADIUS_PX + 1):
+                norm[i, k] = image[y, x]
+                descent[i, 0, k] = 0.5 * (image[y, x + 1] - image[y, x - 1])
+                descent[i, 1, k] = 0.5 * (image[y + 1, x] - image[y - 1, x])
+                mean += image[y, x]
+                k += 1
+        mean /= k
+        square = 0.0
+        for j in range(k):
+            norm[i, j] -= mean
+            square += norm[i, j] * norm[i, j]
+        scale = 1.0 / math.sqrt(square + 1e-6)
+        for j in range(k):
+            norm[i, j] *= scale
+        for a in range(2):
+            total = 0.0
+            along = 0.0
+            for j in range(k):
+                total += descent[i, a, j]
+                along += descent[i, a, j] * norm[i, j]
+            total /= k
+            for j in range(k):
+                descent[i, a, j] -= total + along * norm[i, j]
+        xx = xy = yy = 0.0
+        for j in range(k):
+            xx += descent[i, 0, j] * descent[i, 0, j]
+            xy += descent[i, 0, j] * descent[i, 1, j]
+            yy += descent[i, 1, j] * descent[i, 1, j]
+        det = xx * yy - xy * xy
+        if det > 1e-3 * (xx + yy) * (xx + yy) * 0.05 and xx + yy > k * 0.02:
+            inverse[i, 0] = yy / det
+            inverse[i, 1] = -xy / det
+            inverse[i, 2] = xx / det
+        else:
+            inverse[i, :] = 0.0
+
+
+@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+def follow(
+    image: Image,
+    centres: NDArray[np.int64],
+    descent: NDArray[np.float32],
+    norm: NDArray[np.float32],
+    inverse: NDArray[np.float32],
+    iterations: int,
+    displacement: NDArray[np.float32],
+    likeness: NDArray[np.float32],
+) -> None:
+    """Update ``displacement`` (n, 2) float32, px, in place: where each patch is now, starting from its last place.
+
+    likeness: (n,) float32, correlation with the template at the last iteration, -1..1; 0 for a patch that left
+    the image or has no texture.
+    """
+    height, width = image.shape
+    for i in range(centres.shape[0]):
+        likeness[i] = 0.0
+        if inverse[i, 0] == 0.0:
+            displacement[i, 0] = 0.0
+            displacement[i, 1] = 0.0
+            continue
+        dx = displacement[i, 0]
+        dy = displacement[i, 1]
+        for step in range(iterations):
+            fx = centres[i, 0] + dx - PATCH_RADIUS_PX
+            fy = centres[i, 1] + dy - PATCH_RADIUS_PX
+            x0 = math.floor(fx)
+            y0 = math.floor(fy)
+            if not (x0 >= 0 and y0 >= 0 and x0 + _SIDE + 1 <= width and y0 + _SIDE + 1 <= height):
+                dx = np.float32(0.0)
+                dy = np.float32(0.0)
+                break
+            ax = np.float32(fx - x0)
+            ay = np.float32(fy - y0)
+            w00 = (np.float32(1.0) - ax) * (np.float32(1.0) - ay)
+            w01 = ax * (np.float32(1.0) - ay)
+            w10 = (np.float32(1.0) - ax) * ay
+            w11 = ax * ay
+            sx = np.float32(0.0)
+            sy = np.float32(0.0)
+            along = np.float32(0.0)
+            total = np.float32(0.0)
+            square = np.float32(0.0)
+            for v in range(_SIDE):
+                top = image[y0 + v]
+                low = image[y0 + v + 1]
+                for u in range(_SIDE):
+                    value = (
+                        w00 * top[x0 + u] + w01 * top[x0 + u + 1] + w10 * low[x0 + u] + w11 * low[x0 + u + 1]
+                    )
+                    k = v * _SIDE + u
+                    sx += descent[i, 0, k] * value
+                    sy += descent[i, 1, k] * value
+                    along += norm[i, k] * value
+                    total += value
+                    square += value * value
+            count = np.float32(_SIDE * _SIDE)
+            spread = square - total * total / count
+            likeness[i] = along / math.sqrt(max(spread, np.float32(1e-3)))
+            ux = inverse[i, 0] * sx + inverse[i, 1] * sy
+            uy = inverse[i, 1] * sx + inverse[i, 2] * sy
+            length = ux * ux + uy * uy
+            if length > 4.0:  # a step of over 2 px is outside the linear range
+                shrink = np.float32(2.0 / math.sqrt(length))
+                ux *= shrink
+                uy *= shrink
+            dx -= ux
+            dy -= uy
+            if length < 2.5e-5 and step > 0:
+                break
+        displacement[i, 0] = dx
+        displacement[i, 1] = dy
+
+
+@njit(cache=True, boundscheck=False, nogil=True)
+def fit_similarity(
+    places: NDArray[np.float64],
+    displacement: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    rounds: int,
+    scale_floor_px: float,
+    out: NDArray[np.float64],
+) -> float:
+    """Similarity that moves ``places`` (n, 2) px by ``displacement`` (n, 2) px, robustly.
+
+    out: (4,) = tx, ty, a, b with u = tx + a x − b y, v = ty + b x + a y. weights: (n,) ≥ 0, prior trust.
+    Tukey's biweight with 4.7 times the residuals' median length (at least ``scale_floor_px``), ``rounds`` rounds.
+    Returns that median, px.
+    """
+    n = places.shape[0]
+    robust = np.ones(n)
+    lengths = np.empty(n)
+    spread = 0.0
+    for turn in range(rounds):
+        sw = sx = sy = su = sv = 0.0
+        for i in range(n):
+            w = weights[i] * robust[i]
+            sw += w
+            sx += w * places[i, 0]
+            sy += w * places[i, 1]
+            su += w * displacement[i, 0]
+            sv += w * displacement[i, 1]
+        if sw <= 0.0:
+            out[:] = 0.0
+            return math.inf
+        mx, my, mu, mv = sx / sw, sy / sw, su / sw, sv / sw
+        square = along = across = 0.0
+        for i in range(n):
+            w = weights[i] * robust[i]
+            x, y = places[i, 0] - mx, places[i, 1] - my
+            u, v = displacement[i, 0] - mu, displacement[i, 1] - mv
+            square += w * (x * x + y * y)
+            along += w * (x * u + y * v)
+            across += w * (x * v - y * u)
+        a = along / (square + 1e-9)
+        b = across / (square + 1e-9)
+        out[0] = mu - a * mx + b * my
+        out[1] = mv - b * mx - a * my
+        out[2] = a
+        out[3] = b
+        used = 0
+        for i in range(n):
+            x, y = places[i, 0], places[i, 1]
+            u = displacement[i, 0] - (out[0] + a * x - b * y)
+            v = displacement[i, 1] - (out[1] + b * x + a * y)
+            robust[i] = math.sqrt(u * u + v * v)
+            if weights[i] > 0.0:
+                lengths[used] = robust[i]
+                used += 1
+        spread = np.median(lengths[:used]) if used else math.inf
+        cut = 4.7 * max(spread, scale_floor_px)
+        for i in range(n):
+            r = robust[i] / cut
+            robust[i] = (1.0 - r * r) ** 2 if r < 1.0 else 0.0
+    return spread
