@@ -35,36 +35,29 @@ class VideoFileSource:
         self.notices: list[tuple[str, str]] = []
         self._path = path
         self._number = 0
-        opened = _open(path)
-        self._capture = opened
-        fps = request.fps or _ffmpeg.plausible_fps(opened)
-        if fps is None:
-            stated = opened.get(cv2.CAP_PROP_FPS)
-            self.close()
+        colour = _open(path, plane=False)
+        fps = request.fps or _ffmpeg.plausible_fps(colour)
+        stated = colour.get(cv2.CAP_PROP_FPS)
+        gray = _first_gray(colour)
+        if gray is None or fps is None:
+            colour.release()
+            if gray is None:
+                raise SourceError(f"{path}: not one frame can be decoded; the file is damaged or no video")
             raise SourceError(f"{path}: the file states no frame rate ({stated:g}); give --fps")
-        colour, plane = _first_frame(opened)
-        if colour is None:
-            self.close()
-            raise SourceError(f"{path}: not one frame can be decoded; the file is damaged or no video")
-        self._table = _table_of(colour, plane)
-        if self._table is None:
-            opened.set(cv2.CAP_PROP_CONVERT_RGB, 1)
-        self._pending = True  # the first frame is grabbed already
-        height, width = colour.shape
+        self._first: Picture | None
+        self._capture, self._table, self._first = _choose_route(path, colour, gray)
+        height, width = gray.shape
         self._scratch = np.empty((height, width), np.uint8)
         self._period_ns = 1e9 / fps
-        self.info = _info(path, request, opened, (width, height, fps), direct=self._table is not None)
+        self.info = _info(path, request, self._capture, (width, height, fps), self._table is not None)
 
     def read(self, out: Gray) -> Stamp | None:
         """Next frame into ``out`` (height, width) uint8; None at the end. MerealtimeError on a new size."""
         if not self._grab():
             return None
-        with _ffmpeg.quiet():
-            whole = self._retrieve(out)
-        if not whole:
-            raise MerealtimeError(
-                f"{self._path}: frame {self._number} is of another size than the first; cut the file"
-            )
+        if not self._retrieve(out):
+            where = f"{self._path}: frame {self._number}"
+            raise MerealtimeError(f"{where} is of another size than the first; cut the file there")
         stamp = Stamp(self._number, round(self._number * self._period_ns))
         self._number += 1
         return stamp
@@ -74,13 +67,13 @@ class VideoFileSource:
         for done in range(count):
             if not self._grab():
                 return done
+            self._first = None
             self._number += 1
         return count
 
     def _grab(self) -> bool:
-        if self._pending:
-            self._pending = False
-            return True
+        if self._first is not None:
+            return True  # decoded when the file was opened
         with _ffmpeg.quiet():
             if self._capture.grab():
                 return True
@@ -91,21 +84,25 @@ class VideoFileSource:
         return False
 
     def _retrieve(self, out: Gray) -> bool:
-        table = self._table
-        if table is None:
-            whole, colour = self._capture.retrieve()
-            if not whole or colour.shape[:2] != out.shape:
+        picture: Picture | None
+        picture, self._first = self._first, None
+        if picture is None:
+            with _ffmpeg.quiet():
+                if self._table is None:
+                    whole, picture = self._capture.retrieve()
+                else:
+                    target = out if self._table is _IDENTITY else self._scratch
+                    whole, picture = self._capture.retrieve(target)
+            if not whole:
                 return False
-            to_gray(colour, out)
-            return True
-        target = out if table is _IDENTITY else self._scratch
-        whole, plane = self._capture.retrieve(target)
-        if not whole or plane.shape != out.shape:
+        if picture is None or picture.shape[:2] != out.shape:
             return False
-        if table is not _IDENTITY:
-            cv2.LUT(plane, table, dst=out)
-        elif plane is not out and not np.shares_memory(plane, out):
-            np.copyto(out, plane)
+        if picture is out or np.shares_memory(picture, out):
+            return True
+        if self._table is None or self._table is _IDENTITY:
+            to_gray(picture, out)
+        else:
+            cv2.LUT(picture, self._table, dst=out)
         return True
 
     def close(self) -> None:
@@ -122,42 +119,52 @@ def to_gray(picture: Picture, out: Gray) -> None:
         cv2.cvtColor(picture, code, dst=out)
 
 
-def _open(path: str) -> cv2.VideoCapture:
+def _open(path: str, *, plane: bool) -> cv2.VideoCapture:
     if not os.access(path, os.R_OK):
         raise SourceError(f"{path}: permission denied")
+    convert = [cv2.CAP_PROP_CONVERT_RGB, 0 if plane else 1]
     capture = _ffmpeg.open_capture(path, [cv2.CAP_PROP_N_THREADS, 1])
-    if (
-        capture is not None
-        and capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        > _SINGLE_THREAD_PIXELS
-    ):
-        capture.release()
-        capture = _ffmpeg.open_capture(path, [])
+    if capture is not None:
+        pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if pixels > _SINGLE_THREAD_PIXELS:
+            capture.release()
+            capture = _ffmpeg.open_capture(path, [])
     if capture is None:
         raise SourceError(
             f"{path}: no video that FFmpeg can open (damaged, truncated, or another kind of file)"
         )
+    capture.set(*convert)
     return capture
 
 
-def _first_frame(capture: cv2.VideoCapture) -> tuple[Gray | None, Picture | None]:
-    """The first frame by way of colour, as gray, and as the decoder's first plane (mode left set)."""
+def _first_gray(capture: cv2.VideoCapture) -> Gray | None:
     with _ffmpeg.quiet():
-        if not capture.grab():
-            return None, None
-        whole, colour = capture.retrieve()
-        if not whole:
-            return None, None
-        gray = np.empty(colour.shape[:2], np.uint8)
-        to_gray(colour, gray)
-        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
-        whole, plane = capture.retrieve()
-    return gray, plane if whole else None
+        whole, colour = capture.read()
+    if not whole:
+        return None
+    gray = np.empty(colour.shape[:2], np.uint8)
+    to_gray(colour, gray)
+    return gray
 
 
-def _table_of(gray: Gray, plane: Picture | None) -> npt.NDArray[np.uint8] | None:
+def _choose_route(
+    path: str, colour: cv2.VideoCapture, gray: Gray
+) -> tuple[cv2.VideoCapture, npt.NDArray[np.uint8] | None, Picture]:
+    """The capture to go on with, its table (None: by way of colour), and the first frame from it."""
+    direct = _open(path, plane=True)  # a second one: switching an open one spoils its current frame
+    with _ffmpeg.quiet():
+        whole, plane = direct.read()
+    table = _table_of(gray, plane) if whole else None
+    if table is None:
+        direct.release()
+        return colour, None, gray
+    colour.release()
+    return direct, table, plane
+
+
+def _table_of(gray: Gray, plane: Picture) -> npt.NDArray[np.uint8] | None:
     """The table that makes the plane agree with the gray picture; None if neither does."""
-    if plane is None or plane.shape != gray.shape or plane.dtype != np.uint8:
+    if plane.shape != gray.shape or plane.dtype != np.uint8:
         return None
     off = {}
     for name, table in (("full", _IDENTITY), ("limited", _STRETCH)):
@@ -169,12 +176,7 @@ def _table_of(gray: Gray, plane: Picture | None) -> npt.NDArray[np.uint8] | None
 
 
 def _info(
-    path: str,
-    request: SourceRequest,
-    capture: cv2.VideoCapture,
-    shape: tuple[int, int, float],
-    *,
-    direct: bool,
+    path: str, request: SourceRequest, capture: cv2.VideoCapture, shape: tuple[int, int, float], direct: bool
 ) -> SourceInfo:
     width, height, fps = shape
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -1,0 +1,212 @@
+"""What of the camera source needs no camera: layouts, clock, choice of a mode, luma of each format."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+
+from realtime.errors import SourceError
+from realtime.sources import _v4l2_abi as abi
+from realtime.sources import open_source
+from realtime.sources._camera_clock import CameraClock
+from realtime.sources._v4l2_modes import Mode, choose
+from realtime.sources.v4l2 import copy_luma, decode_jpeg
+from realtime.types import SourceRequest, Stamp
+
+MS = 1_000_000
+
+_NUMBERS = {
+    "QUERYCAP": abi.QUERYCAP,
+    "ENUM_FMT": abi.ENUM_FMT,
+    "S_FMT": abi.S_FMT,
+    "REQBUFS": abi.REQBUFS,
+    "QUERYBUF": abi.QUERYBUF,
+    "QBUF": abi.QBUF,
+    "DQBUF": abi.DQBUF,
+    "STREAMON": abi.STREAMON,
+    "STREAMOFF": abi.STREAMOFF,
+    "G_PARM": abi.G_PARM,
+    "S_PARM": abi.S_PARM,
+    "S_CTRL": abi.S_CTRL,
+    "ENUM_FRAMESIZES": abi.ENUM_FRAMESIZES,
+    "ENUM_FRAMEINTERVALS": abi.ENUM_FRAMEINTERVALS,
+}
+_OFFSETS = {
+    "struct v4l2_buffer, timestamp": abi.Buffer.seconds.offset,
+    "struct v4l2_buffer, sequence": abi.Buffer.sequence.offset,
+    "struct v4l2_buffer, m": abi.Buffer.offset.offset,
+    "struct v4l2_buffer, length": abi.Buffer.length.offset,
+    "struct v4l2_format, fmt": abi.Format.fmt.offset,
+    "struct v4l2_streamparm, parm": abi.StreamParm.parm.offset,
+    "struct v4l2_frmivalenum, discrete": abi.FrameInterval.values.offset,
+    "struct v4l2_frmsizeenum, discrete": abi.FrameSize.values.offset,
+    "struct v4l2_capability, device_caps": abi.Capability.device_caps.offset,
+}
+
+
+def test_layouts_and_numbers_are_those_of_the_kernel_header(tmp_path: Path) -> None:
+    compiler = shutil.which("gcc")
+    if (
+        compiler is None
+        or not Path("/usr/include/linux/videodev2.h").exists()
+        or ctypes.sizeof(ctypes.c_void_p) != 8
+    ):
+        pytest.skip("needs gcc and linux/videodev2.h of a 64-bit system")
+    numbers = "".join(f'printf("%u\\n", (unsigned)VIDIOC_{name});' for name in _NUMBERS)
+    offsets = "".join(f'printf("%zu\\n", offsetof({place}));' for place in _OFFSETS)
+    source = tmp_path / "abi.c"
+    header = "#include <linux/videodev2.h>\n#include <stddef.h>\n#include <stdio.h>\n"
+    source.write_text(f"{header}int main(void) {{ {numbers} {offsets} return 0; }}")
+    subprocess.run([compiler, "-o", str(tmp_path / "abi"), str(source)], check=True)
+    printed = subprocess.run([str(tmp_path / "abi")], capture_output=True, text=True, check=True).stdout
+    assert list(map(int, printed.split())) == [*_NUMBERS.values(), *_OFFSETS.values()]
+
+
+def clock() -> tuple[CameraClock, list[tuple[str, str]]]:
+    notices: list[tuple[str, str]] = []
+    return CameraClock(5 * MS, notices), notices
+
+
+def test_clock_counts_from_the_first_frame_and_over_the_wrap() -> None:
+    ticking, notices = clock()
+    first = 2**32 - 2
+    stamps = [ticking.stamp((first + n) % 2**32, 100 * MS + 5 * MS * n, 5 * MS * n) for n in (0, 1, 2, 3, 7)]
+    assert stamps == [Stamp(n, 100 * MS + 5 * MS * n) for n in (0, 1, 2, 3, 7)]
+    assert notices == []
+
+
+def test_clock_of_a_driver_that_does_not_count() -> None:
+    ticking, notices = clock()
+    assert [ticking.stamp(0, 5 * MS * n, 5 * MS * n).number for n in range(5)] == [0, 1, 2, 3, 4]
+    assert [what for what, _ in notices] == ["camera sequence"]
+
+
+@pytest.mark.parametrize("jump", [-300 * MS, 4000 * MS])
+def test_clock_evens_out_a_jump_and_the_jump_back(jump: int) -> None:
+    ticking, notices = clock()
+    raw = [5 * MS * n + (jump if 10 <= n < 20 else 0) for n in range(30)]
+    times = [ticking.stamp(n, raw[n], 5 * MS * n).t_ns for n in range(30)]
+    assert times == [5 * MS * n for n in range(30)]
+    assert len(notices) == 2
+
+
+def test_clock_keeps_a_real_pause_and_a_backlog() -> None:
+    ticking, notices = clock()
+    # the sensor pauses for 600 ms after frame 1; then we sleep for 400 ms and find a backlog
+    raw = [0, 5, 605, 610, 615, 620]
+    arrival = [1, 6, 606, 1010, 1011, 1012]
+    stamps = [ticking.stamp(n, r * MS, a * MS) for n, (r, a) in enumerate(zip(raw, arrival, strict=True))]
+    assert [stamp.t_ns for stamp in stamps] == [r * MS for r in raw]
+    assert notices == []
+
+
+_CAMERA = [
+    Mode("MJPG", 640, 480, (260.0, 60.0)),
+    Mode("YUYV", 640, 480, (30.0,)),
+    Mode("GREY", 640, 480, (120.0, 60.0)),
+    Mode("MJPG", 320, 240, (330.0,)),
+    Mode("H264", 1920, 1080, (60.0,)),
+]
+
+
+@pytest.mark.parametrize(
+    ("request_", "chosen"),
+    [
+        (SourceRequest(fps=100), ("GREY", 640)),
+        (SourceRequest(fps=200), ("MJPG", 640)),
+        (SourceRequest(fps=300), ("MJPG", 320)),
+        (SourceRequest(fps=200, pixel_format="YUYV"), ("YUYV", 640)),
+        (SourceRequest(fps=500, size=(640, 480)), ("MJPG", 640)),
+        (SourceRequest(), ("MJPG", 640)),
+    ],
+)
+def test_choice_of_mode(request_: SourceRequest, chosen: tuple[str, int]) -> None:
+    mode = choose(_CAMERA, request_, "/dev/video0")
+    assert (mode.pixel_format, mode.width) == chosen
+
+
+def test_yuyv_before_mjpg_where_both_reach_the_rate() -> None:
+    modes = [Mode("MJPG", 640, 480, (30.0,)), Mode("YUYV", 640, 480, (30.0,))]
+    assert choose(modes, SourceRequest(fps=30), "/dev/video0").pixel_format == "YUYV"
+
+
+def test_no_mode_lists_those_there_are() -> None:
+    with pytest.raises(
+        SourceError, match=r"has no mode GREY 1920x1080; its modes: MJPG 640x480@260/60, YUYV"
+    ):
+        choose(_CAMERA, SourceRequest(size=(1920, 1080), pixel_format="GREY"), "/dev/video0")
+
+
+@pytest.mark.parametrize("padding", [0, 16])
+@pytest.mark.parametrize("step", [1, 2])
+def test_luma_of_padded_lines(step: int, padding: int) -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (24, 32), np.uint8)
+    lines = np.full((24, 32 * step + padding), 128, np.uint8)
+    lines[:, : 32 * step : step] = gray
+    out = np.zeros_like(gray)
+    data = lines.reshape(-1)
+    assert copy_luma(data, out, lines.shape[1], step)
+    np.testing.assert_array_equal(out, gray)
+    out[:] = 0
+    assert copy_luma(data[: len(data) - padding], out, lines.shape[1], step), "last line without its padding"
+    np.testing.assert_array_equal(out, gray)
+    assert not copy_luma(data[: len(data) - padding - 1], out, lines.shape[1], step)
+
+
+def jpeg() -> tuple[bytes, np.ndarray]:
+    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), (0, 0), 2)
+    data = simplejpeg.encode_jpeg(picture, quality=95)
+    return data, simplejpeg.decode_jpeg(data, colorspace="GRAY")[..., 0]
+
+
+def segments_left_out(data: bytes, marker: int) -> bytes:
+    """The JPEG without its segments of one kind (up to the scan)."""
+    kept, at = data[:2], 2
+    while data[at + 1] != 0xDA:
+        length = 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] != marker:
+            kept += data[at : at + length]
+        at += length
+    return kept + data[at:]
+
+
+def test_jpeg_as_cameras_send_it() -> None:
+    data, luma = jpeg()
+    huffman = 0xC4
+    for variant in (data, data + b"\0" * 500, segments_left_out(data, huffman)):
+        out = np.zeros_like(luma)
+        assert decode_jpeg(np.frombuffer(variant, np.uint8), out)
+        np.testing.assert_array_equal(out, luma)
+
+
+def test_jpeg_that_is_no_frame() -> None:
+    data, luma = jpeg()
+    out = np.zeros_like(luma)
+    for broken in (b"", b"\xff\xd8\xff", data[: len(data) // 2], data[:-200], b"\0" * 1000):
+        assert not decode_jpeg(np.frombuffer(broken, np.uint8), out)
+    assert not decode_jpeg(np.frombuffer(data, np.uint8), np.zeros((24, 64), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spec", "request_", "said"),
+    [
+        ("nowhere.mp4", SourceRequest(), "no such file or camera: nowhere.mp4; cameras here: "),
+        ("0", SourceRequest(fps=0.0), "--fps 0: must be more than 0"),
+        ("0", SourceRequest(fps=-5.0), "--fps -5: must be more than 0"),
+        ("0", SourceRequest(fps=float("nan")), "--fps nan: must be more than 0"),
+        ("0", SourceRequest(size=(0, 480)), "--size 0x480: width and height"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_clear_line(spec: str, request_: SourceRequest, said: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(spec, request_)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
