@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -21,7 +21,7 @@ from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import codec
 from realtime.ipc.logs import LogThread
 from realtime.ipc.site import Site
-from realtime.sinks import open_sinks
+from realtime.sinks import Sink, open_sinks
 from realtime.sinks.session import Session
 from realtime.stages import account
 from realtime.stages.process import StageProcess, process_age_s
@@ -50,8 +50,12 @@ class Supervisor:
         debug: bool = False,
         show_log: Callable[[str], None] | None = None,
         show_progress: Callable[[str], None] = _silent,
+        sinks: Sequence[Sink] = (),
     ) -> None:
-        """Opens the outputs and claims the names in the system; UserError where an output can't be opened."""
+        """Opens the outputs and claims the names in the system; UserError where an output can't be opened.
+
+        ``sinks`` are further outputs, beside those of the settings.
+        """
         self.settings = settings
         self.exit_code = 0
         self.error = ""
@@ -60,7 +64,7 @@ class Supervisor:
         self._show_progress = show_progress
         self._birth_s = time.monotonic() - process_age_s()
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._session = Session(open_sinks(settings.output))
+        self._session = Session([*open_sinks(settings.output), *sinks])
         self._site = Site()
         self._logs = LogThread(show_log)
         self._stages = {stage: self._make_stage(stage, debug) for stage in self._stage_names()}
@@ -227,6 +231,7 @@ class Supervisor:
         for text in message.refused:
             self._session.notice("refused", text)
         if self._running:
+            self._session.notice("stage back", f"{message.stage}: ready after {message.seconds:.1f} s")
             self._after_restart(message.stage)
 
     def _after_restart(self, stage: str) -> None:

@@ -2,8 +2,7 @@
 
 ``raw`` is uncompressed gray in Matroska (0.1–0.2 ms and 307 kB a 640×480 frame), ``ffv1`` compressed without
 loss (3 ms, 110 kB); both open as ``--camera FILE`` and survive a crash up to the last frame written.
-``frames.csv`` has a row a frame: row n belongs to picture n of the video and says which frame of the source it
-was.
+``frames.csv`` has a row a frame: row n belongs to picture n of the video and tells its number at the source.
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import bus, codec
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
@@ -20,7 +21,7 @@ from realtime.stages.runner import StageContext
 from realtime.types import SpotEvent
 
 if TYPE_CHECKING:
-    from realtime.vision.meter import FaceMeter
+    from realtime.vision.meter import FaceMeter, Measurement
 
 _WAIT_S = 0.1
 _KEEP_SENT = 64
@@ -131,7 +132,7 @@ class Spot:
             self._context.notice(what, detail, header.t_ns)
         return self._account(header, measurement, begun)
 
-    def _account(self, header: FrameHeader, measurement: Any, begun: int) -> int:
+    def _account(self, header: FrameHeader, measurement: Measurement, begun: int) -> int:
         """Counters and, some 20 times a second, a tick."""
         words = self._row.words
         now = time.monotonic_ns()
@@ -145,22 +146,21 @@ class Spot:
         words[_BUSY] += now - begun
         difference = measurement.difference
         if measurement.face:
-            values = difference.values() if isinstance(difference, dict) else difference
-            np.maximum(self._peak, np.fromiter(values, float, len(self._names)), out=self._peak)
+            np.maximum(self._peak, difference, out=self._peak)
         if now >= self._next_tick_ns:
             self._tick(header, measurement, now)
         return now
 
-    def _tick(self, header: FrameHeader, measurement: Any, now: int) -> None:
-        difference = measurement.difference
-        if not isinstance(difference, dict):
-            difference = dict(zip(self._names, difference.tolist(), strict=True)) if measurement.face else {}
+    def _tick(self, header: FrameHeader, measurement: Measurement, now: int) -> None:
+        difference = dict(zip(self._names, measurement.difference.tolist(), strict=True))
         self._ticks.send(
             codec.Tick(
                 seq=self._seq,
                 frame=header.number,
                 t_ns=header.t_ns,
-                difference={name: float(value) for name, value in difference.items()},
+                difference=dict(zip(self._names, difference.tolist(), strict=True))
+                if measurement.face
+                else {},
                 peak=dict(zip(self._names, self._peak.tolist(), strict=True)),
                 face=bool(measurement.face),
             )
@@ -185,7 +185,13 @@ class Spot:
 
     def _send(self, event: SpotEvent, header: FrameHeader, taken_ns: int) -> None:
         """Send an event with its crops on to the flow."""
-        onset, apex, landmarks = self._meter.crops(event)
+        try:
+            onset, apex, landmarks = self._meter.crops(event)
+        except UserError:
+            raise
+        except MerealtimeError as error:  # its onset is older than what the meter keeps
+            self._context.notice("event without crops", str(error), header.t_ns)
+            return
         message = codec.Spotted(
             id=self._next_id,
             event=event,
@@ -223,7 +229,7 @@ class Spot:
             self._send(event, FrameHeader(index, self._last, t_ns, captured), now)
         if self._skipped:
             self._report_gaps(self._last + 1 + sum(self._skipped.values()))
-        timings = {f"{step}_ns": float(value) for step, value in self._meter.timings().items()}
+        timings = {f"{step}_s": ns / 1e9 for step, ns in self._meter.timings().items() if step != "frames"}
         self._work.send(codec.Ended(stage="spot"))
         self._ended = True
         self._context.drained({"events": float(self._next_id), "torn": float(self._reader.torn), **timings})

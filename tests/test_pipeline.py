@@ -1,0 +1,240 @@
+"""The whole program on real sources: what it writes, how it ends, what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from _session import ROOT, STAGES, Run, assert_balanced, left_behind
+
+MEDIA = ROOT.parent / "shared" / "media"
+TIMES = ("latency_ms",)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A short lossless recording of the demo: 3 s, 200 fps."""
+    from realtime.sources import open_source
+    from realtime.types import SourceRequest
+
+    path = str(tmp_path_factory.mktemp("clip") / "clip.mkv")
+    source = open_source("demo:5", SourceRequest(fps=200.0, size=(480, 360)))
+    frame = np.empty((360, 480), np.uint8)
+    fourcc = cv2.VideoWriter.fourcc(*"Y800")
+    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, fourcc, 200.0, (480, 360), False)
+    for _ in range(600):
+        source.read(frame)
+        writer.write(frame)
+    writer.release()
+    source.close()
+    return path
+
+
+def test_lossless_recording_twice_gives_the_same_events(clip: str, tmp_path: Path) -> None:
+    runs = [Run(tmp_path, "--camera", clip, name=name) for name in ("first", "second")]
+    logs = []
+    for run in runs:
+        code, errors = run.end()
+        assert code == 0, errors
+        summary = assert_balanced(run.lines())
+        assert summary["frames_captured"] == summary["frames_analysed"] == 600
+        assert summary["ended"] == "end of source"
+        logs.append([{k: v for k, v in e.items() if k not in TIMES} for e in run.of_type("event")])
+        assert left_behind(run.child.pid) == []
+    assert json.dumps(logs[0]) == json.dumps(logs[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_session_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    run = Run(tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240")
+    run.wait_for(lambda lines: bool(lines))
+    assert {run.stage(name).name()[:15] for name in STAGES} == {f"merealtime-{n}"[:15] for n in STAGES}
+    run.signal(number)
+    code, errors = run.end()
+    assert code == 0, errors
+    summary = assert_balanced(run.lines())
+    assert summary["ended"] == number.name
+    assert left_behind(run.child.pid) == []
+
+
+def test_duration_and_record_and_publish(tmp_path: Path) -> None:
+    zmq = pytest.importorskip("zmq")
+    endpoint = f"ipc://{tmp_path}/publish"
+    context = zmq.Context()
+    subscriber = context.socket(zmq.SUB)
+    subscriber.setsockopt(zmq.SUBSCRIBE, b"")
+    subscriber.connect(endpoint)
+    folder = tmp_path / "kept"
+    options = ("--camera", "demo", "--fps", "60", "--size", "320x240", "--duration", "1.5")
+    run = Run(tmp_path, *options, "--record", str(folder), "--publish", endpoint)
+    code, errors = run.end()
+    assert code == 0, errors
+    summary = assert_balanced(run.lines())
+    assert summary["ended"] == "--duration"
+    assert summary["seconds"] == pytest.approx(1.5, abs=0.1)
+    _check_recording(folder, summary)
+    _check_publication(subscriber)
+    context.destroy(linger=0)
+    assert left_behind(run.child.pid) == []
+
+
+def _check_recording(folder: Path, summary: dict) -> None:
+    (kept,) = folder.iterdir()
+    rows = (kept / "frames.csv").read_text().splitlines()
+    assert rows[0] == "number,t_ns,captured_ns"
+    assert len(rows) - 1 == summary["recording"]["frames"]
+    assert summary["recording"]["frames"] + summary["recording"]["dropped"] == summary["frames_captured"]
+    video = cv2.VideoCapture(str(kept / "frames.mkv"))
+    read = 0
+    while video.grab():
+        read += 1
+    assert read == summary["recording"]["frames"]
+
+
+def _check_publication(subscriber) -> None:  # type: ignore[no-untyped-def]
+    seen: dict[str, list[int]] = {}
+    while subscriber.poll(200):
+        topic, body = subscriber.recv_multipart()
+        content = json.loads(body)
+        assert content["type"] == topic.decode()
+        seen.setdefault(content["type"], []).append(content["seq"])
+    assert seen["session"] == [0]
+    assert seen["summary"] == [0]
+    assert seen["tick"] == list(range(seen["tick"][0], seen["tick"][-1] + 1))
+    assert len(seen["tick"]) >= 10
+
+
+def test_a_killed_supervisor_leaves_nothing_for_long(tmp_path: Path) -> None:
+    run = Run(tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240")
+    run.wait_for(lambda lines: bool(lines))
+    stages = [run.stage(name) for name in STAGES]
+    run.signal(signal.SIGKILL)
+    run.child.communicate()
+    assert psutil.wait_procs(stages, timeout=5)[1] == []
+    assert left_behind(run.child.pid) != []
+    after = Run(
+        tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240", "--frames", "10", name="after"
+    )
+    assert after.end()[0] == 0
+    assert left_behind(run.child.pid) == []
+    assert any(notice["what"] == "swept" for notice in after.of_type("notice"))
+
+
+def test_killed_stages_are_started_again(tmp_path: Path) -> None:
+    """One after the other, in one session: each comes back, and the account of frames stays exact."""
+    run = Run(tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240")
+    run.wait_for(lambda lines: bool(lines))
+    for stage in STAGES:
+        run.stage(stage).kill()
+        for what in ("stage restarted", "stage back"):
+            run.wait_for(lambda lines, w=what, s=stage: any(_is_notice(line, w, s) for line in lines))
+    run.signal(signal.SIGINT)
+    code, errors = run.end()
+    assert code == 0, errors
+    summary = assert_balanced(run.lines())
+    assert summary["restarts"] == len(STAGES)
+    assert summary["frames_dropped"]["reconnect"] > 0  # while capture was gone
+    assert summary["frames_dropped"]["spotter"] > 0  # while the spotter was
+    assert left_behind(run.child.pid) == []
+
+
+def _is_notice(line: dict, what: str, stage: str) -> bool:
+    return line.get("what") == what and line["detail"].startswith(stage)
+
+
+def test_a_stage_killed_in_a_lossless_run_costs_no_frame(clip: str, tmp_path: Path) -> None:
+    run = Run(tmp_path, "--camera", clip, "--set", "ring.seconds=0.1")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # as soon as it runs
+        try:
+            run.stage("motion").kill()
+            break
+        except (AssertionError, psutil.Error):
+            assert run.child.poll() is None
+            time.sleep(0.01)
+    code, _ = run.end()
+    if code == 0:  # killed after the start
+        summary = assert_balanced(run.lines())
+        assert summary["frames_analysed"] == 600
+    else:
+        assert code == 1
+    assert left_behind(run.child.pid) == []
+
+
+def test_a_hanging_stage_is_killed_and_started_again(tmp_path: Path) -> None:
+    patience = ("--set", "runtime.heartbeat_timeout_s=2")
+    run = Run(tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240", *patience)
+    run.wait_for(lambda lines: bool(lines))
+    run.stage("motion").suspend()
+    run.wait_for(lambda lines: any(line.get("what") == "stage hangs" for line in lines))
+    run.wait_for(lambda lines: any(line.get("what") == "stage restarted" for line in lines))
+    run.signal(signal.SIGTERM)
+    assert run.end()[0] == 0
+    assert_balanced(run.lines())
+    assert left_behind(run.child.pid) == []
+
+
+def test_restarts_are_bounded(tmp_path: Path) -> None:
+    options = ("--camera", "demo", "--fps", "60", "--size", "320x240", "--set", "runtime.restarts=0")
+    run = Run(tmp_path, *options)
+    run.wait_for(lambda lines: bool(lines))
+    run.stage("classify").kill()
+    code, errors = run.end()
+    assert code == 1
+    assert errors.count("\n") == 1
+    assert "classify was killed by SIGKILL" in errors
+    assert_balanced(run.lines())
+    assert left_behind(run.child.pid) == []
+
+
+def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+    options = ("--camera", "demo", "--fps", "60", "--size", "320x240", "--frames", "60")
+    run = Run(tmp_path, *options, "--events", "/dev/full")
+    code, errors = run.end()
+    assert code == 1
+    assert "/dev/full: No space left on device" in errors
+    assert left_behind(run.child.pid) == []
+
+
+@pytest.mark.skipif(not (MEDIA / "single_face.mp4").exists(), reason="shared media are not here")
+def test_a_real_recording(tmp_path: Path) -> None:
+    run = Run(tmp_path, "--camera", str(MEDIA / "single_face.mp4"))
+    code, errors = run.end()
+    assert code == 0, errors
+    assert assert_balanced(run.lines())["frames_analysed"] == 72
+    assert any(notice["what"] == "face found" for notice in run.of_type("notice"))
+
+
+def test_a_video_without_a_face(tmp_path: Path) -> None:
+    path = str(tmp_path / "noise.mkv")
+    fourcc = cv2.VideoWriter.fourcc(*"Y800")
+    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, fourcc, 100.0, (320, 240), False)
+    rng = np.random.default_rng(0)
+    for _ in range(80):
+        writer.write(rng.integers(100, 130, (240, 320), np.uint8))
+    writer.release()
+    run = Run(tmp_path, "--camera", path)
+    code, errors = run.end()
+    assert code == 0, errors
+    summary = assert_balanced(run.lines())
+    assert summary["frames_analysed"] == 80
+    assert summary["events"] == 0
+    assert not any(notice["what"] == "face found" for notice in run.of_type("notice"))
+
+
+def test_standard_output_may_close(clip: str, tmp_path: Path) -> None:
+    run = Run(tmp_path, "--camera", clip, "--view", "plain")
+    assert run.child.stdout is not None
+    os.close(run.child.stdout.fileno())
+    run.child.stdout = None
+    code, _ = run.end()
+    assert code in (0, 1)
+    assert run.lines()[-1]["type"] == "summary"
+    assert left_behind(run.child.pid) == []
