@@ -92,9 +92,7 @@ class LiveView:
         session = self._session
         table = Table.grid(padding=(0, 1))
         asked = session.fps_requested or session.fps_granted if session else 0.0
-        held = (
-            "green" if not asked or state.fps >= 0.97 * asked or not (session and session.live) else "yellow"
-        )
+        slow = session is not None and session.live and state.fps < 0.97 * asked
         table.add_row("source", Text(session.source if session else "…", style="bold"))
         if session:
             table.add_row("picture", f"{session.width}×{session.height} {session.pixel_format}")

@@ -158,9 +158,7 @@ class Spot:
                 seq=self._seq,
                 frame=header.number,
                 t_ns=header.t_ns,
-                difference=dict(zip(self._names, difference.tolist(), strict=True))
-                if measurement.face
-                else {},
+                difference=difference if measurement.face else {},
                 peak=dict(zip(self._names, self._peak.tolist(), strict=True)),
                 face=bool(measurement.face),
             )
