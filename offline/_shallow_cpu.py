@@ -1,12 +1,13 @@
 """One epoch of the shallow network for all folds at once (numba).
 
-The network is LAENet's shape (STSTNet's too): conv 3×3 → ReLU → batch norm → max-pool 3 → dropout → average-pool 2
-→ dense 3. A group of folds shares one vector: with 8 kernels lanes 0–7 are one fold, lanes 8–15 the next. Each
-group runs the epoch's steps on its own, so groups are spread over the cores; images stay in cache between them.
+The network is LAENet's shape (STSTNet's too): conv 3×3 → ReLU → batch norm → max-pool 3 → dropout →
+average-pool 2 → dense 3. A group of folds shares one vector: with 8 kernels lanes 0–7 are one fold, lanes
+8–15 the next. Each group runs the epoch's steps on its own, so groups are spread over the cores; images stay
+in cache between them.
 
-Batch norm commutes with the max-pool (a falling one, γ < 0, with a min-pool), so that it is applied to the 100
-pooled values only; its statistics come from all 784. Its gradient is dense all the same: for a normalised x̂ of M
-values, dL/da = γ/σ · (dy − Σdy/M − x̂ Σ(dy x̂)/M), an affine function of a besides the pooled peaks.
+Batch norm commutes with the max-pool (a falling one, γ < 0, with a min-pool), so that it is applied to the
+100 pooled values only; its statistics come from all 784. Its gradient is dense all the same: for a normalised
+x̂ of M values, dL/da = γ/σ · (dy − Σdy/M − x̂ Σ(dy x̂)/M), an affine function of a besides the pooled peaks.
 
 Rows of a group's parameters, each (16,): 27 weights [channel, dy, dx], bias, γ, β, 25 × 3 dense weights
 [position, class], 3 dense biases (equal in the lanes of a fold).
@@ -25,13 +26,17 @@ ADAM_1, ADAM_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
 
 @nb.njit(parallel=True, nogil=True, cache=True)
-def train_epoch(images, sizes, targets, counts, keep, rates, first_step, kernels, state, moving, trainable, losses, scratch):  # fmt: skip
+def train_epoch(
+    images, sizes, targets, counts, keep, rates, first_step, kernels, state, moving, trainable, losses,
+    scratch,
+):  # fmt: skip
     """Run the steps of one epoch for all groups.
 
-    images (s, b, 3, 30, 30); sizes (s,): images in each step; targets (g, s, b, slots, 3): class-weighted targets;
-    counts (g, s, b, slots): 1 where the sample may be learnt from, else 0; keep (s, b, 100, 16): dropout, 0 or 1/(1−p);
-    rates (s,); state (3, g, 108, 16): parameters and Adam's moments; moving (g, 2, 16): mean and variance;
-    trainable (108, 16): 0 where frozen; losses (g, slots): sums are added; scratch: see `scratch_for`.
+    images (s, b, 3, 30, 30); sizes (s,): images in each step; targets (g, s, b, slots, 3): class-weighted
+    targets; counts (g, s, b, slots): 1 where the sample may be learnt from, else 0; keep (s, b, 100, 16):
+    dropout, 0 or 1/(1−p); rates (s,); state (3, g, 108, 16): parameters and Adam's moments; moving (g, 2,
+    16): mean and variance; trainable (108, 16): 0 where frozen; losses (g, slots): sums are added; scratch:
+    see `scratch_for`.
     """
     activations, peaks, places, slopes = scratch
     for group in nb.prange(state.shape[1]):
@@ -47,7 +52,8 @@ def train_epoch(images, sizes, targets, counts, keep, rates, first_step, kernels
 
 @nb.njit(nogil=True, cache=True)
 def _step(
-    images, targets, counts, keep, rate, t, kernels, weights, m1, m2, moving, trainable, losses, acts, peaks, places, slopes
+    images, targets, counts, keep, rate, t, kernels, weights, m1, m2, moving, trainable, losses, acts, peaks,
+    places, slopes
 ):  # fmt: skip
     gradient = np.zeros((ROWS, LANES), np.float32)
     mean, inverse, samples, variance = _forward(images, counts, kernels, weights, acts, peaks, places)
@@ -75,7 +81,7 @@ def _step(
 
 @nb.njit(nogil=True, cache=True)
 def _forward(images, counts, kernels, weights, acts, peaks, places):
-    """Convolution, statistics over the fold's own samples, pooling. Returns mean, 1/σ, samples, variance by lane."""
+    """Convolution, statistics over the fold's own samples, pooling → mean, 1/σ, samples, variance by lane."""
     signs = np.ones(LANES, np.float32)
     for lane in range(LANES):
         if weights[GAMMA, lane] < 0:
@@ -114,7 +120,7 @@ def _slot(lane, kernels, slots):
 def _head(
     n, targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses
 ):
-    """Normalise, drop, average-pool, dense, loss, and back: slopes = dL/d(pooled), gradient of γ, β and dense."""
+    """Normalise to loss, and back: slopes = dL/d(pooled), gradient of γ, β and the dense layer."""
     slots = targets.shape[1]
     features = np.empty((25, LANES), np.float32)
     scores = np.empty(3, np.float32)
@@ -213,7 +219,7 @@ def _backward(images, kernels, weights, mean, inverse, samples, acts, places, sl
 
 @nb.njit(nogil=True, cache=True)
 def _adam(weights, gradient, m1, m2, trainable, rate, t):
-    """Adam as Keras writes it (ε outside the bias correction). The dense bias is one weight in all lanes of a fold."""
+    """Adam as Keras writes it (ε outside the bias correction)."""
     correction = rate * np.float32(np.sqrt(1 - ADAM_2**t) / (1 - ADAM_1**t))
     for row in range(ROWS):
         for lane in range(LANES):

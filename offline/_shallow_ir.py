@@ -1,14 +1,14 @@
 """The loops over pixels of the fold-parallel trainer, as vector code.
 
 One vector holds 16 lanes: all kernels of one or several folds that read the same image, so that a pixel is
-broadcast and each lane multiplies it by its own weight. LLVM vector types are written out because LLVM does not
-keep the 28 accumulators of a scalar loop in registers, nor vectorise loops over arrays that might overlap; on
-machines with narrower vectors LLVM splits the same code.
+broadcast and each lane multiplies it by its own weight. LLVM vector types are written out because LLVM does
+not keep the 28 accumulators of a scalar loop in registers, nor vectorise loops over arrays that might
+overlap; on machines with narrower vectors LLVM splits the same code.
 
-All arguments are addresses of C-ordered float32 arrays: image ``(3, 30, 30)``, zero border of one; weights and
-gradient ``(28, 16)``, rows [channel, dy, dx] then bias; activations and deltas ``(28, 28, 16)``; peaks, places
-and slopes ``(100, 16)``, one row a window of the 3×3 stride 3 'same' pooling, whose first and last windows are cut
-by the border; places hold the position 28·y + x of the window's peak.
+All arguments are addresses of C-ordered float32 arrays: image ``(3, 30, 30)``, zero border of one; weights
+and gradient ``(28, 16)``, rows [channel, dy, dx] then bias; activations and deltas ``(28, 28, 16)``; peaks,
+places and slopes ``(100, 16)``, one row a window of the 3×3 stride 3 'same' pooling, whose first and last
+windows are cut by the border; places hold the position 28·y + x of the window's peak.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def convolve(typingctx, image, weights, activations, sums):  # type: ignore[no-u
     """activations = relu(weights * image); sums (2, 16) += their sum and sum of squares."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        with cgutils.for_range(builder, _I64(SIDE)) as row:
-            with cgutils.for_range(builder, _I64(SIDE // _BLOCK)) as block:
-                x0 = builder.mul(block.index, _I64(_BLOCK))
-                _convolve_block(builder, args, row.index, x0)
+        rows, blocks = _I64(SIDE), _I64(SIDE // _BLOCK)
+        with cgutils.for_range(builder, rows) as row, cgutils.for_range(builder, blocks) as block:
+            x0 = builder.mul(block.index, _I64(_BLOCK))
+            _convolve_block(builder, args, row.index, x0)
         return context.get_dummy_value()
 
     return _void(4), codegen
@@ -126,7 +126,9 @@ def correlate(typingctx, image, deltas, gradient):  # type: ignore[no-untyped-de
 
 
 def _each_window(builder: Any, body: Any) -> None:
-    """Call `body(window, positions)` for the pooling windows: the border ones are cut, so 3×3 kinds of window."""
+    """Call `body(window, positions)` for the pooling windows: the border ones are cut, so 3×3 kinds of
+    window.
+    """
     spans = ([0, 1], [-1, 0, 1], [-1, 0])  # of the first, the middle and the last window, about its centre
 
     def rows(y: Any, dys: list[int]) -> None:
@@ -179,7 +181,7 @@ def pool(typingctx, activations, signs, peaks, places):  # type: ignore[no-untyp
 
 @intrinsic
 def unpool(typingctx, activations, affine, slopes, places):  # type: ignore[no-untyped-def]
-    """In place, activations → deltas: where active, affine[0] + affine[1] × activation, + slope at the peaks."""
+    """In place, activations → deltas: affine[0] + affine[1] × activation, + slope at peaks, where active."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         activations, affine, slopes, places = args

@@ -1,7 +1,7 @@
 """The training batches: one augmented stream of batches a seed, shared by every fold of that seed.
 
-A batch is a function of (seed, epoch, step) alone, so a run that is resumed, or that trains one fold instead of all, sees
-the very same numbers. What differs between folds is only which of the batch's samples count.
+A batch is a function of (seed, epoch, step) alone, so a run that is resumed, or that trains one fold instead
+of all, sees the very same numbers. What differs between folds is only which of the batch's samples count.
 """
 
 from __future__ import annotations
@@ -91,6 +91,11 @@ def mirror(maps: Float32) -> Float32:
     out = maps[:, :, ::-1].copy()
     out[..., 0] = 255.0 - out[..., 0]
     return out
+
+
+def rescaled(maps: Float32) -> Float32:
+    """As the networks' first layer does: (n, 28, 28, 3) 0..255 → u, v in [−1, 1], strain in [0, 1]."""
+    return maps * np.array([1 / 127.5, 1 / 127.5, 1 / 255], np.float32) - np.array([1, 1, 0], np.float32)
 
 
 def _mix(

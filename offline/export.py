@@ -15,11 +15,14 @@ from realtime.vision.features import FeatureSpec
 NETWORK_FILE = "network.tflite"
 
 
-def to_litert(model: Any) -> bytes:
-    """Keras model, (n, 28, 28, 3) 0..255 → logits, as a LiteRT file: (1, 28, 28, 3) → (1, 3) probabilities."""
+def to_litert(model: Any, factor: float = 1.0) -> bytes:
+    """Keras model, (n, 28, 28, 3) 0..255 → logits, as a LiteRT file: (1, 28, 28, 3) → (1, 3) probabilities.
+
+    factor: what the logits are multiplied by (calibration).
+    """
     import tensorflow as tf
 
-    return function_to_litert(lambda maps: tf.nn.softmax(model(maps, training=False)))
+    return function_to_litert(lambda maps: tf.nn.softmax(factor * model(maps, training=False)))
 
 
 def function_to_litert(function: Any) -> bytes:

@@ -1,10 +1,12 @@
 """Metrics of MEGC 2019 on pooled predictions (LAENet paper, equations 7–14), from confusion matrices.
 
-confusion[i, j]: clips of class i that were called j. UF1 and UAR are means over the classes that occur; F1 is the
-harmonic mean of macro precision and macro recall.
+confusion[i, j]: clips of class i that were called j. UF1 and UAR are means over the classes that occur; F1 is
+the harmonic mean of macro precision and macro recall.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +26,7 @@ def metrics(matrix: ArrayLike) -> dict[str, float]:
     return {name: float(value) for name, value in zip(NAMES, metrics_of(np.asarray(matrix)), strict=True)}
 
 
-def metrics_of(matrices: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+def metrics_of(matrices: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
     """The same for a stack (..., 3, 3): four arrays (...)."""
     counts = matrices.astype(np.float64)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)

@@ -1,8 +1,8 @@
 """Train LAENet-shaped networks for all folds at once, and run them.
 
-All folds of a seed share one stream of augmented batches (`offline.batches`), one start and one dropout mask a step; a
-fold differs only in which samples count: those of its held-out subject, or mixed with it, are left out of its loss,
-its class weights and its batch statistics. The arithmetic is in `offline._shallow_cpu`.
+All folds of a seed share one stream of augmented batches (`offline.batches`), one start and one dropout mask
+a step; a fold differs only in which samples count: those of its held-out subject, or mixed with it, are left
+out of its loss, its class weights and its batch statistics. The arithmetic is in `offline._shallow_cpu`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.batches import Recipe, class_weights, epoch_batches, learning_rate, steps_per_epoch
+from offline.batches import (
+    Recipe,
+    class_weights,
+    epoch_batches,
+    learning_rate,
+    rescaled,
+    steps_per_epoch,
+)
 from offline.files import write_npz
 
 Float32 = NDArray[np.float32]
@@ -36,24 +43,41 @@ class Trained(msgspec.Struct, frozen=True):
 
     weights: Weights
     scores: Float32
-    """(epochs, n, 3) probabilities of each clip by the fold that held it out, after each epoch; NaN: never held out."""
+    """(epochs, n, 3) probabilities of each clip by the fold that held it out, after each epoch; NaN: never
+    held out.
+    """
     losses: Float32
     """(epochs, folds) mean training loss."""
 
 
 def initial(streams: tuple[int, ...], seed: int) -> Weights:
-    """Glorot-uniform start of one network, each stream a layer of its own as in Keras."""
+    """Start of one network: uniform within ±1/√inputs, as in STSTNet's published (PyTorch) code."""
     random = np.random.default_rng([seed, 2**32 - 1])
-    rows = np.zeros((108, sum(streams)), np.float32)
-    at = 0
-    for kernels in streams:
-        limit = np.sqrt(6 / (27 + 9 * kernels))
-        rows[:27, at : at + kernels] = random.uniform(-limit, limit, (27, kernels))
-        at += kernels
+    kernels = sum(streams)
+    rows = np.zeros((108, kernels), np.float32)
+    rows[:28] = random.uniform(-1, 1, (28, kernels)) / np.sqrt(27)
     rows[28] = 1.0
-    limit = np.sqrt(6 / (25 * at + 3))
-    rows[30:105] = random.uniform(-limit, limit, (75, at))
-    return Weights(rows, np.stack([np.zeros(at), np.ones(at)]).astype(np.float32))
+    rows[30:105] = random.uniform(-1, 1, (75, kernels)) / np.sqrt(25 * kernels)
+    rows[105:108] = random.uniform(-1, 1, (3, 1)) / np.sqrt(25 * kernels)
+    return Weights(rows, np.stack([np.zeros(kernels), np.ones(kernels)]).astype(np.float32))
+
+
+def frozen_mask(streams: tuple[int, ...], share: float) -> Float32:
+    """(108, kernels): 0 for what fine-tuning leaves alone, the first share of the network's layers.
+
+    Layers in Keras' order: each stream's convolution, each stream's batch norm, the dense one.
+    """
+    kernels, at = sum(streams), 0
+    mask = np.ones((108, kernels), np.float32)
+    layers = []
+    for own in streams:
+        layers.append((slice(0, 28), slice(at, at + own)))
+        at += own
+    layers += [(slice(28, 30), columns) for _, columns in layers]
+    layers.append((slice(30, 108), slice(0, kernels)))
+    for rows, columns in layers[: int(share * len(layers))]:
+        mask[rows, columns] = 0
+    return mask
 
 
 def train_folds(
@@ -70,9 +94,10 @@ def train_folds(
 ) -> Trained:
     """Train one network for each row of `held_out`.
 
-    maps: (n, 28, 28, 3) float32, 0..255; labels: (n,) 0..2; held_out: (folds, n) bool, clips a fold must not see (none:
-    a network trained on everything); start: one network; trainable: (108, kernels), 0 where frozen.
-    checkpoint: file to continue from and to save to every few epochs; the result is the same as without.
+    maps: (n, 28, 28, 3) float32, 0..255; labels: (n,) 0..2; held_out: (folds, n) bool, clips a fold must not
+    see (none: a network trained on everything); start: one network; trainable: (108, kernels), 0 where
+    frozen. checkpoint: file to continue from and to save to every few epochs; the result is the same as
+    without.
     """
     run = _Run(maps, labels, held_out, recipe, start, seed, trainable)
     if checkpoint is not None and checkpoint.exists():
@@ -200,11 +225,6 @@ class _Run:
             self.scores, self.losses = saved["scores"], saved["losses"]
 
 
-def rescaled(maps: Float32) -> Float32:
-    """As the networks' first layer does: (n, 28, 28, 3) 0..255 → u, v in [−1, 1], strain in [0, 1]."""
-    return maps * np.array([1 / 127.5, 1 / 127.5, 1 / 255], np.float32) - np.array([1, 1, 0], np.float32)
-
-
 def dropout_mask(random: int, n: int, kernels: int, rate: float) -> Float32:
     """(n, 100, kernels): 1/(1 − rate) with probability 1 − rate, else 0."""
     kept = np.random.default_rng(random).random((n, 100, kernels), np.float32) >= rate
@@ -212,7 +232,7 @@ def dropout_mask(random: int, n: int, kernels: int, rate: float) -> Float32:
 
 
 def patches(maps: Float32) -> Float32:
-    """3×3 neighbourhoods, zero outside: (n, 28, 28, 3) 0..255 → (n, 28, 28, 27) [channel, dy, dx], rescaled."""
+    """3×3 neighbourhoods: (n, 28, 28, 3) 0..255 → (n, 28, 28, 27) [channel, dy, dx], rescaled, 0 outside."""
     padded = np.pad(rescaled(maps), ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     return windows.reshape(*maps.shape[:3], 27)

@@ -56,7 +56,9 @@ class Leak(msgspec.Struct, frozen=True):
 
 
 def frame_split(samples: int, seed: int, train_share: float = 0.7) -> Fold:
-    """A random split of single samples, blind to clip and subject: the protocol of the six-CNN paper. It leaks."""
+    """A random split of single samples, blind to clip and subject: the protocol of the six-CNN paper. It
+    leaks.
+    """
     order = np.random.default_rng([seed, 70]).permutation(samples)
     cut = round(samples * train_share)
     return Fold(f"frame-split-{seed}", np.sort(order[:cut]), np.sort(order[cut:]))

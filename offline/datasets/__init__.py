@@ -9,7 +9,7 @@ from offline.datasets.common import Clip, Loaded, Skipped
 from offline.datasets.flowmaps import MapSet
 from realtime.errors import DatasetError
 
-__all__ = ["CLIP_DATASETS", "NAMES", "Clip", "Loaded", "MapSet", "Skipped", "load_clips"]
+__all__ = ["CLIP_DATASETS", "NAMES", "Clip", "Loaded", "MapSet", "Skipped", "flowmaps", "load_clips"]
 
 CLIP_DATASETS = {
     "casme2": casme2.load,

@@ -1,7 +1,7 @@
 """CASME II (Yan et al. 2014): spontaneous micro-expressions, 200 fps, 24 subjects of the composite.
 
-The coding sheet's columns are found by name; corrections are keyed by (subject, clip), never by row, because the
-versions of the sheet differ in their order.
+The coding sheet's columns are found by name; corrections are keyed by (subject, clip), never by row, because
+the versions of the sheet differ in their order.
 """
 
 from __future__ import annotations

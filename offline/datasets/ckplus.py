@@ -25,7 +25,7 @@ LAYOUT = (
     "cohn-kanade-images/S005/001/S005_001_00000011.png and Emotion/S005/001/S005_001_00000011_emotion.txt"
 )
 EMOTIONS = {1: "anger", 2: "contempt", 3: "disgust", 4: "fear", 5: "happy", 6: "sadness", 7: "surprise"}
-CLASSES = {name: NEGATIVE for name in EMOTIONS.values()} | {"happy": POSITIVE, "surprise": SURPRISE}
+CLASSES = dict.fromkeys(EMOTIONS.values(), NEGATIVE) | {"happy": POSITIVE, "surprise": SURPRISE}
 FPS = 30.0
 
 

@@ -1,4 +1,4 @@
-"""What all data set loaders share: the clip record, the report of what was skipped, tables and frame folders."""
+"""What all data set loaders share: the clip record, what was skipped, tables, frame folders."""
 
 from __future__ import annotations
 
@@ -176,18 +176,18 @@ def sheet_rows(file: Path, sheet: int = 0) -> list[tuple[Any, ...]]:
 def table(file: Path, wanted: dict[str, str], layout: str, sheet: int = 0) -> Iterator[dict[str, Any]]:
     """Rows below the header of a sheet, as dictionaries.
 
-    wanted: our name → start of the header's cell, compared without case, spaces and underscores. The header is the first
-    row that holds them all, so that preamble and blank columns don't matter.
+    wanted: our name → start of the header's cell, compared without case, spaces and underscores. The header
+    is the first row that holds them all, so that preamble and blank columns don't matter.
     """
     rows = sheet_rows(file, sheet)
-    for at, row in enumerate(rows):
+    for start, row in enumerate(rows, 1):  # noqa: B007
         header = [_plain(cell) for cell in row]
         columns = {ours: _column(header, _plain(theirs)) for ours, theirs in wanted.items()}
         if None not in columns.values():
             break
     else:
         raise DatasetError(f"{file}: no row with the columns {', '.join(wanted.values())}; expected {layout}")
-    for row in rows[at + 1 :]:
+    for row in rows[start:]:
         record = {ours: row[c] if c is not None and c < len(row) else None for ours, c in columns.items()}
         if any(value is not None for value in record.values()):
             yield record

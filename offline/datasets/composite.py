@@ -1,7 +1,7 @@
-"""The MEGC 2019 composite: the clips and labels of the challenge's key, the frames of the user's three data sets.
+"""The MEGC 2019 composite: clips and labels of the challenge's key, frames of the user's three data sets.
 
-The key decides, not the emotion words: it holds, for example, CASME II sub05/EP12_03f as surprise, which re-mapping the
-words drops. Any clip of the key that is not found is reported.
+The key decides, not the emotion words: it holds, for example, CASME II sub05/EP12_03f as surprise, which
+re-mapping the words drops. Any clip of the key that is not found is reported.
 """
 
 from __future__ import annotations

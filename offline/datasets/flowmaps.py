@@ -1,8 +1,9 @@
 """Feature maps that are there already: an ``.npz``, or a folder tree in leave-one-subject-out form.
 
-``.npz``: maps (n, 28, 28, 3) [u, v, strain] 0..255, label (n,) 0..2, subject, dataset, clip (n,). `offline.prepare` writes
-the same. Tree, as published with STSTNet's code: ``<subject>/u_test/<label>/<name>.png`` holds the subject's own
-maps; ``u_train`` repeats everybody else's, and is only checked for lacking the subject.
+``.npz``: maps (n, 28, 28, 3) [u, v, strain] 0..255, label (n,) 0..2, subject, dataset, clip (n,).
+`offline.prepare` writes the same. Tree, as published with STSTNet's code:
+``<subject>/u_test/<label>/<name>.png`` holds the subject's own maps; ``u_train`` repeats everybody else's,
+and is only checked for lacking the subject.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""SAMM (Davison et al. 2018): spontaneous micro-movements, 200 fps, grey 2040×1088, 28 subjects of the composite."""
+"""SAMM (Davison et al. 2018): spontaneous micro-movements, 200 fps, grey 2040×1088, 28 subjects of the
+composite.
+"""
 
 from __future__ import annotations
 

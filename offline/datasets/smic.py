@@ -1,7 +1,7 @@
 """SMIC-HS (Li et al. 2013): 100 fps, 16 subjects, labels by folder, no apex: it is spotted.
 
-The short version lists nothing: each folder is a clip from onset to offset. The long version (SMIC-HS-E) has a sheet
-with OnsetF and OffsetF, counted from FirstF.
+The short version lists nothing: each folder is a clip from onset to offset. The long version (SMIC-HS-E) has
+a sheet with OnsetF and OffsetF, counted from FirstF.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Clips of the generated face, made on the spot: to try every tool without a licence, and in the tests.
 
-A subject is a seed (its own head motion, light and noise on the packaged portrait), a clip one movement. Labels are the
-action unit's. Nothing learnt on them says anything about people.
+A subject is a seed (its own head motion, light and noise on the packaged portrait), a clip one movement.
+Labels are the action unit's. Nothing learnt on them says anything about people.
 """
 
 from __future__ import annotations

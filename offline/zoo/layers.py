@@ -17,7 +17,7 @@ def rescale(maps: Any) -> Any:
 
 
 def stream(x: Any, kernels: int, dropout: float) -> Any:
-    """One stream: (n, 28, 28, 3) → conv 3×3 same → ReLU → batch norm → max-pool 3/3 → (n, 10, 10, kernels)."""
+    """(n, 28, 28, 3) → conv 3×3 same → ReLU → batch norm → max-pool 3/3 → dropout: (n, 10, 10, kernels)."""
     import keras
 
     name = f"k{kernels}"

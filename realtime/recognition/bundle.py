@@ -205,7 +205,7 @@ def _verified_network(card: Card, path: Path) -> bytes:
 
 
 def _interpreter(network: bytes, path: Path) -> Any:
-    """LiteRT interpreter on one thread; TensorFlow is imported only where the small runtime is not installed."""
+    """LiteRT interpreter, one thread; TensorFlow is imported only where the small runtime is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         try:

@@ -1,0 +1,105 @@
+"""One table over runs, published rows beside them: ``python -m offline.evaluate DIR [DIR …] [--html FILE]``.
+
+With two runs or more each is tested against the first, paired over subjects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from offline import cli, report
+from offline.compare import Paired, by_person, paired_test
+from offline.published import LEAKY_NOTE, ROWS
+from offline.results import Predictions, Results, read_predictions, read_results
+from realtime.errors import UserError
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="offline.evaluate", description="One table over runs.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="--out folders of offline.train")
+    parser.add_argument("--html", type=Path, help="write the tables there as well")
+    parser.add_argument(
+        "--metric", default="uf1", choices=("acc", "f1", "uf1", "uar"), help="of the paired test"
+    )
+    parser.add_argument("--debug", action="store_true", help="tracebacks")
+    options = parser.parse_args(argv)
+    runs = [read_results(folder) for folder in options.runs]
+    tests = compare(options.runs, runs, options.metric)
+    console = Console()
+    _print(console, runs, tests)
+    if options.html:
+        sections = [("UF1 / UAR", report.published_table(runs))]
+        if tests:
+            sections.append(("Paired tests over subjects", report.comparison_rows(tests)))
+        report.write_page(
+            options.html, "Runs", [], [r for run in runs for r in report_warnings(run)], sections
+        )
+
+
+def report_warnings(run: Results) -> list[str]:
+    return [f"{run.model}: this protocol leaks: {run.leak}."] if run.leak else []
+
+
+def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple[str, str, Paired]]:
+    """Each later run against the first. Raises UserError when they were not tested on the same clips."""
+    if len(folders) < 2:
+        return []
+    predictions = [read_predictions(folder) for folder in folders]
+    tests = []
+    for run, own, folder in zip(runs[1:], predictions[1:], folders[1:], strict=True):
+        _same_clips(predictions[0], own, folders[0], folder)
+        first, second = _counts(own), _counts(predictions[0])
+        tests.append((f"{run.model} ({folder.name})", f"{runs[0].model} ({folders[0].name})",
+        paired_test(first, second, metric)))  # type: ignore[arg-type]  # fmt: skip
+    return tests
+
+
+def _counts(predictions: Predictions) -> np.ndarray:
+    return by_person(predictions.person, predictions.label, predictions.predicted)
+
+
+def _same_clips(one: Predictions, other: Predictions, first: Path, second: Path) -> None:
+    same = one.person.shape == other.person.shape and all(
+        (getattr(one, name) == getattr(other, name)).all() for name in ("person", "clip", "label")
+    )
+    if not same:
+        raise UserError(f"{first} and {second} were not tested on the same clips: they can't be paired")
+
+
+def _print(console: Console, runs: list[Results], tests: list[tuple[str, str, Paired]]) -> None:
+    table = Table(title="UF1 / UAR, leave-one-subject-out unless said")
+    for name in ("", *report.PARTS):
+        table.add_column(name, justify="left" if not name else "right")
+    for run in runs:
+        table.add_row(*report.ours_cells(run), style="bold")
+    table.add_section()
+    for row in ROWS:
+        values = [
+            f"{v[0]:.4f} / {v[1]:.4f}" if v else "–" for v in (row.full, row.smic, row.casme2, row.samm)
+        ]
+        table.add_row(
+            f"{row.method} ({row.year}){' †' if row.leaky else ''}",
+            *values,
+            style="dim" if row.leaky else None,
+        )
+    console.print(table)
+    console.print(f"† {LEAKY_NOTE}", highlight=False)
+    for run in runs:
+        if run.leak:
+            console.print(f"{run.model}: {run.protocol} leaks: {run.leak}", style="yellow", highlight=False)
+    for first, second, test in tests:
+        console.print(
+            f"{first} − {second}: {test.metric} {test.difference:+.4f} "
+            f"(95 % {test.low:+.4f} … {test.high:+.4f}), p = {test.p_value:.4f}, {test.subjects} subjects",
+            highlight=False,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

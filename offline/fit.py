@@ -1,0 +1,176 @@
+"""One seed of one model over a set of folds, whatever trains it; and the network to serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from offline import pooled_flow, sequential, shallow
+from offline.batches import Recipe
+from offline.datasets.flowmaps import MapSet
+from offline.files import write_npz
+from offline.zoo import Entry
+from realtime.errors import DatasetError, UserError
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to train."""
+
+    entry: Entry
+    recipe: Recipe
+    source: MapSet | None = None
+    """Pre-train on these first."""
+    frozen: float = 0.0
+    """Share of the layers that fine-tuning leaves alone."""
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """Result of one seed."""
+
+    scores: NDArray[np.float32]
+    """(n, 3) by the fold that held each clip out; NaN: none did."""
+    curves: NDArray[np.float32] | None = None
+    """(epochs, n, 3) the same after each epoch."""
+    losses: NDArray[np.float32] | None = None
+    """(epochs,) mean training loss over the folds."""
+
+
+def units(job: Job, folds: int) -> int:
+    """Steps of the progress bar in one seed."""
+    return job.recipe.epochs if job.entry.trainer == "all-folds" else folds
+
+
+def fit(
+    job: Job,
+    data: MapSet,
+    held_out: NDArray[np.bool_],
+    seed: int,
+    state: Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Fitted:
+    """Train one seed for all rows of `held_out` (folds, n); a network trained on everything is kept for `network`.
+
+    state: folder for checkpoints; a finished seed is read back from there, an interrupted one goes on.
+    """
+    done = state / f"seed-{seed}.npz"
+    if done.exists():
+        progress(units(job, len(held_out)))
+        return _read(done)
+    everything = np.vstack([held_out, np.zeros((1, len(data)), bool)])
+    trainer = {"all-folds": _fit_all_folds, "keras": _fit_keras, "pooled-flow": _fit_pooled}
+    fitted = trainer[job.entry.trainer](job, data, everything, seed, state, progress)
+    arrays = {"scores": fitted.scores, "curves": fitted.curves, "losses": fitted.losses}
+    write_npz(done, **{name: value for name, value in arrays.items() if value is not None})
+    return fitted
+
+
+def _read(file: Path) -> Fitted:
+    with np.load(file) as saved:
+        return Fitted(saved["scores"], saved.get("curves"), saved.get("losses"))
+
+
+def check_source(data: MapSet, source: MapSet) -> None:
+    """A person of the target must not be in the source: pre-training would have seen the test subject."""
+    shared = sorted(set(data.person) & set(source.person))
+    if shared:
+        raise DatasetError(f"pre-training data hold subject {shared[0]}, who is to be tested: use others")
+
+
+def _fit_all_folds(
+    job: Job,
+    data: MapSet,
+    held_out: NDArray[np.bool_],
+    seed: int,
+    state: Path,
+    progress: Callable[[int], None],
+) -> Fitted:
+    start, trainable = shallow.initial(job.entry.streams, seed), None
+    if job.source is not None:
+        nobody = np.zeros((1, len(job.source)), bool)
+        trained = shallow.train_folds(job.source.maps, job.source.label, nobody, job.recipe, start, seed)
+        start = shallow.Weights(trained.weights.rows[0], trained.weights.moving[0])
+        trainable = shallow.frozen_mask(job.entry.streams, job.frozen)
+    result = shallow.train_folds(
+        data.maps, data.label, held_out, job.recipe, start, seed,
+        trainable=trainable, checkpoint=state / f"seed-{seed}.part.npz", on_epoch=progress,
+    )  # fmt: skip
+    final = shallow.Weights(result.weights.rows[-1], result.weights.moving[-1])
+    write_npz(state / f"network-{seed}.npz", rows=final.rows, moving=final.moving)
+    return Fitted(result.scores[-1], result.scores, result.losses.mean(axis=1))
+
+
+def _fit_keras(
+    job: Job,
+    data: MapSet,
+    held_out: NDArray[np.bool_],
+    seed: int,
+    state: Path,
+    progress: Callable[[int], None],
+) -> Fitted:
+    import keras
+
+    start = None
+    if job.source is not None:
+        nobody = np.zeros((1, len(job.source)), bool)
+        _, model = sequential.train_folds(
+            _builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed
+        )
+        start = [v.numpy() for v in model.variables]
+        keras.backend.clear_session()
+    scores, model = sequential.train_folds(
+        _builder(job), data.maps, data.label, held_out, job.recipe, seed,
+        start=start, frozen=job.frozen, checkpoint=state / f"seed-{seed}.part.npz", on_fold=progress,
+    )  # fmt: skip
+    write_npz(state / f"network-{seed}.npz", **{f"v{i}": v.numpy() for i, v in enumerate(model.variables)})
+    return Fitted(scores)
+
+
+def _fit_pooled(
+    job: Job,
+    data: MapSet,
+    held_out: NDArray[np.bool_],
+    seed: int,
+    state: Path,
+    progress: Callable[[int], None],
+) -> Fitted:
+    if job.source is not None:
+        raise UserError(f"{job.entry.name} has no weights to pre-train: leave out --pretrain")
+    scores, machines = pooled_flow.train_folds(data.maps, data.label, held_out, progress)
+    arrays = {f"w{i}": m.weights for i, m in enumerate(machines)}
+    arrays |= {f"b{i}": m.bias for i, m in enumerate(machines)}
+    write_npz(state / f"network-{seed}.npz", **arrays)
+    return Fitted(scores)
+
+
+def _builder(job: Job) -> Callable[[float], Any]:
+    if job.entry.build is None:
+        raise UserError(f"{job.entry.name} is not a Keras network")
+    return job.entry.build
+
+
+def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
+    """The network trained on everything, as it is served; factor: on its log-probabilities (calibration)."""
+    from offline import export
+
+    with np.load(state / f"network-{seed}.npz") as saved:
+        arrays = dict(saved)
+    if job.entry.trainer == "pooled-flow":
+        machines = [
+            pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(pooled_flow.DESCRIPTORS))
+        ]
+        return export.function_to_litert(
+            pooled_flow.serving_function(machines, factor * pooled_flow.SHARPNESS)
+        )
+    model = _builder(job)(job.recipe.dropout)
+    if job.entry.trainer == "all-folds":
+        weights = shallow.Weights(arrays["rows"], arrays["moving"])
+        shallow.to_keras(weights, model, job.entry.streams)
+    else:
+        for i, variable in enumerate(model.variables):
+            variable.assign(arrays[f"v{i}"])
+    return export.to_litert(model, factor)

@@ -1,0 +1,138 @@
+"""Clip → feature map, with the very code that the camera uses: landmarks, registration, crop, flow, map.
+
+The face is anchored in the onset frame and followed to the apex by registration, which takes the head's
+motion out, as the live spotter does; where it loses hold, the apex frame's own landmarks are used. A clip
+without an apex is spotted by divide and conquer over the LBP differences from its first frame
+(`realtime.vision.spotting.dc_rois`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.datasets.common import Clip
+from realtime.errors import DatasetError
+from realtime.vision.features import FeatureSpec
+
+Gray = NDArray[np.uint8]
+HOLD = 0.45
+"""Median likeness of the rigid patches under which the registration is not believed."""
+
+
+class MapOf(msgspec.Struct, frozen=True):
+    """A clip's feature maps, and how they were made."""
+
+    maps: NDArray[np.float32]
+    """(frames, 28, 28, 3), 0..255: the apex, or each of the frames asked for."""
+    frames: tuple[int, ...]
+    """Their numbers."""
+    apex: int
+    note: str = ""
+
+
+class FaceLost(DatasetError):
+    """No face where one is needed; the clip is skipped with this reason."""
+
+
+def read_gray(file: str) -> Gray:
+    """(H, W) uint8. Raises DatasetError when the file can't be read."""
+    image = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise DatasetError(f"{file}: not a readable image")
+    return np.ascontiguousarray(image, np.uint8)
+
+
+def map_clip(clip: Clip, spec: FeatureSpec, detect: Callable[[Gray], Any], frames: int = 1) -> MapOf:
+    """Feature map of the movement from the onset to the apex.
+
+    detect: gray (H, W) uint8 → (478, 2) float32 mesh, px, or None. frames > 1: maps of so many frames, evenly
+    over the clip after its onset, instead of the apex alone (for the frame-split protocol). Raises FaceLost.
+    """
+    tracked = _Tracked(clip, detect)
+    apex = clip.apex if clip.apex is not None else tracked.spotted_apex()
+    wanted = [apex] if frames == 1 else _spread(clip.numbers[1:], frames)
+    maps = [tracked.map_to(number, spec) for number in wanted]
+    note = "" if clip.apex is not None else f"apex spotted at frame {apex}"
+    return MapOf(np.stack(maps), tuple(wanted), apex, "; ".join(filter(None, [note, tracked.note])))
+
+
+def _spread(numbers: Sequence[int], count: int) -> list[int]:
+    picked = np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)
+    return [numbers[i] for i in sorted(set(picked.tolist()))]
+
+
+class _Tracked:
+    """The onset's face, followed through the clip."""
+
+    def __init__(self, clip: Clip, detect: Callable[[Gray], Any]) -> None:
+        from realtime.vision.registration import Anchor
+
+        self.clip, self.detect, self.note = clip, detect, ""
+        self.onset = read_gray(clip.file_of(clip.onset))
+        mesh = detect(self.onset)
+        if mesh is None:
+            raise FaceLost(f"no face in the onset frame {clip.file_of(clip.onset)}")
+        self.anchor = Anchor(self.onset, mesh)
+        self.poses = {clip.onset: self.anchor.to_frame.copy()}
+        self.held = {clip.onset: 1.0}
+        self.differences = [self._difference(None)]
+        self._at = 0
+
+    def _difference(self, reference: NDArray[np.float32] | None) -> NDArray[np.float64]:
+        from realtime.vision import lbp
+        from realtime.vision.rois import ROI_NAMES
+
+        layout = self.anchor.layout
+        counts = np.zeros((len(layout.block_roi), lbp.BINS), np.float32)
+        lbp.histograms(self.anchor.image, layout.blocks, layout.spans, lbp.UNIFORM_BINS, counts)
+        out = np.zeros(len(ROI_NAMES))
+        if reference is None:
+            self.reference = counts
+        else:
+            lbp.difference(counts, reference, layout.block_roi, out)
+        return out
+
+    def _follow_to(self, number: int, compare: bool = False) -> None:
+        while self.clip.numbers[self._at] < number:
+            self._at += 1
+            frame = self.clip.numbers[self._at]
+            self.anchor.update(read_gray(self.clip.files[self._at]))
+            self.poses[frame] = self.anchor.to_frame.copy()
+            self.held[frame] = float(self.anchor.hold)
+            if compare:
+                self.differences.append(self._difference(self.reference))
+
+    def spotted_apex(self) -> int:
+        """Frame number by D&C-RoIs over the whole clip; never the onset itself."""
+        from realtime.vision.spotting import dc_rois
+
+        self._follow_to(self.clip.numbers[-1], compare=True)
+        return self.clip.numbers[max(1, dc_rois(np.stack(self.differences)))]
+
+    def map_to(self, number: int, spec: FeatureSpec) -> NDArray[np.float32]:
+        """(28, 28, 3) float32, 0..255: onset → frame `number`."""
+        from realtime.vision.alignment import apply, compose, crop, crop_transform, invert
+        from realtime.vision.face import to_68
+        from realtime.vision.features import feature_map
+
+        self._follow_to(number)
+        image = read_gray(self.clip.file_of(number))
+        points = to_68(self.anchor.layout.mesh)
+        to_crop = crop_transform(points, spec)
+        landmarks = apply(to_crop, points).astype(np.float32)
+        first = crop(self.onset, compose(to_crop, invert(self.poses[self.clip.onset])), spec)
+        if self.held[number] >= HOLD:
+            second = crop(image, compose(to_crop, invert(self.poses[number])), spec)
+        else:
+            mesh = self.detect(image)
+            if mesh is None:
+                raise FaceLost(f"no face in frame {self.clip.file_of(number)}")
+            second = crop(image, crop_transform(to_68(mesh), spec), spec)
+            self.note = "registration lost hold: the later frame's own landmarks were used"
+        return feature_map(first, second, landmarks, spec)

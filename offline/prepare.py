@@ -1,0 +1,205 @@
+"""Recordings → feature maps, in parallel, cached by the digest of clip and feature spec, resumable.
+
+``python -m offline.prepare --dataset NAME --data DIR --out DIR`` writes ``DIR/maps.npz`` (readable as
+``--dataset flowmaps``), ``DIR/report.json`` (what was skipped, and why) and one small file a clip in
+``DIR/cache``, which a later run reuses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from offline import cli
+from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Skipped, load_clips
+from offline.files import write_bytes, write_npz
+from realtime.errors import DatasetError, MerealtimeError
+from realtime.vision.features import FeatureSpec
+
+CODE_VERSION = 1
+"""Raise it when `offline.mapping` changes what it makes of the same clip."""
+
+
+def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
+    """SHA-256 of all that decides a clip's maps: its record, its files' sizes and times, spec, code version."""
+    stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in clip.files]
+    record = msgspec.json.encode(
+        [
+            CODE_VERSION,
+            clip.dataset,
+            clip.subject,
+            clip.name,
+            clip.onset,
+            clip.apex,
+            clip.offset,
+            stats,
+            spec.digest(),
+            frames,
+        ]
+    )
+    return hashlib.sha256(record).hexdigest()
+
+
+def prepare(
+    loaded: Loaded,
+    cache: Path,
+    spec: FeatureSpec | None = None,
+    *,
+    frames: int = 1,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> MapSet:
+    """Feature maps of all clips; what is in `cache` is not made again.
+
+    frames > 1: so many maps a clip, spread over it (frame-split protocol). Clips without a face are skipped
+    and listed. Raises DatasetError when nothing is left.
+    """
+    spec = spec or FeatureSpec()
+    console = console or Console(stderr=True)
+    files = {clip: cache / f"{clip_key(clip, spec, frames)}.npz" for clip in loaded.clips}
+    missing = [clip for clip in loaded.clips if not files[clip].exists()]
+    workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
+    with cli.progress(console) as bar:
+        task = bar.add_task("feature maps", total=len(files), completed=len(files) - len(missing))
+        for _ in _make(missing, files, spec, frames, workers):
+            bar.advance(task)
+    return _collect(loaded, files)
+
+
+def _make(
+    clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames: int, workers: int
+) -> Iterator[None]:
+    """Make the missing files; yields once for each."""
+    if workers == 1:
+        for clip in clips:
+            make_file(clip, files[clip], spec, frames)
+            yield
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        pending: set[Future[None]] = {pool.submit(make_file, c, files[c], spec, frames) for c in clips}
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    yield
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _one_thread() -> None:
+    """Processes are the parallelism here."""
+    import cv2
+    import numba
+
+    cv2.setNumThreads(1)
+    numba.set_num_threads(1)
+
+
+def make_file(clip: Clip, file: Path, spec: FeatureSpec, frames: int) -> None:
+    """Make one clip's maps; a clip that can't be mapped leaves a file that says why."""
+    from offline.mapping import FaceLost, map_clip
+    from realtime.vision.face import FaceMesh
+
+    # a mesh finder of its own: in video mode it looks where the last face was, which would tie clips together
+    mesh = FaceMesh()
+    try:
+        made = map_clip(clip, spec, mesh.detect, frames)
+        write_npz(file, maps=made.maps, frames=made.frames, apex=made.apex, note=made.note)
+    except FaceLost as error:
+        write_npz(file, maps=np.zeros((0, 28, 28, 3), np.float32), frames=(), apex=-1, note=str(error))
+    finally:
+        mesh.close()
+
+
+def _collect(loaded: Loaded, files: dict[Clip, Path]) -> MapSet:
+    maps, owners = [], []
+    skipped = list(loaded.skipped)
+    for clip, file in files.items():
+        with np.load(file) as saved:
+            made, note = saved["maps"], str(saved["note"])
+        if len(made) == 0:
+            skipped.append(Skipped(f"{clip.subject}/{clip.name}", note))
+        maps.append(made)
+        owners += [clip] * len(made)
+    if not owners:
+        raise DatasetError(f"no clip could be mapped; first: {skipped[-1].clip}: {skipped[-1].why}")
+    return MapSet(
+        maps=np.concatenate(maps),
+        label=np.array([clip.label for clip in owners]),
+        subject=tuple(clip.subject for clip in owners),
+        dataset=tuple(clip.dataset for clip in owners),
+        clip=tuple(clip.name for clip in owners),
+        skipped=tuple(skipped),
+    )
+
+
+def save(data: MapSet, folder: Path, spec: FeatureSpec) -> None:
+    """Write maps.npz and report.json."""
+    write_npz(
+        folder / "maps.npz",
+        maps=data.maps,
+        label=data.label,
+        subject=np.array(data.subject),
+        dataset=np.array(data.dataset),
+        clip=np.array(data.clip),
+        feature_digest=np.array(spec.digest()),
+    )
+    report = {
+        "clips": len(data),
+        "skipped": [{"clip": s.clip, "why": s.why} for s in data.skipped],
+        "feature_spec": msgspec.to_builtins(spec),
+        "feature_digest": spec.digest(),
+    }
+    write_bytes(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def print_skipped(skipped: tuple[Skipped, ...], console: Console, most: int = 8) -> None:
+    """What was left out, by reason, with examples."""
+    for one in skipped[:most]:
+        console.print(f"skipped {one.clip}: {one.why}", highlight=False, markup=False)
+    if len(skipped) > most:
+        console.print(f"… and {len(skipped) - most} more", highlight=False)
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="offline.prepare", description="Recordings to feature maps.")
+    parser.add_argument("--dataset", required=True, choices=sorted(CLIP_DATASETS))
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the data set's folder (synthetic: made there)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="where maps.npz, report.json and the cache go"
+    )
+    parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
+    parser.add_argument("--debug", action="store_true", help="tracebacks")
+    options = parser.parse_args(argv)
+    console = Console(stderr=True)
+    console.print(NOTICE, style="dim")
+    spec = FeatureSpec()
+    try:
+        loaded = load_clips(options.dataset, options.data)
+        data = prepare(loaded, options.out / "cache", spec, workers=options.workers, console=console)
+    except OSError as error:
+        raise MerealtimeError(f"{error.filename or options.data}: {error.strerror or error}") from error
+    save(data, options.out, spec)
+    print_skipped(data.skipped, console)
+    print(
+        f"{len(data)} maps of {len(set(data.person))} subjects, {len(data.skipped)} clips skipped: {options.out}/maps.npz"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,280 @@
+"""``report.html``: one file, no network: tables, confusion matrices, learning curves, subjects, right and
+wrong maps.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from offline.datasets.flowmaps import MapSet
+from offline.files import write_bytes
+from offline.fit import Fitted
+from offline.metrics import NAMES, confusion, metrics
+from offline.published import LEAKY_NOTE, ROWS
+from offline.results import Results
+from realtime.types import LABELS
+
+PARTS = ("full", "smic", "casme2", "samm")
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2330}
+table{border-collapse:collapse;margin:.6rem 0}
+td,th{border:1px solid #cfd6e0;padding:.25rem .6rem;text-align:right}
+th:first-child,td:first-child{text-align:left}
+.row{display:flex;flex-wrap:wrap;gap:1.6rem}
+.warn{background:#fff4d6;padding:.5rem .8rem;border-left:4px solid #d99b00}
+.leaky{color:#8a5a00}
+.ours td{font-weight:600}
+figure{margin:0}
+figcaption{font-size:.8rem}
+img.map{image-rendering:pixelated;width:84px;height:84px}
+small{color:#556}
+"""
+_TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{ title }}</title><style>{{ style | safe }}</style></head><body>
+<h1>{{ title }}</h1>
+{% for p in intro %}<p>{{ p }}</p>
+{% endfor %}{% for p in warnings %}<p class="warn">{{ p }}</p>
+{% endfor %}{% for section in sections %}<h2>{{ section.title }}</h2>
+{{ section.body | safe }}
+{% endfor %}</body></html>
+"""
+
+
+def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) -> None:
+    """Write ``report.html`` of a run."""
+    scores = fitted[0].scores
+    sections = [
+        ("Metrics", _metric_table(summary)),
+        ("Confusion", _confusions(summary)),
+        ("Beside published figures", published_table([summary])),
+    ]
+    losses = [one.losses for one in fitted if one.losses is not None]
+    if losses:
+        curves = [one.curves for one in fitted if one.curves is not None]
+        sections.append(("Learning curves", _curves(losses, curves, data.label)))
+    sections.append(("Subjects", _subjects(scores, data)))
+    sections.append(("Maps called right and wrong", _examples(scores, data)))
+    write_page(
+        folder / "report.html",
+        f"{summary.model} on {summary.dataset}",
+        _intro(summary),
+        _warnings(summary),
+        sections,
+    )
+
+
+def write_page(
+    file: Path, title: str, intro: list[str], warnings: list[str], sections: Iterable[tuple[str, str]]
+) -> None:
+    """Write one self-contained HTML page; section bodies are HTML, the rest is escaped."""
+    from jinja2 import Environment
+
+    parts = [{"title": name, "body": body} for name, body in sections]
+    template = Environment(autoescape=True).from_string(_TEMPLATE)
+    page = template.render(title=title, style=_STYLE, intro=intro, warnings=warnings, sections=parts)
+    write_bytes(file, page.encode())
+
+
+def _intro(summary: Results) -> list[str]:
+    seeds = len(summary.seeds)
+    return [
+        f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds} seed{'s' * (seeds > 1)}; "
+        f"training took {summary.seconds:.1f} s. Nothing was chosen on a test subject: the last epoch counts."
+    ]
+
+
+def _warnings(summary: Results) -> list[str]:
+    found = []
+    if summary.leak:
+        found.append(f"This protocol leaks: {summary.leak}.")
+    if summary.loso:
+        found.append(f"Leave-one-subject-out on the same samples: {_line(summary.loso)}.")
+    if summary.warning_best_epoch_on_test:
+        leaky = summary.warning_best_epoch_on_test
+        found.append(
+            f"Had each subject's best epoch been kept, as some papers do: UF1 {leaky['uf1']:.3f}, "
+            f"UAR {leaky['uar']:.3f}. That looks at the test subject and is not a result."
+        )
+    return found
+
+
+def _line(measured: dict[str, dict[str, float]]) -> str:
+    return ", ".join(f"{name.upper()} {measured[name]['mean']:.4f}" for name in NAMES)
+
+
+def _table(head: list[str], rows: Iterable[tuple[list[str], str]]) -> str:
+    """HTML table; each row is (cells, class)."""
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        f'<tr class="{kind}">' + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"
+        for cells, kind in rows
+    )
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _metric_table(summary: Results) -> str:
+    rows = [
+        ([part, *(f"{m[n]['mean']:.4f} ± {m[n]['std']:.4f}" for n in NAMES)], "")
+        for part, m in summary.metrics.items()
+    ]
+    return (
+        _table(["", *(name.upper() for name in NAMES)], rows)
+        + "<small>mean ± standard deviation over seeds</small>"
+    )
+
+
+def _confusions(summary: Results) -> str:
+    figures = []
+    for part, counts in summary.confusion.items():
+        total = np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+        shares = np.array(counts) / total
+        rows = "".join(
+            f"<tr><th>{LABELS[i]}</th>"
+            + "".join(_shaded(shares[i, j], counts[i][j]) for j in range(3))
+            + "</tr>"
+            for i in range(3)
+        )
+        head = "".join(f"<th>{name}</th>" for name in LABELS)
+        caption = f"{part}: truth by row, all seeds together"
+        figures.append(
+            f"<figure><table><tr><th></th>{head}</tr>{rows}</table><figcaption>{caption}</figcaption></figure>"
+        )
+    return f'<div class="row">{"".join(figures)}</div>'
+
+
+def _shaded(share: float, count: int) -> str:
+    return f'<td style="background:rgba(48,96,192,{0.75 * share:.2f})">{share:.1%}<br><small>{count}</small></td>'
+
+
+def published_table(runs: list[Results]) -> str:
+    """Runs and published rows: UF1/UAR in full and per data set; leaky rows are marked."""
+    rows = [(ours_cells(run), "ours") for run in runs]
+    for row in ROWS:
+        pairs = [_pair(value) for value in (row.full, row.smic, row.casme2, row.samm)]
+        mark = " †" if row.leaky else (" ‡" if row.note else "")
+        rows.append(([f"{row.method} ({row.year}){mark}", *pairs], "leaky" if row.leaky else ""))
+    notes = f"† {LEAKY_NOTE}. " + "; ".join(f"‡ {r.method}: {r.note}" for r in ROWS if r.note)
+    return _table(["UF1 / UAR", *PARTS], rows) + f"<small>{html.escape(notes)}.</small>"
+
+
+def ours_cells(run: Results) -> list[str]:
+    """First cells of a run's row: name, then UF1 / UAR of each part."""
+    measured = [run.metrics.get(part) for part in PARTS]
+    name = (
+        f"{run.model}, here ({len(run.seeds)} seeds{', ' + run.protocol if run.protocol != 'loso' else ''})"
+    )
+    return [name, *(_pair((m["uf1"]["mean"], m["uar"]["mean"])) if m else "–" for m in measured)]
+
+
+def _pair(value: tuple[float, float] | None) -> str:
+    return "–" if value is None else f"{value[0]:.4f} / {value[1]:.4f}"
+
+
+def _curves(
+    losses: list[NDArray[np.float32]], curves: list[NDArray[np.float32]], label: NDArray[np.int64]
+) -> str:
+    from io import StringIO
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for loss in losses:
+        left.plot(np.arange(1, len(loss) + 1), loss, color="#3060c0", alpha=0.6, linewidth=1)
+    left.set(xlabel="epoch", ylabel="training loss, mean over folds", ylim=(0, None))
+    for one in curves:
+        tested = np.isfinite(one[0, :, 0])
+        values = [metrics(confusion(label[tested], epoch[tested].argmax(-1)))["uf1"] for epoch in one]
+        right.plot(np.arange(1, len(values) + 1), values, color="#c04030", alpha=0.6, linewidth=1)
+    right.set(xlabel="epoch", ylabel="held-out UF1", ylim=(0, 1))
+    text = StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    return (
+        svg[svg.index("<svg") :]
+        + "<p><small>One line a seed. Held-out curves are shown; nothing reads them.</small></p>"
+    )
+
+
+def _subjects(scores: NDArray[np.float32], data: MapSet) -> str:
+    tested = np.isfinite(scores[:, 0])
+    right = scores.argmax(-1) == data.label
+    rows = []
+    for person in np.unique(data.person[tested]):
+        own = (data.person == person) & tested
+        labels = np.bincount(data.label[own], minlength=3)
+        rows.append(
+            (
+                [str(person), str(own.sum()), f"{right[own].mean():.0%}", " / ".join(str(n) for n in labels)],
+                "",
+            )
+        )
+    return _table(["subject", "clips", "right", "negative / positive / surprise"], rows)
+
+
+def _examples(scores: NDArray[np.float32], data: MapSet, each: int = 4) -> str:
+    """The surest right and the surest wrong call of each class (first seed)."""
+    tested = np.isfinite(scores[:, 0])
+    called, sure = scores.argmax(-1), np.nan_to_num(scores.max(-1))
+    figures = []
+    for label in range(3):
+        for right in (True, False):
+            own = np.flatnonzero(tested & (data.label == label) & ((called == label) == right))
+            for i in own[np.argsort(-sure[own], kind="stable")][:each]:
+                verdict = "right" if right else f"called {LABELS[called[i]]}"
+                caption = html.escape(f"{LABELS[label]}, {verdict} ({sure[i]:.2f})")
+                figures.append(f"<figure>{_picture(data.maps[i])}<figcaption>{caption}</figcaption></figure>")
+    return f'<div class="row">{"".join(figures)}</div><small>red u, green v, blue strain</small>'
+
+
+def _picture(one: NDArray[np.float32]) -> str:
+    import cv2
+
+    _, png = cv2.imencode(".png", np.rint(one[..., ::-1]).astype(np.uint8))
+    return f'<img class="map" alt="" src="data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}">'
+
+
+def print_table(console: Console, summary: Results) -> None:
+    """The run's metrics, for the terminal."""
+    table = Table(
+        title=f"{summary.model} · {summary.dataset} · {summary.protocol} · {len(summary.seeds)} seeds"
+    )
+    table.add_column("")
+    for name in NAMES:
+        table.add_column(name.upper(), justify="right")
+    for part, measured in summary.metrics.items():
+        table.add_row(part, *(f"{measured[n]['mean']:.4f} ± {measured[n]['std']:.4f}" for n in NAMES))
+    console.print(table)
+    for warning in _warnings(summary):
+        console.print(warning, style="yellow", highlight=False)
+
+
+def comparison_rows(rows: list[Any]) -> str:
+    """HTML of paired tests: (first, second, Paired)."""
+    head = ["first", "second", "metric", "difference", "95 % interval", "p", "subjects"]
+    cells = [
+        (
+            [
+                a,
+                b,
+                t.metric,
+                f"{t.difference:+.4f}",
+                f"{t.low:+.4f} … {t.high:+.4f}",
+                f"{t.p_value:.4f}",
+                str(t.subjects),
+            ],
+            "",
+        )
+        for a, b, t in rows
+    ]
+    return _table(head, cells)

@@ -1,0 +1,98 @@
+"""From a run to the bundle that the camera serves: network trained on everybody, calibration, threshold,
+card.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from offline import export, fit, pooled_flow
+from offline.datasets.flowmaps import MapSet
+from offline.results import Results
+from realtime.recognition.bundle import ThresholdCard
+
+RIGHT = 0.8
+"""Share of the accepted clips that are to be right."""
+MOST_REJECTED = 1 / 3
+LICENCE = (
+    "Weights: Apache-2.0 like the code. They were learnt from data under research licences, which may limit use; "
+    "not for judging people."
+)
+
+
+def choose_threshold(scores: NDArray[np.float64], label: NDArray[np.int64]) -> ThresholdCard:
+    """Score below which a label is "uncertain": the smallest that leaves RIGHT of the accepted clips right.
+
+    scores: (n, 3) of training subjects, each by a network that had not seen the subject. At most
+    MOST_REJECTED is rejected: where the aim is out of reach, the threshold is that quantile.
+    """
+    best, right = scores.max(1), scores.argmax(1) == label
+    limit = float(np.quantile(best, MOST_REJECTED))
+    value = limit
+    for candidate in np.concatenate([[0.0], np.sort(best)]):
+        if candidate > limit:
+            break
+        if right[best >= candidate].mean() >= RIGHT:
+            value = float(candidate)
+            break
+    accepted = best >= value
+    text = (
+        f"held-out scores of the training subjects (leave-one-subject-out): {accepted.mean():.1%} of the clips reach it, "
+        f"{right[accepted].mean():.1%} of these are right, {right.mean():.1%} of all"
+    )
+    return ThresholdCard(round(value, 4), text)
+
+
+def write(
+    folder: Path,
+    job: fit.Job,
+    state: Path,
+    name: str,
+    data: MapSet,
+    loso: NDArray[np.float32],
+    summary: Results,
+) -> Path:
+    """Write the bundle of a run. loso: (seeds, n, 3) held-out scores; the first seed's network is served."""
+    scores = loso[0].astype(np.float64)
+    # probabilities are made to mean what they say, on held-out scores of the very subjects the network is
+    # trained on
+    factor = pooled_flow.sharpness(scores, data.label)
+    calibrated = pooled_flow.softmax(factor * np.log(np.maximum(scores, 1e-9))).astype(np.float64)
+    metrics: dict[str, Any] = {"seeds": summary.seeds}
+    if summary.protocol == "loso":
+        metrics |= summary.metrics
+    else:
+        metrics |= {"full": summary.loso}
+    counts = {str(d): int(np.sum(np.array(data.dataset) == d)) for d in sorted(set(data.dataset))}
+    return export.write_bundle(
+        folder,
+        fit.network(job, state, summary.seeds[0], factor),
+        name=name,
+        parameters=job.entry.parameters,
+        trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
+        + ", ".join(f"{name} {count}" for name, count in counts.items()),
+        protocol="metrics: leave-one-subject-out, last epoch, nothing chosen on test subjects; "
+        f"network: trained on all subjects, seed {summary.seeds[0]}",
+        metrics=metrics,
+        threshold=choose_threshold(calibrated, data.label),
+        licence=LICENCE,
+        recipe=msgspec.to_builtins(job.recipe) | {"calibration": round(factor, 4)},
+        notes=_notes(summary),
+    )
+
+
+def _notes(summary: Results) -> tuple[str, ...]:
+    notes = [
+        "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "
+        "the spotter must gate, and the threshold tells uncertain labels apart.",
+    ]
+    if summary.dataset == "flowmaps":
+        notes.append(
+            "Trained on maps published by others, which have this scaling but not provably this flow and crop."
+        )
+    return tuple(notes)

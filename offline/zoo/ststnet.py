@@ -1,0 +1,25 @@
+"""STSTNet (Liong et al. 2019, "Shallow triple stream three-dimensional CNN"): streams of 3, 5 and 8 kernels.
+
+16 kernels × 28 = 448, batch norm 32, dense 400 × 3 + 3 = 1203: 1683 (the paper's table counts 1670).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from offline.zoo.layers import rescale, stream
+
+STREAMS = (3, 5, 8)
+PARAMETERS = 1683
+
+
+def build(dropout: float = 0.5) -> Any:
+    """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits."""
+    import keras
+
+    maps = keras.Input((28, 28, 3), name="maps")
+    x = rescale(maps)
+    x = keras.layers.Concatenate()([stream(x, k, dropout) for k in STREAMS])  # (n, 10, 10, 16)
+    x = keras.layers.AveragePooling2D(2)(x)  # (n, 5, 5, 16)
+    logits = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x))
+    return keras.Model(maps, logits, name="ststnet")
