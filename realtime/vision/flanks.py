@@ -1,8 +1,8 @@
 """Where a movement begins, peaks and ends: minimum-jerk flanks fitted to a difference curve.
 
 A reaching or facial movement between two rests follows s(τ) = 10τ³ − 15τ⁴ + 6τ⁵ (Flash & Hogan 1985), so its ends
-are flat and drown in noise, while its middle is steep. Each flank's samples between 15 % and 85 % of the peak
-are therefore mapped to τ and put on a straight line against time, which gives both of its ends.
+are flat and drown in noise, while its middle is steep. The times at which a flank crosses shares of the peak are
+therefore put on a straight line against the τ of those shares, and the line gives the flank's ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 _GRID = np.linspace(0.0, 1.0, 513)
 _RISE = _GRID**3 * (10 - 15 * _GRID + 6 * _GRID**2)
-_LOW, _HIGH = 0.15, 0.85
+_LOW, _HIGH = 0.12, 0.9
+_UPPER = np.linspace(_HIGH, 0.4, 11)
+_LOWER = np.linspace(0.6, _LOW, 11)
 _SMOOTH_S = 0.025
 
 
@@ -77,12 +79,20 @@ def _flank(share: NDArray[np.float64]) -> tuple[float, float] | None:
     top = int(np.flatnonzero(share[:foot] >= _HIGH)[-1]) if (share[:foot] >= _HIGH).any() else 0
     index = np.arange(top, foot + 1, dtype=np.float64)
     value = np.minimum.accumulate(share[top : foot + 1])
-    # both ends of the stretch are interpolated, so that a flank of one frame has two points as well
-    levels = np.linspace(_HIGH, _LOW, 15)
-    at = np.interp(-levels, -value, index)
-    tau = 1.0 - progress_at(levels)
-    slope, start = np.polyfit(tau, at, 1)
-    return float(start), float(start + slope)
+    # the upper part gives the full end, the lower part the zero end: a flank that is no minimum-jerk course
+    # (a smile that creeps on) then spoils neither with the other's shape
+    full = _line(_UPPER, index, value)
+    zero = _line(_LOWER, index, value)
+    return max(full[0], 0.0), max(zero[0] + zero[1], full[0])
+
+
+def _line(
+    levels: NDArray[np.float64], index: NDArray[np.float64], value: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Index at τ = 0 (full amplitude), and frames from there to τ = 1, by the flank's crossings of ``levels``."""
+    # crossings are interpolated, so that a flank of one frame has them as well
+    slope, start = np.polyfit(1.0 - progress_at(levels), np.interp(-levels, -value, index), 1)
+    return float(start), float(slope)
 
 
 def _running_mean(curve: NDArray[np.float64], width: int) -> NDArray[np.float64]:

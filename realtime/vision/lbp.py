@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 RADIUS_PX = 2
 BINS = 59
+ONE = np.float32(1.0)
 _DIAGONAL = np.float32(RADIUS_PX / math.sqrt(2.0) - 1.0)  # beyond the first pixel
 
 
@@ -33,24 +34,26 @@ UNIFORM_BINS = _uniform_bins()
 
 
 @njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
-def _codes_of_row(above, upper, row, lower, below, width, codes):  # type: ignore[no-untyped-def]
-    """LBP codes of one row; neighbours counter-clockwise from the right, diagonals interpolated."""
-    f = _DIAGONAL
-    g = np.float32(1.0) - f
-    for x in range(2, width - 2):
+def _codes_of_row(above, upper, row, lower, below, codes):  # type: ignore[no-untyped-def]
+    """LBP codes of one row; neighbours counter-clockwise from the right, diagonals interpolated.
+
+    Rows of the same (n,) float32; codes (n,) int32, as wide as the values so that the loop vectorises.
+    """
+    far, mid, near = _DIAGONAL * _DIAGONAL, _DIAGONAL * (ONE - _DIAGONAL), (ONE - _DIAGONAL) * (ONE - _DIAGONAL)
+    for x in range(2, row.shape[0] - 2):
         centre = row[x]
-        code = np.uint8(row[x + 2] >= centre)
-        value = g * (g * upper[x + 1] + f * upper[x + 2]) + f * (g * above[x + 1] + f * above[x + 2])
-        code |= np.uint8(value >= centre) << 1
-        code |= np.uint8(above[x] >= centre) << 2
-        value = g * (g * upper[x - 1] + f * upper[x - 2]) + f * (g * above[x - 1] + f * above[x - 2])
-        code |= np.uint8(value >= centre) << 3
-        code |= np.uint8(row[x - 2] >= centre) << 4
-        value = g * (g * lower[x - 1] + f * lower[x - 2]) + f * (g * below[x - 1] + f * below[x - 2])
-        code |= np.uint8(value >= centre) << 5
-        code |= np.uint8(below[x] >= centre) << 6
-        value = g * (g * lower[x + 1] + f * lower[x + 2]) + f * (g * below[x + 1] + f * below[x + 2])
-        code |= np.uint8(value >= centre) << 7
+        up_right = near * upper[x + 1] + mid * (upper[x + 2] + above[x + 1]) + far * above[x + 2]
+        up_left = near * upper[x - 1] + mid * (upper[x - 2] + above[x - 1]) + far * above[x - 2]
+        low_left = near * lower[x - 1] + mid * (lower[x - 2] + below[x - 1]) + far * below[x - 2]
+        low_right = near * lower[x + 1] + mid * (lower[x + 2] + below[x + 1]) + far * below[x + 2]
+        code = np.int32(1) if row[x + 2] >= centre else np.int32(0)
+        code += np.int32(2) if up_right >= centre else np.int32(0)
+        code += np.int32(4) if above[x] >= centre else np.int32(0)
+        code += np.int32(8) if up_left >= centre else np.int32(0)
+        code += np.int32(16) if row[x - 2] >= centre else np.int32(0)
+        code += np.int32(32) if low_left >= centre else np.int32(0)
+        code += np.int32(64) if below[x] >= centre else np.int32(0)
+        code += np.int32(128) if low_right >= centre else np.int32(0)
         codes[x] = code
 
 
@@ -58,29 +61,38 @@ def _codes_of_row(above, upper, row, lower, below, width, codes):  # type: ignor
 def histograms(
     image: NDArray[np.float32],
     blocks: NDArray[np.int16],
+    spans: NDArray[np.int64],
     bins: NDArray[np.uint8],
     out: NDArray[np.float32],
 ) -> None:
     """Uniform-LBP histogram of each block.
 
-    image: (H, W) float32, grey levels. blocks: (H, W) int16, −1 outside. bins: UNIFORM_BINS.
+    image: (H, W) float32, grey levels. blocks: (H, W) int16, −1 outside, at least 2 px from the border.
+    spans: (H, 2) first and last + 1 column with a block, from ``spans_of``. bins: UNIFORM_BINS.
     out: (blocks, 59) float32, counts; filled.
     """
-    height, width = image.shape
-    codes = np.zeros(width, np.uint8)
+    codes = np.empty(image.shape[1], np.int32)
     out[:] = 0.0
-    for y in range(2, height - 2):
-        labels = blocks[y]
-        wanted = False
-        for x in range(width):
-            wanted |= labels[x] >= 0
-        if not wanted:
+    for y in range(2, image.shape[0] - 2):
+        x0, x1 = spans[y, 0] - 2, spans[y, 1] + 2
+        if x1 - x0 <= 4:
             continue
-        _codes_of_row(image[y - 2], image[y - 1], image[y], image[y + 1], image[y + 2], width, codes)
-        for x in range(2, width - 2):
-            block = labels[x]
+        _codes_of_row(
+            image[y - 2, x0:x1], image[y - 1, x0:x1], image[y, x0:x1], image[y + 1, x0:x1], image[y + 2, x0:x1], codes
+        )
+        for x in range(2, x1 - x0 - 2):
+            block = blocks[y, x0 + x]
             if block >= 0:
-                out[block, bins[codes[x]]] += 1.0
+                out[block, bins[codes[x]]] += ONE
+
+
+def spans_of(blocks: NDArray[np.int16]) -> NDArray[np.int64]:
+    """(H, 2) first and last + 1 column of each row that belong to a block; equal where none does."""
+    inside = blocks >= 0
+    width = blocks.shape[1]
+    first = np.where(inside.any(1), inside.argmax(1), 2)
+    last = np.where(inside.any(1), width - inside[:, ::-1].argmax(1), 2)
+    return np.column_stack([first, last]).astype(np.int64)
 
 
 @njit(cache=True, fastmath=True, boundscheck=False, nogil=True)

@@ -37,6 +37,9 @@ _STRAY_PX = 4.0
 _TRAVEL_PX = 14.0
 _TRAVEL_TURN = 0.06
 _SNAP = 0.5
+_LBP_PX = 25.0
+"""px that a change of LBP correlation by 1 is worth: their ratio at the apex of the tuning clips' movements."""
+_LBP_SIGMAS = 3.0
 
 _MeshResult = tuple[int, "NDArray[np.float32] | None"]
 
@@ -80,12 +83,15 @@ class FaceMeter:
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=self._lag + 2)
         self._misses = 0
         self.spotter.reset()
+        self._cut: SpotEvent | None = None
+        """The event that a lost face or a slipped anchor ended."""
 
     def process(self, gray: NDArray[np.uint8], number: int, t_ns: int) -> tuple[Measurement, SpotEvent | None]:
         """Measure one frame (H, W) uint8 and push it through the spotter."""
         measurement = self.measure(gray, number, t_ns)
-        if not measurement.face:
-            return measurement, None
+        if self._cut is not None or not measurement.face:
+            event, self._cut = self._cut, None
+            return measurement, self._named(event)
         begun = time.perf_counter_ns()
         event = self.spotter.push(number, t_ns, measurement.difference)
         self._roll(event is not None)
@@ -163,7 +169,8 @@ class FaceMeter:
         self._counts = np.zeros((len(self.anchor.layout.block_roi), lbp.BINS), np.float32)
         self._reference_counts = np.zeros_like(self._counts)
         self._seen = 0
-        self._level = np.zeros(len(ROI_NAMES))
+        self._lbp_level = np.zeros(len(ROI_NAMES))
+        self._lbp_variance = np.zeros(len(ROI_NAMES))
         self._request = None
         self._poses.clear()
 
@@ -194,7 +201,9 @@ class FaceMeter:
             self._misses += 1
             if self._misses >= _LOST_LANDMARKS or anchor.hold < _LOST_LIKENESS:
                 notices.append(("face lost", f"frame {number}"))
+                event = self.spotter.flush()
                 self._forget()
+                self._cut = event
             return
         self._misses = 0
         then = next((pose for at, pose in self._poses if at == asked), None)
@@ -204,8 +213,8 @@ class FaceMeter:
         stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)], axis=1)))
         slipped = anchor.hold < _LOST_LIKENESS or stray > 2.0 * _STRAY_PX
         shift, turn = anchor.travelled()
-        drifted = stray > _STRAY_PX or shift > _TRAVEL_PX or turn > _TRAVEL_TURN
-        if not slipped and (not drifted or self.spotter.active):
+        travelled = shift > _TRAVEL_PX or turn > _TRAVEL_TURN
+        if not slipped and stray <= _STRAY_PX and (not travelled or self.spotter.active):
             return
         # the landmarks are of an earlier frame: carry them on by the head's motion since
         mesh_now = apply(compose(anchor.to_frame, invert(then)), mesh).astype(np.float32)
@@ -220,7 +229,7 @@ class FaceMeter:
         self._anchor_at(gray, mesh)
         assert self.anchor is not None
         if slipped:
-            self.spotter.reset()
+            self._cut = self.spotter.cut()
         else:
             # the new template shows the face as it is: put the reference where the old one had it
             self._reference = reference - old.displacement
@@ -238,7 +247,7 @@ class FaceMeter:
         if detector == "motion":
             return
         begun = time.perf_counter_ns()
-        lbp.histograms(anchor.image, anchor.layout.blocks, lbp.UNIFORM_BINS, self._counts)
+        lbp.histograms(anchor.image, anchor.layout.blocks, anchor.layout.spans, lbp.UNIFORM_BINS, self._counts)
         if self._seen == 0:
             self._reference_counts[:] = self._counts
         lbp.difference(self._counts, self._reference_counts, anchor.layout.block_roi, self._lbp)
@@ -249,7 +258,10 @@ class FaceMeter:
         self._spent["lbp"] += time.perf_counter_ns() - begun
 
     def _fuse(self) -> None:
-        """Displacement, lengthened by what the texture's change adds (LBP above its own resting level)."""
+        """Displacement, lengthened by what the texture shows beyond its own noise; at rest it adds nothing."""
+        sigma = np.sqrt(self._lbp_variance)
+        beyond = np.maximum(self._lbp - self._lbp_level - _LBP_SIGMAS * sigma, 0.0)
+        np.hypot(self._difference, _LBP_PX * beyond, out=self._difference)
 
     def _roll(self, closed: bool) -> None:
         """Let the reference follow the face while it is at rest."""
@@ -267,6 +279,9 @@ class FaceMeter:
         self._reference += np.float32(gain) * (anchor.displacement - self._reference)
         if self.settings.detector != "motion":
             self._reference_counts += np.float32(gain) * (self._counts - self._reference_counts)
+            off = self._lbp - self._lbp_level
+            self._lbp_level += gain * off
+            self._lbp_variance += gain * (off * off - self._lbp_variance)
 
     # --- what an event needs ----------------------------------------------------------------------------
 
@@ -300,7 +315,7 @@ class FaceMeter:
         anchor = Anchor(picture, mesh)
         anchor.update(picture)
         counts = np.zeros((len(anchor.layout.block_roi), lbp.BINS), np.float32)
-        lbp.histograms(anchor.image, anchor.layout.blocks, lbp.UNIFORM_BINS, counts)
+        lbp.histograms(anchor.image, anchor.layout.blocks, anchor.layout.spans, lbp.UNIFORM_BINS, counts)
         lbp.difference(counts, counts, anchor.layout.block_roi, self._lbp)
         anchor.movement(anchor.displacement, self._difference)
         self._difference[:] = 0.0

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.lbp import spans_of
 from realtime.vision.tracking import PATCH_RADIUS_PX
 
 FACE_WIDTH_PX = 152.0
@@ -54,11 +55,13 @@ EYES = (
     (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
 )
 # fmt: on
-UPPER_LIDS = (EYES[0][1:8], EYES[1][1:8])
+LOWER_BROWS = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
+BROW_FOOT_PX = 2.0
+"""What lies further below a brow's lower edge is lid."""
 BLOCK_PX = 18
 """Side of an LBP block."""
 LID_MARGIN_PX = 5
-"""A blink moves the skin around the eye: this much around it is left out of every region."""
+"""A blink moves the skin around the eye: this much around it, and the lid up to the brow, is in no region."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -78,6 +81,8 @@ class Layout(msgspec.Struct, frozen=True):
     """(H, W) LBP block of each pixel, −1 where there is none."""
     block_roi: NDArray[np.int64]
     """(blocks,) index into ROI_NAMES."""
+    spans: NDArray[np.int64]
+    """(H, 2) columns of each row between which its blocks lie."""
     eyes: NDArray[np.int64]
     """(2, 4) x0, y0, x1, y1 of the eye openings, px: right, left."""
 
@@ -104,8 +109,8 @@ def lay_out(mesh: NDArray[np.float32]) -> Layout:
     roi_of: list[int] = []
     for k, name in enumerate(ROI_NAMES):
         for item in ROI_POINTS[name]:
-            place = points[item] if isinstance(item, int) else (points[item[0]] + points[item[1]]) / 2
-            centres.append(_off_the_lid(place, points) if isinstance(item, tuple) else place)
+            both = isinstance(item, tuple)
+            centres.append(_off_the_lid(points[item[0]], points[item[1]]) if both else points[item])
             roi_of.append(k)
     margin = PATCH_RADIUS_PX + 2
     limit = np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - 1 - margin
@@ -118,27 +123,27 @@ def lay_out(mesh: NDArray[np.float32]) -> Layout:
         roi_of=np.array(roi_of, np.int64),
         blocks=blocks,
         block_roi=block_roi,
+        spans=spans_of(blocks),
         eyes=np.array([_box(points[list(eye)]) for eye in EYES], np.int64),
     )
 
 
-def _off_the_lid(place: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lift a brow patch so that it ends above the upper lid, which slides when the eye blinks."""
-    lids = points[np.concatenate(UPPER_LIDS)]
-    near = lids[np.abs(lids[:, 0] - place[0]) <= PATCH_RADIUS_PX + 2]
-    if len(near) == 0:
-        return place
-    lowest = near[:, 1].min() - PATCH_RADIUS_PX - 2.0
-    return np.array([place[0], min(place[1], lowest)])
+def _off_the_lid(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centre of a brow patch, from the brow's two edges: its foot is on the brow, off the lid that blinks."""
+    middle = (upper + lower) / 2
+    return np.array([middle[0], min(middle[1], lower[1] + BROW_FOOT_PX - PATCH_RADIUS_PX)])
 
 
 def _blocks(points: NDArray[np.float64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
     """Cut each region into blocks of about BLOCK_PX; eyes and lids are left out."""
     hidden = np.zeros((IMAGE_HEIGHT, IMAGE_WIDTH), np.uint8)
-    for eye in EYES:
-        cv2.fillPoly(hidden, [np.rint(points[list(eye)]).astype(np.int32)], 1)
     side = 2 * LID_MARGIN_PX + 1
-    hidden = cv2.dilate(hidden, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    for eye, brow in zip(EYES, LOWER_BROWS, strict=True):
+        opening = np.zeros_like(hidden)
+        cv2.fillPoly(opening, [np.rint(points[list(eye)]).astype(np.int32)], 1)
+        hidden |= cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        lid = np.concatenate([points[list(eye)], points[list(brow)] + [0.0, BROW_FOOT_PX]])
+        cv2.fillPoly(hidden, [cv2.convexHull(np.rint(lid).astype(np.int32))], 1)
     hidden[:3], hidden[-3:], hidden[:, :3], hidden[:, -3:] = 1, 1, 1, 1  # LBP looks 2 px around
     blocks = np.full((IMAGE_HEIGHT, IMAGE_WIDTH), -1, np.int16)
     block_roi: list[int] = []

@@ -31,6 +31,8 @@ _PLATEAU_S = 0.30
 _BEFORE_S = 0.60
 _RELEASE = 0.12
 """Share of its peak under which a ROI has come back."""
+_CEILING = 6.0
+"""However restless a face is, a rise of so many floors is a movement."""
 _JOIN = 0.5
 """ROIs with at least this share of the strongest one's peak are added up for the fit."""
 
@@ -61,8 +63,16 @@ class Spotter:
     def reset(self) -> None:
         """Forget everything: the face was lost, or the camera changed."""
         self._count = 0
+        self._closed = 0
         self._level: Curve | None = None
         self._rest()
+
+    def cut(self) -> SpotEvent | None:
+        """The reference has changed: end the event under way, keep the noise learnt so far."""
+        event = self.flush()
+        self._rest()
+        # its end was not seen: a short one may be the beginning of a long one
+        return event if event is not None and event.kind == "macro" else None
 
     def _rest(self) -> None:
         self.active = False
@@ -129,7 +139,9 @@ class Spotter:
 
     def threshold(self) -> Curve:
         """(ROIs,) rise above the resting level that opens an event, in the unit of the difference."""
-        return np.maximum(self.params.threshold_sigmas * np.sqrt(self._variance), self.floor)
+        return np.clip(
+            self.params.threshold_sigmas * np.sqrt(self._variance), self.floor, _CEILING * self.floor
+        )
 
     def _watch(self, smooth: Curve) -> None:
         """At rest: does a movement begin?"""
@@ -181,7 +193,9 @@ class Spotter:
     def _close(self) -> SpotEvent | None:
         """Place onset, apex and offset; None for what is too short to be a movement."""
         assert self._level is not None
-        span = min(self._count, self._keep, self._count - self._opened + round(_BEFORE_S * self.fps))
+        before = self._opened - max(self._closed, self._opened - round(_BEFORE_S * self.fps))
+        span = min(self._keep, self._count - self._opened + before)
+        self._closed = self._count
         end = (self._count - 1) % self._keep + self._keep + 1
         rise = self._curve[end - span : end] - self._level
         strongest = int(np.argmax(self._peak / self._limit))
