@@ -119,9 +119,7 @@ def test_a_killed_supervisor_leaves_nothing_for_long(tmp_path: Path) -> None:
     run.child.communicate()
     assert psutil.wait_procs(stages, timeout=5)[1] == []
     assert left_behind(run.child.pid) != []
-    after = Run(
-        tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240", "--frames", "10", name="after"
-    )
+    after = Run(tmp_path, "--camera", "demo", "--fps", "60", "--size", "320x240", "--frames", "10", name="after")
     assert after.end()[0] == 0
     assert left_behind(run.child.pid) == []
     assert any(notice["what"] == "swept" for notice in after.of_type("notice"))

@@ -1,0 +1,358 @@
+"""Outputs: event log, views, publication, recorder, and the session that feeds them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import zmq
+import zmq.auth
+from rich.console import Console
+
+from realtime.config import OutputSettings
+from realtime.errors import UserError
+from realtime.ipc import codec
+from realtime.sinks import lines, open_sinks
+from realtime.sinks.events import EventLog
+from realtime.sinks.live import LiveView, sparkline
+from realtime.sinks.plain import PlainView, describe
+from realtime.sinks.publish import Publisher, is_loopback, make_keys
+from realtime.sinks.record import Recorder
+from realtime.sinks.session import Session
+from realtime.types import SourceInfo, SpotEvent
+
+SESSION = lines.SessionLine(
+    version="1", started_at="2026-01-01T00:00:00+00:00", source="demo", fps_requested=200.0, fps_measured=199.9,
+    width=640, height=480, pixel_format="GREY", model="m", flow_backend="cpu", config_digest="d",
+    fps_granted=200.0, live=True, detector="fused",
+)  # fmt: skip
+SUMMARY = lines.SummaryLine(
+    frames_captured=10, frames_analysed=9, frames_dropped={"camera": 1}, events=1, fps_measured=200.0,
+    latency_ms={"total": {"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0}}, seconds=1.0, ended="SIGINT",
+)  # fmt: skip
+EVENT = SpotEvent(
+    kind="micro", onset=10, apex=20, offset=60, onset_t_ns=0, apex_t_ns=50_000_000, offset_t_ns=250_000_000,
+    score=9.0, rois={"mouth": 2.0}, decided=70,
+)  # fmt: skip
+
+
+def classified(number: int = 0) -> codec.Classified:
+    return codec.Classified(
+        id=number, event=EVENT, label="surprise", scores={"negative": 0.1, "positive": 0.2, "surprise": 0.7},
+        capture_ns=0, ring_ns=1_000_000, taken_ns=2_000_000, spotted_ns=5_000_000, moved_ns=15_000_000,
+        sent_ns=16_000_000,
+    )  # fmt: skip
+
+
+class Keep:
+    """A sink that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[lines.AnyLine] = []
+
+    def line(self, line: lines.AnyLine) -> None:
+        self.lines.append(line)
+
+    def show(self, state: lines.State) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Full(Keep):
+    """A sink whose disk is full until ``space``."""
+
+    space = False
+
+    def line(self, line: lines.AnyLine) -> None:
+        if not self.space:
+            raise OSError(28, "No space left on device")
+        super().line(line)
+
+
+def test_event_line_carries_the_contract() -> None:
+    line = json.loads(_encode(lines.event_line(classified(), now_ns=20_000_000)))
+    assert line["type"] == "event"
+    for key in (
+        "id", "kind", "onset", "apex", "offset", "onset_t_ns", "apex_t_ns", "offset_t_ns", "label", "scores",
+        "spot_score", "rois", "latency_ms",
+    ):  # fmt: skip
+        assert key in line
+    wanted = {"decide": 5.0, "flow": 10.0, "classify": 1.0, "total": 20.0}
+    assert wanted.items() <= line["latency_ms"].items()
+    assert {"transfer": 1.0, "queue": 1.0, "spot": 3.0}.items() <= line["latency_ms"].items()
+
+
+def _encode(line: lines.AnyLine) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(line)
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    found = lines.percentiles([float(value) for value in range(100, 0, -1)])
+    assert found == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+    assert lines.percentiles([7.0]) == {"p50": 7.0, "p95": 7.0, "p99": 7.0, "max": 7.0}
+    assert lines.percentiles([]) == {}
+
+
+def test_session_line_comes_first_and_ids_are_written_once() -> None:
+    keep = Keep()
+    session = Session([keep])
+    session.notice("face found", "frame 0")
+    session.event(classified(0))
+    session.gap(codec.Gap(first=3, last=4, count=2, cause="camera"))
+    assert keep.lines == []
+    session.begin(SESSION)
+    session.event(classified(0))
+    session.event(classified(1))
+    kinds = [type(line).__name__ for line in keep.lines]
+    assert kinds == ["SessionLine", "NoticeLine", "EventLine", "GapLine", "EventLine"]
+    assert session.dropped["camera"] == 2
+    assert session.events == {0, 1}
+    assert len(session.latencies["total"]) == 2
+
+
+def test_a_failing_sink_is_reported_once_and_tried_again() -> None:
+    keep, full = Keep(), Full()
+    session = Session([full, keep])
+    session.begin(SESSION)
+    session.event(classified(0))
+    session.event(classified(1))
+    notices = [line for line in keep.lines if isinstance(line, lines.NoticeLine)]
+    assert [(notice.what, notice.detail) for notice in notices] == [("output failed", "No space left on device")]
+    assert session.failed_sinks == {"Full": "No space left on device"}
+    full.space = True
+    session.event(classified(2))
+    assert session.failed_sinks == {}
+    assert len(full.lines) == 1
+
+
+def test_event_log_writes_each_line_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    log = EventLog(str(path))
+    log.line(SESSION)
+    log.line(lines.event_line(classified(), 20_000_000))
+    log.line(lines.TickLine(frame=1, t_ns=1, difference={}, face=True, fps=1.0, dropped=0))
+    assert [json.loads(text)["type"] for text in path.read_text().splitlines()] == ["session", "event"]
+    log.close()
+
+
+def test_event_log_keeps_what_a_full_disk_did_not_take() -> None:
+    log = EventLog("/dev/full")
+    with pytest.raises(OSError, match="/dev/full: No space left"):
+        log.line(SESSION)
+    read, write = os.pipe()
+    log._file.close()
+    log._file = os.fdopen(write, "wb", buffering=0)
+    log.line(SUMMARY)
+    log.close()
+    with os.fdopen(read) as pipe:
+        assert [json.loads(text)["type"] for text in pipe] == ["session", "summary"]
+
+
+def test_event_log_refuses_a_bad_path_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="can't write the event log"):
+        EventLog(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        SESSION,
+        SUMMARY,
+        lines.event_line(classified(), 20_000_000),
+        lines.GapLine(first=1, last=3, count=3, cause="ring"),
+        lines.NoticeLine(what="face lost", detail="", t_ns=0),
+    ],
+    ids=lambda line: type(line).__name__,
+)
+def test_plain_view_says_each_in_one_line(line: lines.AnyLine, capsys: pytest.CaptureFixture[str]) -> None:
+    PlainView().line(line)
+    text = capsys.readouterr().out
+    assert text == describe(line) + "\n"
+    assert text.count("\n") == 1
+
+
+def _shown_view() -> tuple[LiveView, lines.State]:
+    view = LiveView(Console(file=io.StringIO(), width=120))
+    view.line(SESSION)
+    for step in range(30):
+        peak = {"mouth": step / 10, "brow": 0.1}
+        view.line(lines.TickLine(frame=step, t_ns=0, difference={}, face=True, fps=200, dropped=0, peak=peak))
+    view.line(lines.event_line(classified(), 20_000_000))
+    view.line(lines.GapLine(first=1, last=3, count=3, cause="ring"))
+    state = lines.State(
+        phase="running", fps=199.5, analysed=400, dropped={"ring": 3}, face=True, load={"spot": 0.42},
+        queue={"spot": 2}, alive={"spot": "ready", "motion": "starting"},
+    )  # fmt: skip
+    return view, state
+
+
+def test_live_view_shows_what_matters() -> None:
+    view, state = _shown_view()
+    console = Console(file=io.StringIO(), width=120, record=True)
+    console.print(view.render(state))
+    text = console.export_text()
+    for word in (
+        "199.5 fps", "of 200 asked", "3 ring", "found", "42%", "starting", "mouth", "2.90", "surprise", "0.70",
+        "20 ms", "gap",
+    ):  # fmt: skip
+        assert word in text, word
+    face_lost = lines.State(phase="running", face=False, alive={})
+    console.print(view.render(face_lost))
+    assert "lost" in console.export_text()
+
+
+def test_live_view_exports_a_picture(tmp_path: Path) -> None:
+    view, state = _shown_view()
+    view.export_svg(str(tmp_path / "view.svg"), state)
+    assert (tmp_path / "view.svg").read_text().lstrip().startswith("<svg")
+
+
+def test_live_view_draws_and_ends_with_the_summary() -> None:
+    view, state = _shown_view()
+    view.show(state)
+    view.line(SUMMARY)
+    view.close()
+    text = view._console.file.getvalue()  # type: ignore[attr-defined]
+    assert "199.5" in text
+    assert "10 frames" in text.splitlines()[-1]
+
+
+def test_sparkline() -> None:
+    from collections import deque
+
+    assert sparkline(deque([0.0, 0.5, 1.0, 2.0, -1.0]), 1.0) == " ▄██ "
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("tcp://127.0.0.1:5", True),
+        ("tcp://127.8.0.1:5", True),
+        ("tcp://localhost:5", True),
+        ("tcp://[::1]:5", True),
+        ("tcp://*:5", False),
+        ("tcp://0.0.0.0:5", False),
+        ("tcp://192.168.1.2:5", False),
+        ("tcp://eth0:5", False),
+        ("tcp://127.0.0.1.example.org:5", False),
+    ],
+)
+def test_loopback(endpoint: str, expected: bool) -> None:
+    assert is_loopback(endpoint) is expected
+
+
+def test_publisher_counts_per_topic(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/p"
+    publisher = Publisher(endpoint)
+    context = zmq.Context()
+    subscriber = context.socket(zmq.SUB)
+    subscriber.setsockopt(zmq.SUBSCRIBE, b"")
+    subscriber.connect(endpoint)
+    tick = lines.TickLine(frame=1, t_ns=1, difference={"m": 0.5}, face=True, fps=200.0, dropped=0)
+    while not subscriber.poll(20):
+        publisher.line(tick)
+    publisher.line(SESSION)
+    publisher.line(tick)
+    seen = []
+    while not seen or seen[-2:-1] != ["session"]:
+        topic, body = subscriber.recv_multipart()
+        content = json.loads(body)
+        seen.append(topic.decode())
+        assert content["type"] == topic.decode()
+        if topic == b"session":
+            assert content["seq"] == 0
+            assert content["source"] == "demo"
+    assert seen[-1] == "tick"
+    publisher.close()
+    context.destroy(linger=0)
+
+
+def test_publishing_abroad_needs_keys(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--curve-dir"):
+        Publisher("tcp://0.0.0.0:0")
+    with pytest.raises(UserError, match=r"server\.key_secret and clients"):
+        Publisher("tcp://127.0.0.1:0", str(tmp_path))
+    with pytest.raises(UserError, match="--publish tcp://127"):
+        Publisher("tcp://127.0.0.1:notaport")
+
+
+def test_only_known_clients_hear(tmp_path: Path) -> None:
+    make_keys(tmp_path / "keys")
+    assert stat.S_IMODE((tmp_path / "keys" / "clients").stat().st_mode) == 0o700
+    endpoint = f"ipc://{tmp_path}/secured"
+    publisher = Publisher(endpoint, str(tmp_path / "keys"))
+    server, _ = zmq.auth.load_certificate(tmp_path / "keys" / "server.key")
+    context = zmq.Context()
+    friend = _subscriber(context, endpoint, server, zmq.auth.load_certificate(tmp_path / "keys" / "client.key_secret"))
+    stranger = _subscriber(context, endpoint, server, zmq.curve_keypair())
+    plain = context.socket(zmq.SUB)
+    plain.setsockopt(zmq.SUBSCRIBE, b"")
+    plain.connect(endpoint)
+    for _ in range(200):
+        publisher.line(SESSION)
+        if friend.poll(20):
+            break
+    assert friend.recv_multipart()[0] == b"session"
+    assert not stranger.poll(200)
+    assert not plain.poll(50)
+    publisher.close()
+    context.destroy(linger=0)
+
+
+def _subscriber(context: zmq.Context, endpoint: str, server: bytes, keys: tuple[bytes, bytes | None]) -> zmq.Socket:
+    socket = context.socket(zmq.SUB)
+    socket.curve_publickey, socket.curve_secretkey = keys
+    socket.curve_serverkey = server
+    socket.setsockopt(zmq.SUBSCRIBE, b"")
+    socket.connect(endpoint)
+    return socket
+
+
+@pytest.mark.parametrize("form", ["raw", "ffv1"])
+def test_recorder_loses_no_bit(form: str, tmp_path: Path) -> None:
+    info = SourceInfo(source="demo", kind="demo", width=64, height=48, fps=200.0)
+    recorder = Recorder(str(tmp_path), "one", info, 200.0, form)
+    frames = np.random.default_rng(0).integers(0, 256, (20, 48, 64), np.uint8)
+    for number, frame in enumerate(frames):
+        recorder.write(frame, 2 * number, number * 5_000_000, number)
+    recorder.close()
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o700
+    from realtime.sources import open_source
+    from realtime.types import SourceRequest
+
+    source = open_source(str(tmp_path / "one" / "frames.mkv"), SourceRequest())
+    assert source.info.fps == 200.0
+    out = np.empty((48, 64), np.uint8)
+    for frame in frames:
+        assert source.read(out) is not None
+        np.testing.assert_array_equal(out, frame)
+    assert source.read(out) is None
+    rows = (tmp_path / "one" / "frames.csv").read_text().splitlines()
+    assert rows[1:3] == ["0,0,0", "2,5000000,1"]
+    assert json.loads((tmp_path / "one" / "source.json").read_text())["width"] == 64
+    assert cv2.VideoCapture(str(tmp_path / "one" / "frames.mkv")).isOpened()
+
+
+def test_recorder_refuses_a_bad_folder(tmp_path: Path) -> None:
+    info = SourceInfo(source="demo", kind="demo", width=64, height=48, fps=200.0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't record there"):
+        Recorder(str(tmp_path / "file"), "one", info, 200.0, "raw")
+
+
+def test_open_sinks_by_settings(tmp_path: Path) -> None:
+    made = open_sinks(OutputSettings(events=str(tmp_path / "e.jsonl"), view="plain"))
+    assert [type(sink).__name__ for sink in made] == ["EventLog", "PlainView"]
+    made = open_sinks(OutputSettings(view="auto"))  # no terminal here
+    assert [type(sink).__name__ for sink in made] == ["PlainView"]
+    assert open_sinks(OutputSettings(view="none")) == []
