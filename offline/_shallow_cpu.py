@@ -91,7 +91,7 @@ def _forward(images, counts, kernels, weights, acts, peaks, places):
     samples = np.zeros(LANES, np.float64)
     for b in range(len(images)):
         sums[:] = 0
-        convolve(images[b].ctypes.data, weights.ctypes.data, acts[b].ctypes.data, sums.ctypes.data)
+        convolve(images[b].ctypes.data, weights.ctypes.data, acts[b].ctypes.data, sums.ctypes.data)  # type: ignore
         pool(acts[b].ctypes.data, signs.ctypes.data, peaks[b].ctypes.data, places[b].ctypes.data)
         for lane in range(LANES):
             own = counts[b, _slot(lane, kernels, counts.shape[1])]
@@ -117,9 +117,7 @@ def _slot(lane, kernels, slots):
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _head(
-    n, targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses
-):
+def _head(n, targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses):
     """Normalise to loss, and back: slopes = dL/d(pooled), gradient of γ, β and the dense layer."""
     slots = targets.shape[1]
     features = np.empty((25, LANES), np.float32)
@@ -213,7 +211,7 @@ def _backward(images, kernels, weights, mean, inverse, samples, acts, places, sl
         for w in range(100):
             for lane in range(LANES):
                 slopes[b, w, lane] *= scale[lane]
-        unpool(acts[b].ctypes.data, own.ctypes.data, slopes[b].ctypes.data, places[b].ctypes.data)
+        unpool(acts[b].ctypes.data, own.ctypes.data, slopes[b].ctypes.data, places[b].ctypes.data)  # type: ignore
         correlate(images[b].ctypes.data, acts[b].ctypes.data, gradient.ctypes.data)
 
 

@@ -52,9 +52,7 @@ class Batch(msgspec.Struct, frozen=True):
     """Seed of what else is drawn in this step (dropout)."""
 
 
-def epoch_batches(
-    maps: Float32, labels: NDArray[np.int64], recipe: Recipe, seed: int, epoch: int
-) -> Iterator[Batch]:
+def epoch_batches(maps: Float32, labels: NDArray[np.int64], recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     """The batches of one epoch: maps (n, 28, 28, 3) 0..255, labels (n,) 0..2."""
     order = np.random.default_rng([seed, epoch]).permutation(len(maps))
     for step, start in enumerate(range(0, len(maps), recipe.batch)):

@@ -29,9 +29,7 @@ class Paired(msgspec.Struct, frozen=True):
     subjects: int
 
 
-def by_person(
-    person: NDArray[np.str_], label: NDArray[np.int64], predicted: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def by_person(person: NDArray[np.str_], label: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
     """Confusion of each person and seed: label (n,), predicted (seeds, n) → (seeds, people, 3, 3)."""
     names, index = np.unique(person, return_inverse=True)
     own = [index == p for p in range(len(names))]
@@ -51,9 +49,7 @@ def paired_test(
     number of seeds.
     """
     if first.shape[1:] != second.shape[1:]:
-        raise UserError(
-            f"the two runs have {first.shape[1]} and {second.shape[1]} subjects; they can't be paired"
-        )
+        raise UserError(f"the two runs have {first.shape[1]} and {second.shape[1]} subjects; they can't be paired")
     seeds = int(np.lcm(len(first), len(second)))
     a, b = np.repeat(first, seeds // len(first), 0), np.repeat(second, seeds // len(second), 0)
     which = NAMES.index(metric)
@@ -74,6 +70,4 @@ def paired_test(
     drawn = random.multinomial(people, np.full(people, 1 / people), size=rounds).astype(np.float64)
     spread = value(pooled(drawn, a)) - value(pooled(drawn, b))
     low, high = np.quantile(spread, [0.025, 0.975])
-    return Paired(
-        metric, ours, theirs, ours - theirs, (extreme + 1) / (rounds + 1), float(low), float(high), people
-    )
+    return Paired(metric, ours, theirs, ours - theirs, (extreme + 1) / (rounds + 1), float(low), float(high), people)

@@ -24,9 +24,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="offline.evaluate", description="One table over runs.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="--out folders of offline.train")
     parser.add_argument("--html", type=Path, help="write the tables there as well")
-    parser.add_argument(
-        "--metric", default="uf1", choices=("acc", "f1", "uf1", "uar"), help="of the paired test"
-    )
+    parser.add_argument("--metric", default="uf1", choices=("acc", "f1", "uf1", "uar"), help="of the paired test")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
     runs = [read_results(folder) for folder in options.runs]
@@ -37,9 +35,7 @@ def main(argv: list[str]) -> None:
         sections = [("UF1 / UAR", report.published_table(runs))]
         if tests:
             sections.append(("Paired tests over subjects", report.comparison_rows(tests)))
-        report.write_page(
-            options.html, "Runs", [], [r for run in runs for r in report_warnings(run)], sections
-        )
+        report.write_page(options.html, "Runs", [], [r for run in runs for r in report_warnings(run)], sections)
 
 
 def report_warnings(run: Results) -> list[str]:
@@ -80,9 +76,7 @@ def _print(console: Console, runs: list[Results], tests: list[tuple[str, str, Pa
         table.add_row(*report.ours_cells(run), style="bold")
     table.add_section()
     for row in ROWS:
-        values = [
-            f"{v[0]:.4f} / {v[1]:.4f}" if v else "–" for v in (row.full, row.smic, row.casme2, row.samm)
-        ]
+        values = [f"{v[0]:.4f} / {v[1]:.4f}" if v else "–" for v in (row.full, row.smic, row.casme2, row.samm)]
         table.add_row(
             f"{row.method} ({row.year}){' †' if row.leaky else ''}",
             *values,

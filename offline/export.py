@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,19 @@ def to_litert(model: Any, factor: float = 1.0) -> bytes:
 
     factor: what the logits are multiplied by (calibration).
     """
-    import tensorflow as tf
+    with bundle.quiet_tensorflow():
+        import tensorflow as tf
 
     return function_to_litert(lambda maps: tf.nn.softmax(factor * model(maps, training=False)))
 
 
 def function_to_litert(function: Any) -> bytes:
     """A TensorFlow function (1, 28, 28, 3) float32 → (1, 3) as a LiteRT file."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with bundle.quiet_tensorflow():
+        return _converted(function)
+
+
+def _converted(function: Any) -> bytes:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Fitted(msgspec.Struct, frozen=True):
     """(epochs, n, 3) the same after each epoch."""
     losses: NDArray[np.float32] | None = None
     """(epochs,) mean training loss over the folds."""
+    seconds: float = 0.0
+    """In the process that finished this seed."""
 
 
 def units(job: Job, folds: int) -> int:
@@ -53,7 +56,7 @@ def fit(
     state: Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Fitted:
-    """Train one seed for all rows of `held_out` (folds, n); a network trained on everything is kept for `network`.
+    """Train one seed for all rows of `held_out` (folds, n), and on everything, which is kept for `network`.
 
     state: folder for checkpoints; a finished seed is read back from there, an interrupted one goes on.
     """
@@ -63,15 +66,17 @@ def fit(
         return _read(done)
     everything = np.vstack([held_out, np.zeros((1, len(data)), bool)])
     trainer = {"all-folds": _fit_all_folds, "keras": _fit_keras, "pooled-flow": _fit_pooled}
+    begun = time.perf_counter()
     fitted = trainer[job.entry.trainer](job, data, everything, seed, state, progress)
-    arrays = {"scores": fitted.scores, "curves": fitted.curves, "losses": fitted.losses}
+    fitted = msgspec.structs.replace(fitted, seconds=time.perf_counter() - begun)
+    arrays = {name: getattr(fitted, name) for name in fitted.__struct_fields__}
     write_npz(done, **{name: value for name, value in arrays.items() if value is not None})
     return fitted
 
 
 def _read(file: Path) -> Fitted:
     with np.load(file) as saved:
-        return Fitted(saved["scores"], saved.get("curves"), saved.get("losses"))
+        return Fitted(saved["scores"], saved.get("curves"), saved.get("losses"), float(saved["seconds"]))
 
 
 def check_source(data: MapSet, source: MapSet) -> None:
@@ -117,9 +122,7 @@ def _fit_keras(
     start = None
     if job.source is not None:
         nobody = np.zeros((1, len(job.source)), bool)
-        _, model = sequential.train_folds(
-            _builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed
-        )
+        _, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
         start = [v.numpy() for v in model.variables]
         keras.backend.clear_session()
     scores, model = sequential.train_folds(
@@ -156,16 +159,16 @@ def _builder(job: Job) -> Callable[[float], Any]:
 def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
     """The network trained on everything, as it is served; factor: on its log-probabilities (calibration)."""
     from offline import export
+    from realtime.recognition.bundle import quiet_tensorflow
+
+    with quiet_tensorflow():
+        import tensorflow  # noqa: F401
 
     with np.load(state / f"network-{seed}.npz") as saved:
         arrays = dict(saved)
     if job.entry.trainer == "pooled-flow":
-        machines = [
-            pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(pooled_flow.DESCRIPTORS))
-        ]
-        return export.function_to_litert(
-            pooled_flow.serving_function(machines, factor * pooled_flow.SHARPNESS)
-        )
+        machines = [pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(pooled_flow.DESCRIPTORS))]
+        return export.function_to_litert(pooled_flow.serving_function(machines, factor * pooled_flow.SHARPNESS))
     model = _builder(job)(job.recipe.dropout)
     if job.entry.trainer == "all-folds":
         weights = shallow.Weights(arrays["rows"], arrays["moving"])

@@ -115,9 +115,7 @@ def train_folds(
     grams = [features @ features.T for features in described]
     scores, machines = np.full((len(maps), 3), np.nan, np.float32), []
     for number, held in enumerate(held_out, 1):
-        machines = [
-            _machine(f, k, labels, np.flatnonzero(~held)) for f, k in zip(described, grams, strict=True)
-        ]
+        machines = [_machine(f, k, labels, np.flatnonzero(~held)) for f, k in zip(described, grams, strict=True)]
         if held.any():
             margins = [f[held] @ m.weights + m.bias for f, m in zip(described, machines, strict=True)]
             scores[held] = softmax(SHARPNESS * np.mean(margins, axis=0))

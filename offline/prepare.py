@@ -31,7 +31,7 @@ CODE_VERSION = 1
 
 
 def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
-    """SHA-256 of all that decides a clip's maps: its record, its files' sizes and times, spec, code version."""
+    """SHA-256 of all that decides a clip's maps: record, its files' sizes and times, spec, code version."""
     stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in clip.files]
     record = msgspec.json.encode(
         [
@@ -76,9 +76,7 @@ def prepare(
     return _collect(loaded, files)
 
 
-def _make(
-    clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames: int, workers: int
-) -> Iterator[None]:
+def _make(clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames: int, workers: int) -> Iterator[None]:
     """Make the missing files; yields once for each."""
     if workers == 1:
         for clip in clips:
@@ -177,12 +175,8 @@ def print_skipped(skipped: tuple[Skipped, ...], console: Console, most: int = 8)
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="offline.prepare", description="Recordings to feature maps.")
     parser.add_argument("--dataset", required=True, choices=sorted(CLIP_DATASETS))
-    parser.add_argument(
-        "--data", type=Path, required=True, help="the data set's folder (synthetic: made there)"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="where maps.npz, report.json and the cache go"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="the data set's folder (synthetic: made there)")
+    parser.add_argument("--out", type=Path, required=True, help="where maps.npz, report.json and the cache go")
     parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
@@ -197,7 +191,8 @@ def main(argv: list[str]) -> None:
     save(data, options.out, spec)
     print_skipped(data.skipped, console)
     print(
-        f"{len(data)} maps of {len(set(data.person))} subjects, {len(data.skipped)} clips skipped: {options.out}/maps.npz"
+        f"{options.out}/maps.npz: {len(data)} maps of {len(set(data.person))} subjects, "
+        f"{len(data.skipped)} clips skipped"
     )
 
 

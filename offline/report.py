@@ -116,21 +116,16 @@ def _table(head: list[str], rows: Iterable[tuple[list[str], str]]) -> str:
     """HTML table; each row is (cells, class)."""
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join(
-        f'<tr class="{kind}">' + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"
-        for cells, kind in rows
+        f'<tr class="{kind}">' + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>" for cells, kind in rows
     )
     return f"<table><tr>{top}</tr>{body}</table>"
 
 
 def _metric_table(summary: Results) -> str:
     rows = [
-        ([part, *(f"{m[n]['mean']:.4f} ± {m[n]['std']:.4f}" for n in NAMES)], "")
-        for part, m in summary.metrics.items()
+        ([part, *(f"{m[n]['mean']:.4f} ± {m[n]['std']:.4f}" for n in NAMES)], "") for part, m in summary.metrics.items()
     ]
-    return (
-        _table(["", *(name.upper() for name in NAMES)], rows)
-        + "<small>mean ± standard deviation over seeds</small>"
-    )
+    return _table(["", *(name.upper() for name in NAMES)], rows) + "<small>mean ± standard deviation over seeds</small>"
 
 
 def _confusions(summary: Results) -> str:
@@ -139,9 +134,7 @@ def _confusions(summary: Results) -> str:
         total = np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
         shares = np.array(counts) / total
         rows = "".join(
-            f"<tr><th>{LABELS[i]}</th>"
-            + "".join(_shaded(shares[i, j], counts[i][j]) for j in range(3))
-            + "</tr>"
+            f"<tr><th>{LABELS[i]}</th>" + "".join(_shaded(shares[i, j], counts[i][j]) for j in range(3)) + "</tr>"
             for i in range(3)
         )
         head = "".join(f"<th>{name}</th>" for name in LABELS)
@@ -153,7 +146,8 @@ def _confusions(summary: Results) -> str:
 
 
 def _shaded(share: float, count: int) -> str:
-    return f'<td style="background:rgba(48,96,192,{0.75 * share:.2f})">{share:.1%}<br><small>{count}</small></td>'
+    colour = f"rgba(48,96,192,{0.75 * share:.2f})"
+    return f'<td style="background:{colour}">{share:.1%}<br><small>{count}</small></td>'
 
 
 def published_table(runs: list[Results]) -> str:
@@ -170,9 +164,7 @@ def published_table(runs: list[Results]) -> str:
 def ours_cells(run: Results) -> list[str]:
     """First cells of a run's row: name, then UF1 / UAR of each part."""
     measured = [run.metrics.get(part) for part in PARTS]
-    name = (
-        f"{run.model}, here ({len(run.seeds)} seeds{', ' + run.protocol if run.protocol != 'loso' else ''})"
-    )
+    name = f"{run.model}, here ({len(run.seeds)} seeds{', ' + run.protocol if run.protocol != 'loso' else ''})"
     return [name, *(_pair((m["uf1"]["mean"], m["uar"]["mean"])) if m else "–" for m in measured)]
 
 
@@ -180,9 +172,7 @@ def _pair(value: tuple[float, float] | None) -> str:
     return "–" if value is None else f"{value[0]:.4f} / {value[1]:.4f}"
 
 
-def _curves(
-    losses: list[NDArray[np.float32]], curves: list[NDArray[np.float32]], label: NDArray[np.int64]
-) -> str:
+def _curves(losses: list[NDArray[np.float32]], curves: list[NDArray[np.float32]], label: NDArray[np.int64]) -> str:
     from io import StringIO
 
     from matplotlib.figure import Figure
@@ -246,9 +236,7 @@ def _picture(one: NDArray[np.float32]) -> str:
 
 def print_table(console: Console, summary: Results) -> None:
     """The run's metrics, for the terminal."""
-    table = Table(
-        title=f"{summary.model} · {summary.dataset} · {summary.protocol} · {len(summary.seeds)} seeds"
-    )
+    table = Table(title=f"{summary.model} · {summary.dataset} · {summary.protocol} · {len(summary.seeds)} seeds")
     table.add_column("")
     for name in NAMES:
         table.add_column(name.upper(), justify="right")

@@ -64,7 +64,7 @@ class Predictions(msgspec.Struct, frozen=True):
 def summarise(
     scores: NDArray[np.float32], label: NDArray[np.int64], dataset: NDArray[np.str_]
 ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[list[int]]]]:
-    """Metrics and confusion in full and per data set: scores (seeds, n, 3), NaN where a clip was not tested."""
+    """Metrics and confusion, full and per data set: scores (seeds, n, 3), NaN where a clip was not tested."""
     parts = {"full": np.ones(len(label), bool)} | {str(n): dataset == n for n in sorted(set(dataset))}
     if len(parts) == 2:  # one data set: "full" says it all
         parts.popitem()

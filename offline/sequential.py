@@ -63,9 +63,7 @@ class Stepper:
         for variable, value in zip(self.optimizer.variables, self._zero, strict=True):
             variable.assign(value)
 
-    def train(
-        self, maps: Float32, labels: NDArray[np.int64], held: NDArray[np.bool_], recipe: Recipe
-    ) -> float:
+    def train(self, maps: Float32, labels: NDArray[np.int64], held: NDArray[np.bool_], recipe: Recipe) -> float:
         """One fold: all epochs over the batches, without the samples of `held`. Returns the last epoch's
         loss.
         """
@@ -78,9 +76,7 @@ class Stepper:
                 own = ~(held[batch.first] | held[batch.second])
                 if not own.any():
                     continue
-                self.optimizer.learning_rate.assign(
-                    learning_rate(recipe, epoch * steps + step, steps * recipe.epochs)
-                )
+                self.optimizer.learning_rate.assign(learning_rate(recipe, epoch * steps + step, steps * recipe.epochs))
                 losses.append(float(self._step(batch.images[own], batch.targets[own] * weights)))
         return float(np.mean(losses))
 

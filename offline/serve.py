@@ -20,8 +20,8 @@ RIGHT = 0.8
 """Share of the accepted clips that are to be right."""
 MOST_REJECTED = 1 / 3
 LICENCE = (
-    "Weights: Apache-2.0 like the code. They were learnt from data under research licences, which may limit use; "
-    "not for judging people."
+    "Weights: Apache-2.0 like the code. They were learnt from data under research licences, "
+    "which may limit their use; not for judging people."
 )
 
 
@@ -42,8 +42,8 @@ def choose_threshold(scores: NDArray[np.float64], label: NDArray[np.int64]) -> T
             break
     accepted = best >= value
     text = (
-        f"held-out scores of the training subjects (leave-one-subject-out): {accepted.mean():.1%} of the clips reach it, "
-        f"{right[accepted].mean():.1%} of these are right, {right.mean():.1%} of all"
+        f"held-out scores of the training subjects (leave-one-subject-out): {accepted.mean():.1%} of the clips "
+        f"reach it, {right[accepted].mean():.1%} of these are right; of all, {right.mean():.1%}"
     )
     return ThresholdCard(round(value, 4), text)
 
@@ -92,7 +92,5 @@ def _notes(summary: Results) -> tuple[str, ...]:
         "the spotter must gate, and the threshold tells uncertain labels apart.",
     ]
     if summary.dataset == "flowmaps":
-        notes.append(
-            "Trained on maps published by others, which have this scaling but not provably this flow and crop."
-        )
+        notes.append("Trained on maps published by others, with this scaling, but not provably this flow and crop.")
     return tuple(notes)

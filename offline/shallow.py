@@ -189,9 +189,7 @@ class _Run:
             targets[:, step, :n] = batch.targets[None] * self.class_weights[:, None]
             hidden = self.held_out[:, batch.first] | self.held_out[:, batch.second]
             counts[: self.folds, step, :n] = ~hidden
-            keep[step, :n, :, :used] = np.tile(
-                dropout_mask(batch.random, n, self.kernels, recipe.dropout), slots
-            )
+            keep[step, :n, :, :used] = np.tile(dropout_mask(batch.random, n, self.kernels, recipe.dropout), slots)
         shape = (self.groups, slots, steps, size)
         targets = np.ascontiguousarray(targets.reshape(*shape, 3).transpose(0, 2, 3, 1, 4))
         counts = np.ascontiguousarray(counts.reshape(shape).transpose(0, 2, 3, 1))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,6 @@ class Run:
         self.state = out / ".state" / hashlib.sha256(identity).hexdigest()[:16]
 
     def execute(self) -> None:
-        begun = time.perf_counter()
         loso = np.stack([fold.held_out() for fold in splits.loso(self.data.person)])
         fitted = self.fit_all([loso] * len(self.seeds), "loso")
         leak, scores = "", self.scores(fitted)
@@ -139,7 +137,7 @@ class Run:
             self.console.print(f"frame-split leaks: {leak}", style="yellow")
             outcome = self.fit_all([f.held_out()[None] for f in folds], "frame-split")
             honest = self.measured(scores)[0]["full"]
-        seconds = time.perf_counter() - begun
+        seconds = sum(one.seconds for one in (fitted if outcome is fitted else [*fitted, *outcome]))
         self.write(outcome, fitted, seconds, leak, honest)
 
     def fit_all(self, held_out: list[NDArray[np.bool_]], what: str) -> list[fit.Fitted]:
@@ -198,9 +196,7 @@ class Run:
         results.write_results(self.out, summary)
         results.write_predictions(self.out, data, self.seeds, scores)
         report.write(self.out, summary, data, outcome)
-        serve.write(
-            self.out / "bundle", self.job, self.state / "loso", self.name, data, self.scores(loso), summary
-        )
+        serve.write(self.out / "bundle", self.job, self.state / "loso", self.name, data, self.scores(loso), summary)
         report.print_table(self.console, summary)
         print(f"{self.out}/results.json, predictions.csv, report.html, bundle/ ({seconds:.1f} s of training)")
 

@@ -31,9 +31,7 @@ NOTICE = (
 def load_clips(name: str, root: Path) -> Loaded:
     """Clips of a data set of recordings. Raises DatasetError with path and expected layout."""
     if name not in CLIP_DATASETS:
-        raise DatasetError(
-            f"{name}: unknown data set of recordings; there are {', '.join(sorted(CLIP_DATASETS))}"
-        )
+        raise DatasetError(f"{name}: unknown data set of recordings; there are {', '.join(sorted(CLIP_DATASETS))}")
     loaded = CLIP_DATASETS[name](root)
     if not loaded.clips:
         why = f" (first: {loaded.skipped[0].clip}: {loaded.skipped[0].why})" if loaded.skipped else ""

@@ -21,9 +21,7 @@ from offline.datasets.common import (
 )
 from realtime.errors import DatasetError
 
-LAYOUT = (
-    "cohn-kanade-images/S005/001/S005_001_00000011.png and Emotion/S005/001/S005_001_00000011_emotion.txt"
-)
+LAYOUT = "cohn-kanade-images/S005/001/S005_001_00000011.png and Emotion/S005/001/S005_001_00000011_emotion.txt"
 EMOTIONS = {1: "anger", 2: "contempt", 3: "disgust", 4: "fear", 5: "happy", 6: "sadness", 7: "surprise"}
 CLASSES = dict.fromkeys(EMOTIONS.values(), NEGATIVE) | {"happy": POSITIVE, "surprise": SURPRISE}
 FPS = 30.0

@@ -112,9 +112,7 @@ def labelled(raws: Iterable[RawClip], classes: dict[str, int]) -> Loaded:
     for raw in raws:
         label = classes.get(raw.emotion.strip().lower())
         if label is None:
-            skipped.append(
-                Skipped(f"{raw.subject}/{raw.name}", f"label {raw.emotion!r} is none of the classes")
-            )
+            skipped.append(Skipped(f"{raw.subject}/{raw.name}", f"label {raw.emotion!r} is none of the classes"))
             continue
         found = complete(raw, label)
         if isinstance(found, Clip):
@@ -143,19 +141,11 @@ def require_folder(root: Path, layout: str) -> Path:
 def require_file(root: Path, patterns: Iterable[str], layout: str) -> Path:
     """First file in `root`, or in a folder of it, whose name matches one of the patterns (case ignored)."""
     require_folder(root, layout)
-    files = [
-        f
-        for folder in (root, *sorted(d for d in root.iterdir() if d.is_dir()))
-        for f in sorted(folder.iterdir())
-    ]
+    files = [f for folder in (root, *sorted(d for d in root.iterdir() if d.is_dir())) for f in sorted(folder.iterdir())]
     for pattern in patterns:
         for file in files:
             # "~$…" is a spreadsheet program's lock file
-            if (
-                fnmatch(file.name.lower(), pattern.lower())
-                and file.is_file()
-                and not file.name.startswith("~")
-            ):
+            if fnmatch(file.name.lower(), pattern.lower()) and file.is_file() and not file.name.startswith("~"):
                 return file
     raise DatasetError(f"{root}: no {' or '.join(patterns)}; expected {layout}")
 

@@ -70,9 +70,7 @@ def _scan_long(root: Path, sheet: Path) -> Iterator[RawClip]:
         yield _raw(subject, name, text(row["emotion"]), onset, offset, folder)
 
 
-def _raw(
-    subject: str, name: str, emotion: str, onset: int | None, offset: int | None, folder: Path
-) -> RawClip:
+def _raw(subject: str, name: str, emotion: str, onset: int | None, offset: int | None, folder: Path) -> RawClip:
     return RawClip(
         dataset="smic",
         subject=subject,

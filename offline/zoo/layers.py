@@ -22,8 +22,8 @@ def stream(x: Any, kernels: int, dropout: float) -> Any:
 
     name = f"k{kernels}"
     x = keras.layers.Conv2D(kernels, 3, padding="same", activation="relu", name=f"conv_{name}")(x)
-    x = keras.layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"norm_{name}"
-    )(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"norm_{name}")(
+        x
+    )
     x = keras.layers.MaxPooling2D(3, 3, padding="same")(x)
     return keras.layers.Dropout(dropout)(x)

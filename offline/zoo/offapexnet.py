@@ -1,7 +1,8 @@
 """OFF-ApexNet (Gan et al. 2019, "OFF-ApexNet on micro-expression recognition system"): u and v apart.
 
 Each stream conv 5×5 × 6 → pool → conv 5×5 × 16 → pool; then two dense layers of 1024.
-2 × (156 + 2416) + 1 606 656 + 1 049 600 + 3075 = 2 664 475 (LAENet's table says 2.77 M; a public reimplementation counts 2.66 M as here).
+2 × (156 + 2416) + 1 606 656 + 1 049 600 + 3075 = 2 664 475 (LAENet's table says 2.77 M; a public
+reimplementation counts 2.66 M as here).
 """
 
 from __future__ import annotations

@@ -9,9 +9,12 @@ that `check_spec` can prove that the camera's feature maps are those the model w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +140,7 @@ def find(path_or_name: str | os.PathLike[str]) -> Path:
     for folder in (given, BUILTIN_DIR / given):
         if (folder / CARD_FILE).is_file():
             return folder
-    raise BundleError(
-        f"{given}: no bundle there (a folder with {CARD_FILE}); built in: {', '.join(builtin_names())}"
-    )
+    raise BundleError(f"{given}: no bundle there (a folder with {CARD_FILE}); built in: {', '.join(builtin_names())}")
 
 
 def read_card(path: Path) -> Card:
@@ -150,9 +151,7 @@ def read_card(path: Path) -> Card:
     except (OSError, msgspec.DecodeError) as error:
         raise BundleError(f"{file}: {error}; export the bundle again") from error
     if card.input.shape != MAP_SHAPE or card.input.channels != ("u", "v", "strain"):
-        raise BundleError(
-            f"{file}: input {card.input.shape} {card.input.channels} is not (28, 28, 3) [u, v, strain]"
-        )
+        raise BundleError(f"{file}: input {card.input.shape} {card.input.channels} is not (28, 28, 3) [u, v, strain]")
     return card
 
 
@@ -183,9 +182,7 @@ def _verified_spec(card: Card, path: Path) -> FeatureSpec:
     try:
         spec = msgspec.convert(card.feature_spec, FeatureSpec)
     except msgspec.ValidationError as error:
-        raise BundleError(
-            f"{path}: feature_spec of another version: {error}; export the bundle again"
-        ) from error
+        raise BundleError(f"{path}: feature_spec of another version: {error}; export the bundle again") from error
     if spec.digest() != card.feature_digest:
         known = msgspec.to_builtins(FeatureSpec()).keys()
         missing = sorted(known - card.feature_spec.keys())
@@ -204,20 +201,35 @@ def _verified_network(card: Card, path: Path) -> bytes:
     return network
 
 
-def _interpreter(network: bytes, path: Path) -> Any:
-    """LiteRT interpreter, one thread; TensorFlow is imported only where the small runtime is not installed."""
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keep TensorFlow's start-up messages, which its C++ part writes to descriptor 2, off the terminal."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _interpreter(network: bytes, path: Path) -> Any:
+    """LiteRT interpreter, one thread; TensorFlow is imported only where the small runtime is missing."""
     try:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:
-            from tensorflow import lite
+            with quiet_tensorflow():
+                from tensorflow import lite
 
-            Interpreter = lite.Interpreter
-        with warnings.catch_warnings():
+                Interpreter = lite.Interpreter
+        with warnings.catch_warnings(), quiet_tensorflow():
             warnings.simplefilter("ignore")
             interpreter = Interpreter(model_content=network, num_threads=1)
-        interpreter.allocate_tensors()
+            interpreter.allocate_tensors()
         return interpreter
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{path}: the network can't be loaded: {str(error).splitlines()[0]}") from error
