@@ -1,4 +1,4 @@
-"""Spotting on generated clips: F1, apex error, false events, delay; by detector and amplitude, tuning and held-out apart.
+"""Spotting on generated clips: F1, apex error, false events, delay; by detector and amplitude.
 
     python bench/spotting.py [--sets tuning-1.5px,heldout-1.5px,…] [--detectors fused,motion,lbp] [--fps 200]
                              [--json bench/results/spotting.json]
@@ -23,13 +23,13 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import clips  # noqa: E402
-from _harness import ROOT, machine, write_json  # noqa: E402
+import clips
+from _harness import ROOT, machine, write_json
 
-from realtime.config import SpotSettings  # noqa: E402
-from realtime.types import SpotEvent  # noqa: E402
-from realtime.vision.face import FaceMesh  # noqa: E402
-from realtime.vision.meter import FaceMeter  # noqa: E402
+from realtime.config import SpotSettings
+from realtime.types import SpotEvent
+from realtime.vision.face import FaceMesh
+from realtime.vision.meter import FaceMeter
 
 DETECTORS = ("fused", "motion", "lbp")
 APEX_TOLERANCE_S = 0.015
@@ -132,11 +132,30 @@ def run_set(name: str, detectors: list[str], fps: float, seconds: float | None) 
 def table(results: dict[str, dict[str, dict]]) -> Table:
     """One row a set and detector."""
     out = Table(title="Spotting on generated clips (IoU ≥ 0.5)")
-    for head in ("set", "detector", "events", "hits", "found", "F1", "false/min", "apex ≤ 15 ms", "apex p90 ms", "delay ms", "ms/frame"):
+    for head in (
+        "set",
+        "detector",
+        "events",
+        "hits",
+        "found",
+        "F1",
+        "false/min",
+        "apex ≤ 15 ms",
+        "apex p90 ms",
+        "delay ms",
+        "ms/frame",
+    ):
         out.add_column(head, justify="left" if head in ("set", "detector") else "right")
     for name, rows in results.items():
         for detector, row in rows.items():
-            cells = [row["f1"], row["false_per_minute"], row["apex_within_15ms"], row["apex_error_p90_ms"], row["delay_p50_ms"], row["ms_per_frame"]]
+            cells = [
+                row["f1"],
+                row["false_per_minute"],
+                row["apex_within_15ms"],
+                row["apex_error_p90_ms"],
+                row["delay_p50_ms"],
+                row["ms_per_frame"],
+            ]
             shown = ["—" if v is None else f"{v:.{d}f}" for v, d in zip(cells, (3, 2, 3, 1, 0, 2), strict=True)]
             out.add_row(name, detector, str(row["events"]), str(row["hits"]), str(row["found"]), *shown)
     return out

@@ -39,7 +39,11 @@ def _codes_of_row(above, upper, row, lower, below, codes):  # type: ignore[no-un
 
     Rows of the same (n,) float32; codes (n,) int32, as wide as the values so that the loop vectorises.
     """
-    far, mid, near = _DIAGONAL * _DIAGONAL, _DIAGONAL * (ONE - _DIAGONAL), (ONE - _DIAGONAL) * (ONE - _DIAGONAL)
+    far, mid, near = (
+        _DIAGONAL * _DIAGONAL,
+        _DIAGONAL * (ONE - _DIAGONAL),
+        (ONE - _DIAGONAL) * (ONE - _DIAGONAL),
+    )
     for x in range(2, row.shape[0] - 2):
         centre = row[x]
         up_right = near * upper[x + 1] + mid * (upper[x + 2] + above[x + 1]) + far * above[x + 2]
@@ -78,7 +82,12 @@ def histograms(
         if x1 - x0 <= 4:
             continue
         _codes_of_row(
-            image[y - 2, x0:x1], image[y - 1, x0:x1], image[y, x0:x1], image[y + 1, x0:x1], image[y + 2, x0:x1], codes
+            image[y - 2, x0:x1],
+            image[y - 1, x0:x1],
+            image[y, x0:x1],
+            image[y + 1, x0:x1],
+            image[y + 2, x0:x1],
+            codes,
         )
         for x in range(2, x1 - x0 - 2):
             block = blocks[y, x0 + x]

@@ -13,6 +13,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
+import msgspec
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from realtime.errors import InputError, MerealtimeError
 from realtime.types import SpotEvent
 from realtime.vision import lbp
 from realtime.vision.alignment import CropSpec, apply, compose, crop, crop_transform, invert
+from realtime.vision.blinks import BlinkLog
 from realtime.vision.face import FaceMesh, to_68
 from realtime.vision.features import FeatureSpec
 from realtime.vision.history import FaceHistory
@@ -70,6 +72,7 @@ class FaceMeter:
         self._lag = max(1, self._period // 2)
         self._gain = 1.0 / max(2.0, self.settings.reference_window_s * fps)
         seconds = self.settings.max_duration_s + 1.5
+        self._blinks = BlinkLog()
         self._history = FaceHistory(round(seconds * fps))
         self._spent = dict.fromkeys(("landmarks", "track", "lbp", "decide", "keep"), 0)
         self._difference = np.zeros(len(ROI_NAMES))
@@ -83,6 +86,7 @@ class FaceMeter:
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=self._lag + 2)
         self._misses = 0
         self.spotter.reset()
+        self._blinks.clear()
         self._cut: SpotEvent | None = None
         """The event that a lost face or a slipped anchor ended."""
 
@@ -105,8 +109,9 @@ class FaceMeter:
     def _named(self, event: SpotEvent | None) -> SpotEvent | None:
         if event is None:
             return None
-        rois = dict(zip(ROI_NAMES, event.rois.values(), strict=True))
-        return SpotEvent(**{name: getattr(event, name) for name in event.__struct_fields__} | {"rois": rois})
+        unit = _LBP_PX if self.settings.detector == "lbp" else 1.0
+        event = msgspec.structs.replace(event, rois=dict(zip(ROI_NAMES, event.rois.values(), strict=True)))
+        return None if self._blinks.explains(event, unit) else event
 
     def reset(self) -> None:
         """Forget the face, the reference and the event under way."""
@@ -135,6 +140,7 @@ class FaceMeter:
             begun = time.perf_counter_ns()
             self.anchor.update(gray)
             self._poses.append((index, self.anchor.to_frame))
+            self._blinks.note(number, self.anchor.lids())
             self._spent["track"] += time.perf_counter_ns() - begun
             self._check(gray, index, number, notices)
         if self.anchor is None:

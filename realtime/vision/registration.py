@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realtime.vision.alignment import apply, compose, invert
 from realtime.vision.rois import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
-from realtime.vision.tracking import PATCH_RADIUS_PX, build_template, fit_similarity, follow
+from realtime.vision.tracking import PATCH_RADIUS_PX, build_template, change_in, fit_similarity, follow
 
 BLUR_PX = 1.0
 ITERATIONS = 3
@@ -49,6 +49,8 @@ class Anchor:
         self._step = np.zeros(4)
         self._speed = np.zeros(4)
         self.image = self._face_image(gray)
+        self._template = self.image
+        self._eyes = np.zeros(2)
         build_template(self.image, self.layout.centres, self._descent, self._norm, self._inverse)
         self._trust()
 
@@ -106,9 +108,7 @@ class Anchor:
         )
         rigid = self.layout.rigid
         weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
-        fit_similarity(
-            self._places[:rigid], self.displacement[:rigid], weights, 4, _NOISE_FLOOR_PX, self._step
-        )
+        fit_similarity(self._places[:rigid], self.displacement[:rigid], weights, 4, _NOISE_FLOOR_PX, self._step)
         tx, ty, a, b = self._step
         x, y = self._places[:, 0], self._places[:, 1]
         self.displacement[:, 0] -= tx + a * x - b * y
@@ -121,7 +121,7 @@ class Anchor:
         """Move the pose by a similarity of the face image (tx, ty, a, b about its centre)."""
         tx, ty, a, b = step
         turn = np.array([[1 + a, -b], [b, 1 + a]])
-        shift = _CENTRE + (tx, ty) - turn @ _CENTRE
+        shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
         self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
 
     def movement(self, reference: NDArray[np.float32], out: NDArray[np.float64]) -> None:
@@ -131,9 +131,12 @@ class Anchor:
         square = (off * off).sum(1)
         weights = np.where(self.likeness[rigid:] > _LIKE, self._roi_weights, 0.0)
         total = np.bincount(self.layout.roi_of, weights, len(out))
-        np.sqrt(
-            np.bincount(self.layout.roi_of, weights * square, len(out)) / np.maximum(total, 1e-9), out=out
-        )
+        np.sqrt(np.bincount(self.layout.roi_of, weights * square, len(out)) / np.maximum(total, 1e-9), out=out)
+
+    def lids(self) -> float:
+        """How much both eyes' openings differ from the template, 0..2: high while they blink."""
+        change_in(self.image, self._template, self.layout.eyes, self._eyes)
+        return float(self._eyes.min())
 
     @property
     def hold(self) -> float:
@@ -151,9 +154,7 @@ class Anchor:
         return apply(self.to_frame, self.layout.mesh).astype(np.float32)
 
 
-_CORNERS = np.array(
-    [[0, 0], [IMAGE_WIDTH, 0], [0, IMAGE_HEIGHT], [IMAGE_WIDTH, IMAGE_HEIGHT]], np.float64
-)
+_CORNERS = np.array([[0, 0], [IMAGE_WIDTH, 0], [0, IMAGE_HEIGHT], [IMAGE_WIDTH, IMAGE_HEIGHT]], np.float64)
 
 
 def register(

@@ -109,8 +109,7 @@ def lay_out(mesh: NDArray[np.float32]) -> Layout:
     roi_of: list[int] = []
     for k, name in enumerate(ROI_NAMES):
         for item in ROI_POINTS[name]:
-            both = isinstance(item, tuple)
-            centres.append(_off_the_lid(points[item[0]], points[item[1]]) if both else points[item])
+            centres.append(points[item] if isinstance(item, int) else _off_the_lid(points[item[0]], points[item[1]]))
             roi_of.append(k)
     margin = PATCH_RADIUS_PX + 2
     limit = np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - 1 - margin
@@ -141,7 +140,8 @@ def _blocks(points: NDArray[np.float64]) -> tuple[NDArray[np.int16], NDArray[np.
     for eye, brow in zip(EYES, LOWER_BROWS, strict=True):
         opening = np.zeros_like(hidden)
         cv2.fillPoly(opening, [np.rint(points[list(eye)]).astype(np.int32)], 1)
-        hidden |= cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        grown = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        hidden[grown > 0] = 1
         lid = np.concatenate([points[list(eye)], points[list(brow)] + [0.0, BROW_FOOT_PX]])
         cv2.fillPoly(hidden, [cv2.convexHull(np.rint(lid).astype(np.int32))], 1)
     hidden[:3], hidden[-3:], hidden[:, :3], hidden[:, -3:] = 1, 1, 1, 1  # LBP looks 2 px around

@@ -90,7 +90,9 @@ class Spotter:
         self._peak = np.zeros(rois)
         self.settled_at = self._settle
 
-    def push(self, frame: int, t_ns: int, difference: Mapping[str, float] | Sequence[float] | Curve) -> SpotEvent | None:
+    def push(
+        self, frame: int, t_ns: int, difference: Mapping[str, float] | Sequence[float] | Curve
+    ) -> SpotEvent | None:
         """One frame's difference per ROI; returns the event that this frame completes, if any.
 
         frame: its number. t_ns: exposure, monotonic ns. difference: ROI name -> value, or (ROIs,) values ≥ 0.
@@ -104,7 +106,10 @@ class Spotter:
         if self._count <= self.settled_at:
             self._learn(smooth, 1.0 / min(self._count, self._settle))
             return None
-        return self._watch(smooth) if not self.active else self._follow(smooth)
+        if self.active:
+            return self._follow(smooth)
+        self._watch(smooth)
+        return None
 
     def _values(self, difference: Mapping[str, float] | Sequence[float] | Curve) -> Curve:
         if isinstance(difference, Mapping):
@@ -139,9 +144,7 @@ class Spotter:
 
     def threshold(self) -> Curve:
         """(ROIs,) rise above the resting level that opens an event, in the unit of the difference."""
-        return np.clip(
-            self.params.threshold_sigmas * np.sqrt(self._variance), self.floor, _CEILING * self.floor
-        )
+        return np.clip(self.params.threshold_sigmas * np.sqrt(self._variance), self.floor, _CEILING * self.floor)
 
     def _watch(self, smooth: Curve) -> None:
         """At rest: does a movement begin?"""

@@ -126,9 +126,7 @@ def follow(
                 top = image[y0 + v]
                 low = image[y0 + v + 1]
                 for u in range(_SIDE):
-                    value = (
-                        w00 * top[x0 + u] + w01 * top[x0 + u + 1] + w10 * low[x0 + u] + w11 * low[x0 + u + 1]
-                    )
+                    value = w00 * top[x0 + u] + w01 * top[x0 + u + 1] + w10 * low[x0 + u] + w11 * low[x0 + u + 1]
                     k = v * _SIDE + u
                     sx += descent[i, 0, k] * value
                     sy += descent[i, 1, k] * value
@@ -172,7 +170,7 @@ def fit_similarity(
     robust = np.ones(n)
     lengths = np.empty(n)
     spread = 0.0
-    for turn in range(rounds):
+    for _ in range(rounds):
         sw = sx = sy = su = sv = 0.0
         for i in range(n):
             w = weights[i] * robust[i]
@@ -214,3 +212,22 @@ def fit_similarity(
             r = robust[i] / cut
             robust[i] = (1.0 - r * r) ** 2 if r < 1.0 else 0.0
     return spread
+
+
+@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+def change_in(image: Image, template: Image, boxes: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+    """1 − correlation of ``image`` with ``template`` in each box (n, 4) x0, y0, x1, y1, px. out: (n,), filled, 0..2."""
+    for i in range(boxes.shape[0]):
+        n = 0
+        sa = sb = saa = sbb = sab = 0.0
+        for y in range(boxes[i, 1], boxes[i, 3]):
+            for x in range(boxes[i, 0], boxes[i, 2]):
+                a, b = image[y, x], template[y, x]
+                sa += a
+                sb += b
+                saa += a * a
+                sbb += b * b
+                sab += a * b
+                n += 1
+        spread = (saa - sa * sa / n) * (sbb - sb * sb / n)
+        out[i] = 1.0 - (sab - sa * sb / n) / math.sqrt(spread) if spread > 1e-6 else 0.0
