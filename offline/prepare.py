@@ -73,7 +73,7 @@ def prepare(
         task = bar.add_task("feature maps", total=len(files), completed=len(files) - len(missing))
         for _ in _make(missing, files, spec, frames, workers):
             bar.advance(task)
-    return _collect(loaded, files)
+    return _collect(loaded, files, spec.digest())
 
 
 def _make(clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames: int, workers: int) -> Iterator[None]:
@@ -122,7 +122,7 @@ def make_file(clip: Clip, file: Path, spec: FeatureSpec, frames: int) -> None:
         mesh.close()
 
 
-def _collect(loaded: Loaded, files: dict[Clip, Path]) -> MapSet:
+def _collect(loaded: Loaded, files: dict[Clip, Path], digest: str) -> MapSet:
     maps, owners = [], []
     skipped = list(loaded.skipped)
     for clip, file in files.items():
@@ -141,6 +141,7 @@ def _collect(loaded: Loaded, files: dict[Clip, Path]) -> MapSet:
         dataset=tuple(clip.dataset for clip in owners),
         clip=tuple(clip.name for clip in owners),
         skipped=tuple(skipped),
+        feature_digest=digest,
     )
 
 

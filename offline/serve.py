@@ -82,15 +82,15 @@ def write(
         threshold=choose_threshold(calibrated, data.label),
         licence=LICENCE,
         recipe=msgspec.to_builtins(job.recipe) | {"calibration": round(factor, 4)},
-        notes=_notes(summary),
+        notes=_notes(data),
     )
 
 
-def _notes(summary: Results) -> tuple[str, ...]:
+def _notes(data: MapSet) -> tuple[str, ...]:
     notes = [
         "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "
         "the spotter must gate, and the threshold tells uncertain labels apart.",
     ]
-    if summary.dataset == "flowmaps":
+    if not data.feature_digest:
         notes.append("Trained on maps published by others, with this scaling, but not provably this flow and crop.")
     return tuple(notes)

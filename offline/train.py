@@ -23,7 +23,8 @@ from offline.batches import Recipe
 from offline.datasets import CLIP_DATASETS, NAMES, NOTICE, MapSet, flowmaps, load_clips
 from offline.prepare import prepare, print_skipped
 from offline.zoo import ZOO, get
-from realtime.errors import ConfigError, UserError
+from realtime.errors import ConfigError, DatasetError, UserError
+from realtime.vision.features import FeatureSpec
 
 DEFAULT_OUT = Path("runs")
 FRAMES_EACH = 10
@@ -91,7 +92,10 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def load(name: str, path: Path, out: Path, console: Console, frames: int = 1) -> MapSet:
     """Feature maps of a data set, made from recordings where needed (cached below `out`)."""
     if name == "flowmaps":
-        return flowmaps.load(path)
+        data = flowmaps.load(path)
+        if data.feature_digest not in ("", FeatureSpec().digest()):
+            raise DatasetError(f"{path}: made with other feature settings than this version's; prepare it again")
+        return data
     if name not in CLIP_DATASETS:
         raise UserError(f"{name}: not a data set for training")
     console.print(NOTICE, style="dim")

@@ -37,6 +37,8 @@ class MapSet(msgspec.Struct, frozen=True, kw_only=True):
     dataset: tuple[str, ...]
     clip: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    feature_digest: str = ""
+    """Digest of the FeatureSpec that made the maps; empty: made by others."""
 
     @property
     def person(self) -> NDArray[np.str_]:
@@ -77,12 +79,13 @@ def _load_npz(file: Path) -> MapSet:
     try:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}
+            digest = str(stored["feature_digest"]) if "feature_digest" in stored else ""
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file}: not a readable .npz: {error}; expected {LAYOUT}") from error
     missing = [name for name in FIELDS if name not in arrays]
     if missing:
         raise DatasetError(f"{file}: lacks {', '.join(missing)}; expected {LAYOUT}")
-    return checked(file, arrays)
+    return msgspec.structs.replace(checked(file, arrays), feature_digest=digest)
 
 
 def _load_tree(root: Path) -> MapSet:

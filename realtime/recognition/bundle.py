@@ -159,8 +159,8 @@ def check_spec(bundle: Bundle, spec: FeatureSpec) -> None:
     """Raise BundleError that names the fields which differ, unless `spec` is the bundle's own."""
     if spec.digest() == bundle.card.feature_digest:
         return
-    trained = msgspec.to_builtins(bundle.feature_spec)
-    served = msgspec.to_builtins(spec)
+    trained = _flat(msgspec.to_builtins(bundle.feature_spec))
+    served = _flat(msgspec.to_builtins(spec))
     differing = [
         f"{field} (bundle {trained.get(field)!r}, here {served.get(field)!r})"
         for field in sorted(trained.keys() | served.keys())
@@ -170,6 +170,14 @@ def check_spec(bundle: Bundle, spec: FeatureSpec) -> None:
         f"bundle {bundle.card.name} was trained on other feature maps: {', '.join(differing)}; "
         "use its feature settings, or train a bundle for these"
     )
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"flow": {"tau": …}} → {"flow.tau": …}."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def sha256(data: bytes) -> str:
