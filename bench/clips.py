@@ -127,9 +127,7 @@ class ClipSpec:
 
     def truth(self) -> list[TruthEvent]:
         """All movements of the clip; draws no frame."""
-        renderer = FaceRenderer(
-            self.portrait, self.settings, self.seed, self.size, self.fps, end_frame=self.count - 1
-        )
+        renderer = FaceRenderer(self.portrait, self.settings, self.seed, self.size, self.fps, end_frame=self.count - 1)
         return renderer.schedule.events_until(self.count - 1)
 
     def frames(self, cached: bool = False) -> Iterator[npt.NDArray[np.uint8]]:
@@ -160,13 +158,9 @@ def clip_set(name: str, fps: float = 200.0, seconds: float | None = None) -> lis
     """
     group, _, content = name.partition("-")
     if group not in GROUPS or (content and content not in CONTENTS):
-        raise ValueError(
-            f"no clip set {name!r}: {' or '.join(GROUPS)}, then - and one of {', '.join(CONTENTS)}"
-        )
+        raise ValueError(f"no clip set {name!r}: {' or '.join(GROUPS)}, then - and one of {', '.join(CONTENTS)}")
     wanted = [content] if content else list(CONTENTS)
-    portraits = (
-        [(f"p{k}", Portrait.packaged()) for k in range(4)] if group == "tuning" else held_out_portraits()
-    )
+    portraits = [(f"p{k}", Portrait.packaged()) for k in range(4)] if group == "tuning" else held_out_portraits()
     clips = []
     for content in wanted:
         index = CONTENTS.index(content)
@@ -282,7 +276,8 @@ def _member(archive: Path, name: str) -> bytes:
 def find_mesh(colour: npt.NDArray[np.uint8], face: int = 0) -> npt.NDArray[np.float32]:
     """(478, 2) float32 px: mesh of the ``face``-th face from the left (−1: the last).
 
-    ValueError if there are fewer. The detector runs once on the whole picture and once on a cut, magnified face, which is more exact.
+    ValueError if there are fewer. The detector runs once on the whole picture and once on a cut, magnified
+    face, which is more exact.
     """
     coarse = _detect(colour)
     if len(coarse) <= face:

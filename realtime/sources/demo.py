@@ -139,11 +139,8 @@ def parse_seed(spec: str) -> int:
 
 def _check_mode(spec: str, fps: float, width: int, height: int) -> None:
     if not 0 < fps <= MAX_FPS:
-        raise SourceError(
-            f"source {spec}: {fps:g} fps can't be made; ask for more than 0, at most {MAX_FPS:g}"
-        )
+        raise SourceError(f"source {spec}: {fps:g} fps can't be made; ask for more than 0, at most {MAX_FPS:g}")
     if not (MIN_SIDE_PX <= width <= MAX_SIDE_PX and MIN_SIDE_PX <= height <= MAX_SIDE_PX):
         raise SourceError(
-            f"source {spec}: size {width}x{height} can't be made; "
-            f"each side from {MIN_SIDE_PX} to {MAX_SIDE_PX} px"
+            f"source {spec}: size {width}x{height} can't be made; each side from {MIN_SIDE_PX} to {MAX_SIDE_PX} px"
         )

@@ -30,37 +30,49 @@ def _head_positions(y, x0, x1, affine, mask, sx, sy):
         sy[i] = _F(y) + m * (affine[3] * x + affine[4] * _F(y) + affine[5])
 
 
+@numba.njit(cache=True, fastmath=True, nogil=True, inline="always")
+def _look_up(plane, stride, width, height, x, y):
+    """Bilinear value of a flattened plane, clamped to its border."""
+    x = min(max(x, _F(0)), width)
+    y = min(max(y, _F(0)), height)
+    ix = np.int32(x)
+    iy = np.int32(y)
+    t = x - _F(ix)
+    u = y - _F(iy)
+    k = np.uint32(iy * np.int32(stride) + ix)
+    below = k + np.uint32(stride)
+    one = np.uint32(1)
+    upper = plane[k] + t * (plane[k + one] - plane[k])
+    lower = plane[below] + t * (plane[below + one] - plane[below])
+    return upper + u * (lower - upper)
+
+
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def _unit_positions(first, last, field, fx0, fy0, amplitude, steps, shading, sx, sy, gain):
+def _unit_positions(count, planes, shape, origin, amplitude, steps, shading, sx, sy, gain, dx, dy):
     """Invert the moved face by fixed-point steps d ← a·D(x − d), and shade its folds.
 
-    ``field``: (h, w, 3) float32, zero on its border, so that a clamped look-up outside is zero.
+    ``planes``: (3, h·w) float32, dx, dy and compression, zero on the border, so that a clamped look-up
+    outside is zero. Steps run over the whole row, which the compiler turns into vector code.
     """
-    height, width = field.shape[0], field.shape[1]
-    for i in range(first, last):
-        px = sx[i] - _F(fx0)
-        py = sy[i] - _F(fy0)
-        dx = _F(0)
-        dy = _F(0)
-        fold = _F(0)
-        for _ in range(steps):
-            x = min(max(px - dx, _F(0)), _F(width - 1.001))
-            y = min(max(py - dy, _F(0)), _F(height - 1.001))
-            ix = np.int64(x)
-            iy = np.int64(y)
-            t = x - _F(ix)
-            u = y - _F(iy)
-            w00 = (_F(1) - t) * (_F(1) - u)
-            w01 = t * (_F(1) - u)
-            w10 = (_F(1) - t) * u
-            w11 = t * u
-            a, b, c, d = field[iy, ix], field[iy, ix + 1], field[iy + 1, ix], field[iy + 1, ix + 1]
-            dx = amplitude * (w00 * a[0] + w01 * b[0] + w10 * c[0] + w11 * d[0])
-            dy = amplitude * (w00 * a[1] + w01 * b[1] + w10 * c[1] + w11 * d[1])
-            fold = amplitude * (w00 * a[2] + w01 * b[2] + w10 * c[2] + w11 * d[2])
-        sx[i] -= dx
-        sy[i] -= dy
-        gain[i] *= _F(1) - shading * fold
+    stride = shape[1]
+    width = _F(shape[1] - 1.001)
+    height = _F(shape[0] - 1.001)
+    x0 = _F(origin[0])
+    y0 = _F(origin[1])
+    along, down, fold = planes[0], planes[1], planes[2]
+    for i in range(count):
+        dx[i] = _F(0)
+        dy[i] = _F(0)
+    for _ in range(steps):
+        for i in range(count):
+            x = sx[i] - x0 - dx[i]
+            y = sy[i] - y0 - dy[i]
+            dx[i] = amplitude * _look_up(along, stride, width, height, x, y)
+            dy[i] = amplitude * _look_up(down, stride, width, height, x, y)
+    for i in range(count):
+        sx[i] -= dx[i]
+        sy[i] -= dy[i]
+        gain[i] *= _F(1) - shading * amplitude * _look_up(fold, stride, width, height, sx[i] - x0, sy[i] - y0)
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -122,9 +134,11 @@ def draw(
     head_x0,
     head_y0,
     affine,
-    field,
+    planes,
+    field_shape,
     field_origin,
     amplitude,
+    reach,
     steps,
     shading,
     light,
@@ -140,15 +154,17 @@ def draw(
     rest (H, W) float32: the picture with nothing moved. texture: the same, padded by ``pad`` and flattened,
     blink drawn in. spans (h, 2) int64: first and last + 1 column that the head reaches, per row from head_y0.
     head_mask, skin_mask (h, w) float32 from (head_x0, head_y0). affine (6,) float32: source minus destination
-    of the rigid head. field (h, w, 3) float32 at field_origin (x, y), times ``amplitude`` px. bank (n,) int8:
-    normal deviates in units of 1/32; noise_key: this frame's random number.
+    of the rigid head. planes (3, h·w) float32: a field of field_shape at field_origin (x, y), times
+    ``amplitude`` px, looked up within ``reach`` px around. bank (n,) int8: normal deviates in units of 1/32;
+    noise_key: this frame's random number.
     """
     height, width = out.shape
     row = np.empty(width, np.float32)
     sx = np.empty(width, np.float32)
     sy = np.empty(width, np.float32)
     gain = np.empty(width, np.float32)
-    reach = 24
+    dx = np.empty(width, np.float32)
+    dy = np.empty(width, np.float32)
     for y in range(height):
         start = np.int64(_mix(noise_key + np.uint64(y)) % np.uint64(bank.shape[0] - width))
         noise = bank[start : start + width]
@@ -162,11 +178,22 @@ def draw(
         for i in range(count):
             gain[i] = _F(1) + pulse * skin_mask[h, x0 - head_x0 + i]
         fy = y - field_origin[1]
-        if amplitude != 0 and -reach < fy < field.shape[0] + reach:
-            first = max(field_origin[0] - reach, x0) - x0
-            last = min(field_origin[0] + field.shape[1] + reach, x1) - x0
+        first = max(field_origin[0] - reach, x0) - x0
+        last = min(field_origin[0] + field_shape[1] + reach, x1) - x0
+        if amplitude != 0 and -reach < fy < field_shape[0] + reach and first < last:
             _unit_positions(
-                first, last, field, field_origin[0], field_origin[1], amplitude, steps, shading, sx, sy, gain
+                last - first,
+                planes,
+                field_shape,
+                field_origin,
+                amplitude,
+                steps,
+                shading,
+                sx[first:last],
+                sy[first:last],
+                gain[first:last],
+                dx,
+                dy,
             )
         _sample(texture, stride, pad, sx, sy, row[x0:x1], count)
         for i in range(x0):

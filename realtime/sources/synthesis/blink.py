@@ -60,10 +60,12 @@ class EyePatch:
         """
         image = self._image[self.y0 : self.y1, self.x0 : self.x1]
         middle = self._way > 0.6 * self._way.max()
-        heights = np.arange(2.0 * self._px, _LID_SHARE * gap, 0.5 * self._px)
         above = self._edge - self._t
-        grey = [image[middle & (np.abs(above - height) < self._px)].mean() for height in heights]
-        best = float(heights[int(np.argmax(grey))]) if len(heights) else 2.0 * self._px
+        best, brightest = 2.0 * self._px, -1.0
+        for height in np.arange(2.0 * self._px, _LID_SHARE * gap, 0.5 * self._px):
+            strip = image[middle & (np.abs(above - height) < max(self._px, 0.75))]
+            if strip.size and strip.mean() > brightest:
+                best, brightest = float(height), float(strip.mean())
         band = max(best - 1.5 * self._px, 2.0 * self._px)
         return band, max(min(best + 2.5 * self._px, _LID_SHARE * gap) - band, 2.0 * self._px)
 

@@ -8,6 +8,7 @@ the neutral frame onto the moved one: the pixel at x goes to x + field(x).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -124,7 +125,7 @@ _RIDGE = 1e-2
 """Added to the diagonal: mesh points lie closer than the width, the bare system swings between them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnitField:
     """One action unit, its largest displacement scaled to 1 px, cut to the box where it is not zero."""
 
@@ -132,6 +133,16 @@ class UnitField:
     y0: int
     data: Field
     """(h, w, 3) float32: dx, dy (px per px of amplitude), compression (−divergence, smoothed, 1/px)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the box."""
+        return self.data.shape[0], self.data.shape[1]
+
+    @cached_property
+    def planes(self) -> Field:
+        """(3, h·w) float32: the same, one plane after another, as the drawing loop wants them."""
+        return np.ascontiguousarray(self.data.transpose(2, 0, 1)).reshape(3, -1)
 
     def dense(self, size: tuple[int, int]) -> Field:
         """(H, W, 2) float32 displacement in the whole frame of ``size`` (width, height)."""
@@ -221,8 +232,8 @@ def _inside(oval: npt.NDArray, shape: tuple[int, ...], margin_px: float) -> npt.
 def _trim(field: UnitField) -> UnitField:
     """Cut to where it matters, with one pixel of exact zeros around (the warp clamps look-ups to that)."""
     size = np.abs(field.data[..., :2]).max(-1)
-    rows = np.flatnonzero(size.max(1) > 1e-4)
-    cols = np.flatnonzero(size.max(0) > 1e-4)
+    rows = np.flatnonzero(size.max(1) > 1e-3)
+    cols = np.flatnonzero(size.max(0) > 1e-3)
     cut = field.data[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy()
     cut[[0, -1]] = 0
     cut[:, [0, -1]] = 0

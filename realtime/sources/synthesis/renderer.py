@@ -22,10 +22,10 @@ from .signals import HeadPose, Signals
 _PAD = 32
 _BANK = 1 << 20
 _BANK_UNIT = 32.0
-_RIGID_RADIUS, _STILL_RADIUS = 1.15, 1.75
+_RIGID_RADIUS, _STILL_RADIUS = 1.15, 1.6
 """The head is rigid within the first, the background rests beyond the second; unit: the face's ellipse."""
-_MICRO_STEPS, _MACRO_STEPS = 2, 6
-"""Fixed-point steps of the inversion; two leave < 0.02 px up to 3 px of movement."""
+_MICRO_STEPS, _MACRO_STEPS = 4, 12
+"""Fixed-point steps of the inversion: at most 0.02 px are left at 3 px (two left 0.13), 0.1 px at 8 px."""
 
 
 class FaceRenderer:
@@ -55,9 +55,7 @@ class FaceRenderer:
     def render(self, frame_number: int, out: Gray) -> None:
         """Draw a frame into ``out`` (H, W) uint8, C-contiguous rows."""
         if out.shape != (self.size[1], self.size[0]) or out.dtype != np.uint8:
-            raise InputError(
-                f"frame buffer: {self.size[1], self.size[0]} uint8 wanted, got {out.shape} {out.dtype}"
-            )
+            raise InputError(f"frame buffer: {self.size[1], self.size[0]} uint8 wanted, got {out.shape} {out.dtype}")
         t_s = frame_number / self.fps
         event = self.schedule.event_at(frame_number)
         blink = self.schedule.blink_at(frame_number)
@@ -181,9 +179,12 @@ class _Canvas:
         cos, sin = math.cos(pose.roll) / pose.scale, math.sin(pose.roll) / pose.scale
         cx, cy = self._centre
         sx, sy = cx + pose.shift_x, cy + pose.shift_y
-        return np.array(
-            [cos - 1, sin, cx - cos * sx - sin * sy, -sin, cos - 1, cy + sin * sx - cos * sy], np.float32
-        )
+        return np.array([cos - 1, sin, cx - cos * sx - sin * sy, -sin, cos - 1, cy + sin * sx - cos * sy], np.float32)
+
+    def _reach(self, pose: HeadPose) -> int:
+        """How far, px, a pose moves any point of the face, rounded up generously."""
+        turn = (abs(pose.roll) + abs(pose.scale - 1)) * float(np.hypot(*self._half))
+        return math.ceil(math.hypot(pose.shift_x, pose.shift_y) + turn) + 1
 
     def draw(
         self,
@@ -209,9 +210,11 @@ class _Canvas:
             self._x0,
             self._y0,
             self._affine(pose),
-            field.data,
+            field.planes,
+            field.shape,
             (field.x0, field.y0),
             np.float32(amplitude),
+            self._reach(pose) + math.ceil(amplitude),
             steps,
             np.float32(shading),
             np.float32(light[0]),

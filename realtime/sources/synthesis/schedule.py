@@ -179,14 +179,10 @@ class Schedule:
                 _draw(rng, settings.macro_fall_s),
             )
         for _ in range(1000):
-            rise, hold, fall = (
-                _draw(rng, span) for span in (settings.rise_s, settings.hold_s, settings.fall_s)
-            )
+            rise, hold, fall = (_draw(rng, span) for span in (settings.rise_s, settings.hold_s, settings.fall_s))
             if rise + hold + fall <= MICRO_MAX_S:
                 return rise, hold, fall
-        raise ValueError(
-            "rise_s + hold_s + fall_s never fit into 0.5 s: shorten them, or set macro_share = 1"
-        )
+        raise ValueError("rise_s + hold_s + fall_s never fit into 0.5 s: shorten them, or set macro_share = 1")
 
     def _add_blink(self) -> None:
         rng, settings = self._blink_rng, self.settings

@@ -72,7 +72,7 @@ class SynthesisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     blink_duration_s: Span = (0.1, 0.3)
 
     drift_px: NonNegative = 1.5
-    """Largest shift of the head from its rest position, per axis."""
+    """Largest shift of the head from its rest position over two minutes, per axis."""
     drift_max_hz: Positive = 2.5
     rotation_deg: NonNegative = 0.3
     """Largest roll of the head."""

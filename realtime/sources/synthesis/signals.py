@@ -71,8 +71,13 @@ class Signals:
 
 
 def _waves(rng: np.random.Generator, max_hz: float) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
-    """Frequencies, phases and shares (4, waves) of a slow wander; the shares of a row sum to 1."""
+    """Frequencies, phases and shares (4, waves) of a slow wander whose largest value over two minutes is 1.
+
+    All sines at their peaks at once would be the bound, but that moment hardly ever comes.
+    """
     hz = rng.uniform(0.05, max_hz, (4, _WAVES))
     phase = rng.uniform(0, 2 * math.pi, (4, _WAVES))
     shares = rng.uniform(0.5, 1.0, (4, _WAVES)) / (hz + 0.3)
-    return hz, phase, shares / shares.sum(1, keepdims=True)
+    t_s = np.arange(0, 120, 0.05)
+    peak = np.abs((shares[..., None] * np.sin(2 * math.pi * hz[..., None] * t_s + phase[..., None])).sum(1)).max(1)
+    return hz, phase, shares / peak[:, None]
