@@ -35,7 +35,7 @@ def limit_threads(threads: int | None = None) -> None:
 class Stepper:
     """A Keras model, Adam, and one compiled training step over masked batches."""
 
-    def __init__(self, model: Any, seed: int, jit: bool = True) -> None:
+    def __init__(self, model: Any, seed: int) -> None:
         import keras
         import tensorflow as tf
 
@@ -53,8 +53,12 @@ class Stepper:
             self.optimizer.apply(gradients, model.trainable_variables)
             return loss
 
-        self._step = tf.function(step, jit_compile=jit, reduce_retracing=True)
-        self.predict = tf.function(lambda maps: tf.nn.softmax(model(maps, training=False)))
+        # not by XLA: it would compile again for each number of samples that a fold leaves in a batch
+        signature = [tf.TensorSpec((None, 28, 28, 3), tf.float32), tf.TensorSpec((None, 3), tf.float32)]
+        self._step = tf.function(step, input_signature=signature)
+        self.predict = tf.function(
+            lambda maps: tf.nn.softmax(model(maps, training=False)), input_signature=signature[:1]
+        )
 
     def reset(self, start: list[Float32] | None = None) -> None:
         """Back to the start: the weights it was built with, or `start`."""
