@@ -10,6 +10,7 @@ import sys
 from importlib import resources
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,17 +65,20 @@ class FaceMesh:
             )
         )
         self._t_ms = 0
-        self._rgb: NDArray[np.uint8] | None = None
+        self._rgb: Any = None
 
-    def detect(self, gray: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        """Find the face. gray: (H, W) uint8. Returns (478, 2) float32, px, or None without a face."""
+    def detect(self, gray: NDArray[np.uint8], t_ns: int | None = None) -> NDArray[np.float32] | None:
+        """Find the face. gray: (H, W) uint8. Returns (478, 2) float32, px, or None without a face.
+
+        t_ns: exposure; the networks' own smoothing follows a moving head only if it knows the time between
+        frames. Without it frames are taken to be a second apart, which smooths nothing.
+        """
         if gray.ndim != 2 or gray.dtype != np.uint8:
             raise InputError(f"a gray frame is (H, W) uint8, not {gray.shape} {gray.dtype}: convert it first")
         height, width = gray.shape
-        if self._rgb is None or self._rgb.shape[:2] != gray.shape:
-            self._rgb = np.empty((height, width, 3), np.uint8)
-        self._rgb[...] = gray[..., None]  # the network wants three channels
-        self._t_ms += 1  # any rising clock will do; the frames' own may repeat within a millisecond
+        self._rgb = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB, self._rgb)  # the network wants three channels
+        t_ms = self._t_ms + 1000 if t_ns is None else t_ns // 1_000_000
+        self._t_ms = max(t_ms, self._t_ms + 1)  # it must rise
         found = self._task.detect_for_video(
             self._image(image_format=self._format, data=self._rgb), self._t_ms
         ).face_landmarks
@@ -92,7 +96,6 @@ def _keep_tensorflow_out() -> None:
     if "mediapipe" not in sys.modules and "tensorflow" not in sys.modules:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
         try:
-            import mediapipe  # noqa: F401
-            import mediapipe.tasks.python.vision
+            pass
         finally:
             del sys.modules["tensorflow"]

@@ -36,8 +36,11 @@ _LOST_LANDMARKS = 2
 """So many searches without a face in a row, and it is lost."""
 _STRAY_PX = 4.0
 """Landmarks and tracked face further apart than this (face image px): anchor again."""
+_STRAY_ACTIVE_PX = 6.0
 _TRAVEL_PX = 14.0
 _TRAVEL_TURN = 0.06
+_BLINK_MAX_S = 0.8
+"""Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
 _SNAP = 0.5
 _LBP_PX = 25.0
 """px that a change of LBP correlation by 1 is worth: their ratio at the apex of the tuning clips' movements."""
@@ -135,14 +138,14 @@ class FaceMeter:
         notices: list[tuple[str, str]] = []
         index, self._frames = self._frames, self._frames + 1
         if self.anchor is None:
-            self._search(gray, index, number, notices)
+            self._search(gray, index, number, t_ns, notices)
         else:
             begun = time.perf_counter_ns()
             self.anchor.update(gray)
             self._poses.append((index, self.anchor.to_frame))
             self._blinks.note(number, self.anchor.lids())
             self._spent["track"] += time.perf_counter_ns() - begun
-            self._check(gray, index, number, notices)
+            self._check(gray, index, number, t_ns, notices)
         if self.anchor is None:
             self._difference[:] = 0.0
             return Measurement(False, self._difference.copy(), notices)
@@ -154,12 +157,14 @@ class FaceMeter:
 
     # --- finding the face -------------------------------------------------------------------------------
 
-    def _search(self, gray: NDArray[np.uint8], index: int, number: int, notices: list[tuple[str, str]]) -> None:
+    def _search(
+        self, gray: NDArray[np.uint8], index: int, number: int, t_ns: int, notices: list[tuple[str, str]]
+    ) -> None:
         """No face so far: look for one now and then, in this thread."""
         if index % self._period and index:
             return
         begun = time.perf_counter_ns()
-        mesh = self._mesh.detect(gray)
+        mesh = self._mesh.detect(gray, t_ns)
         self._spent["landmarks"] += time.perf_counter_ns() - begun
         if mesh is None:
             if index == 0:
@@ -175,12 +180,15 @@ class FaceMeter:
         self._counts = np.zeros((len(self.anchor.layout.block_roi), lbp.BINS), np.float32)
         self._reference_counts = np.zeros_like(self._counts)
         self._seen = 0
+        self._blinks.clear()
         self._lbp_level = np.zeros(len(ROI_NAMES))
         self._lbp_variance = np.zeros(len(ROI_NAMES))
         self._request = None
         self._poses.clear()
 
-    def _check(self, gray: NDArray[np.uint8], index: int, number: int, notices: list[tuple[str, str]]) -> None:
+    def _check(
+        self, gray: NDArray[np.uint8], index: int, number: int, t_ns: int, notices: list[tuple[str, str]]
+    ) -> None:
         """Compare the tracked face with the landmarks asked for a while ago; ask for the next."""
         assert self.anchor is not None
         begun = time.perf_counter_ns()
@@ -189,7 +197,7 @@ class FaceMeter:
             self._request = None
             self._judge(gray, number, asked, future.result(), notices)
         elif self._request is None and index % self._period == 0:
-            self._request = (index, self._pool.submit(self._mesh.detect, gray.copy()))
+            self._request = (index, self._pool.submit(self._mesh.detect, gray.copy(), t_ns))
         self._spent["landmarks"] += time.perf_counter_ns() - begun
 
     def _judge(
@@ -220,7 +228,12 @@ class FaceMeter:
         slipped = anchor.hold < _LOST_LIKENESS or stray > 2.0 * _STRAY_PX
         shift, turn = anchor.travelled()
         travelled = shift > _TRAVEL_PX or turn > _TRAVEL_TURN
-        if not slipped and stray <= _STRAY_PX and (not travelled or self.spotter.active):
+        other_eyes = self._blinks.lasting(number) > _BLINK_MAX_S * self.fps
+        if not slipped and self._blinks.under_way and not other_eyes:
+            return  # a template with shut eyes would take their opening for a movement
+        # in a movement the template is kept as long as it can be: a new one would be of the moved face
+        strayed = stray > (_STRAY_ACTIVE_PX if self.spotter.active else _STRAY_PX)
+        if not (slipped or other_eyes or strayed or (travelled and not self.spotter.active)):
             return
         # the landmarks are of an earlier frame: carry them on by the head's motion since
         mesh_now = apply(compose(anchor.to_frame, invert(then)), mesh).astype(np.float32)

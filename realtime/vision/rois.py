@@ -56,7 +56,7 @@ EYES = (
 )
 # fmt: on
 LOWER_BROWS = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
-BROW_FOOT_PX = 2.0
+BROW_FOOT_PX = 0.0
 """What lies further below a brow's lower edge is lid."""
 BLOCK_PX = 18
 """Side of an LBP block."""
