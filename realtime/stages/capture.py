@@ -50,9 +50,7 @@ def run(context: StageContext) -> None:
 class Capture:
     """State of a running capture."""
 
-    def __init__(
-        self, context: StageContext, source: Source, request: SourceRequest, order: codec.Control
-    ) -> None:
+    def __init__(self, context: StageContext, source: Source, request: SourceRequest, order: codec.Control) -> None:
         self.source = source
         self._context = context
         self._request = request
@@ -112,6 +110,7 @@ class Capture:
             if not live and not self._wait_for_readers():
                 break
             slot = writer.reserve()
+            begun = time.monotonic_ns()
             try:
                 stamp = self.source.read(slot)
             except SourceLostError as error:
@@ -135,6 +134,8 @@ class Capture:
                 first_ns = now
                 self._note_first(number, stamp.t_ns, now)
             self._note(frames, number, stamp.t_ns, now)
+            if not live:  # a live source's read is mostly waiting
+                self._row.words[_BUSY] += now - begun
         return ""
 
     def _pass_notices(self) -> None:
@@ -186,9 +187,7 @@ class Capture:
         deadline = time.monotonic() + patience_s
         while not context.stopping.is_set():
             if time.monotonic() > deadline:
-                raise MerealtimeError(
-                    f"{self._info.source}: did not come back within {patience_s:g} s ({error})"
-                )
+                raise MerealtimeError(f"{self._info.source}: did not come back within {patience_s:g} s ({error})")
             try:
                 self.source = open_source(context.settings.source.camera, self._request)
             except (SourceError, SourceLostError):
@@ -233,4 +232,4 @@ class Capture:
 
 
 _BEAT, _FRAMES, _LAST = Row.at("heartbeat_ns"), Row.at("frames"), Row.at("last_number")
-_LAST_T, _LAST_NS = Row.at("last_t_ns"), Row.at("last_ns")
+_LAST_T, _LAST_NS, _BUSY = Row.at("last_t_ns"), Row.at("last_ns"), Row.at("busy_ns")

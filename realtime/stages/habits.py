@@ -82,7 +82,5 @@ def settle(stage: str, settings: RuntimeSettings) -> list[str]:
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(settings.fifo_priority))
         except OSError as error:
-            refused.append(
-                f"{stage}: SCHED_FIFO refused ({error.strerror}); ordinary scheduling; raise ulimit -r"
-            )
+            refused.append(f"{stage}: SCHED_FIFO refused ({error.strerror}); ordinary scheduling; raise ulimit -r")
     return refused

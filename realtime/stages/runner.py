@@ -159,9 +159,7 @@ def run_stage(spec: StageSpec) -> int:
 def _fail(context: StageContext, text: str, code: int) -> int:
     log.debug("%s failed", context.stage, exc_info=True)
     line = " ".join(text.split()) or "failed"
-    context.report(
-        codec.Failed(stage=context.stage, text=line, exit_code=code, traceback=traceback.format_exc())
-    )
+    context.report(codec.Failed(stage=context.stage, text=line, exit_code=code, traceback=traceback.format_exc()))
     return code
 
 

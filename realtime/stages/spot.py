@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _WAIT_S = 0.1
 _KEEP_SENT = 64
+_BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up to 200 ms
 
 
 def run(context: StageContext) -> None:
@@ -53,9 +54,7 @@ def run(context: StageContext) -> None:
 class Spot:
     """State of a running spotter."""
 
-    def __init__(
-        self, context: StageContext, reader: RingReader, meter: FaceMeter, order: codec.Control
-    ) -> None:
+    def __init__(self, context: StageContext, reader: RingReader, meter: FaceMeter, order: codec.Control) -> None:
         info = order.info
         self._context = context
         self._reader = reader
@@ -77,6 +76,7 @@ class Spot:
         self._seq = 0
         self._names = list(meter.roi_names)
         self._peak = np.zeros(len(self._names))
+        self._delays = [0] * (_BINS + 1)
         self._ended = False
         if self._analysed and self._live:  # a successor: its predecessor's frames are gone
             self._skip_to(max(self._index, reader.start), "spotter")
@@ -144,6 +144,8 @@ class Spot:
         words[_FRAMES], words[_LAST], words[_LAST_T] = self._analysed, header.number, header.t_ns
         words[_NEXT], words[_LAST_NS], words[_BEAT], words[_FACE] = self._index, now, now, measurement.face
         words[_BUSY] += now - begun
+        delay = now - (header.t_ns if self._exposure_is_real else header.captured_ns)
+        self._delays[min(max(delay, 0) // _BIN_NS, _BINS)] += 1
         difference = measurement.difference
         if measurement.face:
             np.maximum(self._peak, difference, out=self._peak)
@@ -230,7 +232,9 @@ class Spot:
         timings = {f"{step}_s": ns / 1e9 for step, ns in self._meter.timings().items() if step != "frames"}
         self._work.send(codec.Ended(stage="spot"))
         self._ended = True
-        self._context.drained({"events": float(self._next_id), "torn": float(self._reader.torn), **timings})
+        span_s = (self._row.get("last_ns") - self._row.get("first_ns")) / 1e9
+        figures = {"events": float(self._next_id), "torn": float(self._reader.torn), "span_s": span_s}
+        self._context.drained(figures | timings | delay_percentiles(self._delays))
 
     def linger(self) -> None:
         """Stay until told to leave, to send events again if a stage further down is restarted."""
@@ -239,6 +243,19 @@ class Spot:
             self._resend()
         self._work.close()
         self._ticks.close()
+
+
+def delay_percentiles(histogram: list[int]) -> dict[str, float]:
+    """Capture of a frame → its analysis done, over all frames: p50, p95, p99, max (upper edge of the bin, ms)."""
+    total, passed = sum(histogram), 0
+    wanted = {"frame_p50_ms": 0.5, "frame_p95_ms": 0.95, "frame_p99_ms": 0.99, "frame_max_ms": 1.0}
+    found: dict[str, float] = {}
+    for at, count in enumerate(histogram):
+        passed += count
+        for name, share in wanted.items():
+            if total and name not in found and passed >= share * total:
+                found[name] = (at + 1) * _BIN_NS / 1e6
+    return found
 
 
 _BEAT, _FRAMES, _LAST = Row.at("heartbeat_ns"), Row.at("frames"), Row.at("last_number")
