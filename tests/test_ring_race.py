@@ -100,9 +100,7 @@ def read_slowly(reader: RingReader, index: int, out: np.ndarray) -> Any:
     return found[1] if reader.still_valid(index) else None
 
 
-def race(
-    cls: type[RingReader], *, frames: int, slots: int, cursors: list[int | None], seed: int
-) -> list[Outcome]:
+def race(cls: type[RingReader], *, frames: int, slots: int, cursors: list[int | None], seed: int) -> list[Outcome]:
     name = f"merealtime-race-{uuid.uuid4().hex[:12]}"
     lossless = sum(cursor is not None for cursor in cursors)
     answer, ready = spawn.Queue(), spawn.Semaphore(0)

