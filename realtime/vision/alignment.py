@@ -76,9 +76,7 @@ def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec
         gray = cv2.resize(gray, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         sx, sy = width / gray.shape[1], height / gray.shape[0]
         # pixel centres: x = sx (x' + ½) − ½
-        matrix = np.column_stack(
-            [matrix[:, 0] * sx, matrix[:, 1] * sy, matrix @ [(sx - 1) / 2, (sy - 1) / 2, 1.0]]
-        )
+        matrix = np.column_stack([matrix[:, 0] * sx, matrix[:, 1] * sy, matrix @ [(sx - 1) / 2, (sy - 1) / 2, 1.0]])
         shrink *= 2.0
     size = (spec.crop_width, spec.crop_height)
     return cv2.warpAffine(  # type: ignore[return-value]

@@ -86,9 +86,7 @@ def _flank(share: NDArray[np.float64]) -> tuple[float, float] | None:
     return max(full[0], 0.0), max(zero[0] + zero[1], full[0])
 
 
-def _line(
-    levels: NDArray[np.float64], index: NDArray[np.float64], value: NDArray[np.float64]
-) -> tuple[float, float]:
+def _line(levels: NDArray[np.float64], index: NDArray[np.float64], value: NDArray[np.float64]) -> tuple[float, float]:
     """Index at τ = 0 (full amplitude), and frames from there to τ = 1, by the flank's crossings of ``levels``."""
     # crossings are interpolated, so that a flank of one frame has them as well
     slope, start = np.polyfit(1.0 - progress_at(levels), np.interp(-levels, -value, index), 1)
