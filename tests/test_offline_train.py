@@ -1,0 +1,373 @@
+"""offline.train and offline.evaluate from files to report; leaks that must not be there."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from _offline_data import COMPOSITE, made_maps
+
+from offline import cli, evaluate, fit, models, pooled_flow, sequential, shallow, train
+from offline.batches import Recipe
+from offline.datasets.flowmaps import MapSet
+from offline.files import write_npz
+from offline.metrics import confusion, metrics
+from offline.published import ROWS
+from offline.results import read_predictions, read_results
+from offline.splits import loso
+from offline.zoo import get
+from realtime.recognition import bundle
+from realtime.types import LABELS
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def save(data: MapSet, file: Path, **more: Any) -> Path:
+    names = {name: np.array(getattr(data, name)) for name in ("subject", "dataset", "clip")}
+    write_npz(file, maps=data.maps, label=data.label, **names, **more)
+    return file
+
+
+def run(*arguments: object) -> int:
+    return cli.run(train.main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(made_maps(6, 9), tmp_path_factory.mktemp("maps") / "maps.npz")
+
+
+@pytest.fixture(scope="module")
+def laenet_run(maps: Path) -> Path:
+    out = maps.parent / "laenet"
+    code = run("--dataset", "flowmaps", "--data", maps, "--seeds", 2, "--epochs", 12, "--set", "batch=16", "--out", out)
+    assert code == 0
+    return out
+
+
+def test_results_json_has_the_contracts_fields(laenet_run: Path) -> None:
+    raw = msgspec.json.decode((laenet_run / "results.json").read_bytes())
+    assert raw["model"] == "laenet"
+    assert raw["parameters"] == 843
+    assert raw["dataset"] == "flowmaps"
+    assert raw["protocol"] == "loso"
+    assert raw["selection"] == "none"
+    assert raw["seeds"] == [0, 1]
+    assert raw["seconds"] > 0
+    assert set(raw["metrics"]["full"]) == {"acc", "f1", "uf1", "uar"}
+    assert set(raw["metrics"]["full"]["uf1"]) == {"mean", "std"}
+    assert np.sum(raw["confusion"]["full"]) == 2 * 54
+    assert raw["config"]["recipe"]["epochs"] == 12
+    assert raw["metrics"]["full"]["uf1"]["mean"] > 0.8  # the classes show
+
+
+def test_predictions_csv_gives_the_metrics_again(laenet_run: Path) -> None:
+    with (laenet_run / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 * 54
+    assert list(rows[0])[:6] == ["seed", "dataset", "subject", "clip", "label", "predicted"]
+    results = read_results(laenet_run)
+    values = []
+    for seed in ("0", "1"):
+        own = [row for row in rows if row["seed"] == seed]
+        label = [LABELS.index(row["label"]) for row in own]
+        called = [LABELS.index(row["predicted"]) for row in own]
+        values.append(metrics(confusion(label, called))["uf1"])
+        scores = np.array([[float(row[f"score_{name}"]) for name in LABELS] for row in own])
+        np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+        assert (scores.argmax(1) == called).all()
+    assert results.metrics["full"]["uf1"]["mean"] == pytest.approx(np.mean(values))
+    assert results.metrics["full"]["uf1"]["std"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_report_html_stands_alone(laenet_run: Path) -> None:
+    page = (laenet_run / "report.html").read_text()
+    for words in ("Confusion", "Learning curves", "<svg", "data:image/png;base64", "made/s03", "LAENet (2020)"):
+        assert words in page
+    assert "is not a result" in page  # the leaky figure is a warning
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_bundle_of_a_run_loads_and_knows_the_training_maps(laenet_run: Path) -> None:
+    loaded = bundle.load(laenet_run / "bundle")
+    data = made_maps(6, 9)
+    assert (loaded.predict(data.maps).argmax(1) == data.label).mean() > 0.9
+    assert loaded.card.name == "laenet-flowmaps"
+    assert loaded.card.metrics["full"] == read_results(laenet_run).metrics["full"]
+    assert "held-out scores" in loaded.card.threshold.chosen_on
+
+
+def test_a_second_run_reads_the_first_ones_work(laenet_run: Path, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_again(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    before = (laenet_run / "predictions.csv").read_bytes()
+    monkeypatch.setattr(shallow, "train_folds", not_again)
+    assert run("--dataset", "flowmaps", "--data", maps, "--seeds", 2, "--epochs", 12, "--set", "batch=16", "--out", laenet_run) == 0  # fmt: skip
+    assert (laenet_run / "predictions.csv").read_bytes() == before
+
+
+def test_pretraining_and_freezing(maps: Path, tmp_path: Path) -> None:
+    source = made_maps(4, 9, seed=9)
+    source = msgspec.structs.replace(source, dataset=("other",) * len(source))
+    file = save(source, tmp_path / "source.npz")
+    code = run(
+        "--dataset", "flowmaps", "--data", maps, "--epochs", 4, "--set", "batch=16", "learning_rate=1e-3",
+        "--pretrain", "flowmaps", "--pretrain-data", file, "--freeze", 0.5, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 0
+    config = read_results(tmp_path / "run").config
+    assert (config["pretrain"], config["freeze"]) == ("flowmaps", 0.5)
+    # the frozen convolutions are those that pre-training gave
+    (network,) = (tmp_path / "run" / ".state").rglob("network-0.npz")
+    recipe = Recipe(epochs=4, batch=16, learning_rate=1e-3)
+    nobody = np.zeros((1, len(source)), bool)
+    start = shallow.initial((3, 5), 0)
+    trained = shallow.train_folds(source.maps, source.label, nobody, recipe, start, 0).weights.rows[0]
+    with np.load(network) as saved:
+        np.testing.assert_array_equal(saved["rows"][:28], trained[:28])
+        assert not np.array_equal(saved["rows"][28:], trained[28:])
+
+
+def test_pretraining_on_the_tested_people_is_refused(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(
+        "--dataset", "flowmaps", "--data", maps, "--pretrain", "flowmaps", "--pretrain-data", maps, "--out", tmp_path
+    )
+    assert code == 2
+    assert "made/s00" in capsys.readouterr().err
+
+
+def test_frame_split_says_that_it_leaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten frames a clip, and every subject has its own pattern: the split recognises the person, LOSO does not."""
+    random = np.random.default_rng(0)
+    patterns = random.uniform(0, 255, (18, 28, 28, 3))
+    index = np.repeat(np.arange(18), 10)
+    data = MapSet(
+        maps=np.clip(patterns[index] + random.normal(0, 25, (180, 28, 28, 3)), 0, 255).astype(np.float32),
+        label=index % 3,
+        subject=tuple(f"s{i // 3}" for i in index),
+        dataset=("made",) * 180,
+        clip=tuple(f"c{i}" for i in index),
+    )
+    out = tmp_path / "run"
+    code = run("--dataset", "flowmaps", "--data", save(data, tmp_path / "m.npz"), "--protocol", "frame-split",
+               "--epochs", 25, "--out", out)  # fmt: skip
+    assert code == 0
+    results = read_results(out)
+    assert "same clip" in results.leak
+    assert "frame-split leaks" in capsys.readouterr().err
+    assert results.loso is not None
+    assert results.metrics["full"]["acc"]["mean"] > results.loso["acc"]["mean"] + 0.2
+    assert results.warning_best_epoch_on_test is None
+    assert "This protocol leaks" in (out / "report.html").read_text()
+
+
+def test_evaluate_puts_runs_beside_published_rows(
+    laenet_run: Path, maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = maps.parent / "pooled"
+    assert run("--dataset", "flowmaps", "--data", maps, "--model", "pooled-flow", "--seeds", 3, "--out", other) == 0
+    assert read_results(other).seeds == [0]  # nothing random in it
+    page = maps.parent / "all.html"
+    assert cli.run(evaluate.main, [str(laenet_run), str(other), "--html", str(page)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "54" in page.read_text() or "6" in printed
+    for row in ROWS:
+        assert row.method.split()[0] in page.read_text()
+    assert "HTNet (2024) †" in page.read_text()
+    assert "STSTNet (2019) ‡" in page.read_text()
+    assert "p = " in printed
+    assert "6 subjects" in printed
+    assert bundle.load(other / "bundle").card.parameters == pooled_flow.PARAMETERS
+
+
+def test_runs_on_other_clips_can_not_be_paired(
+    laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = save(made_maps(5, 6), tmp_path / "m.npz")
+    assert run("--dataset", "flowmaps", "--data", file, "--epochs", 1, "--out", tmp_path / "run") == 0
+    assert cli.run(evaluate.main, [str(laenet_run), str(tmp_path / "run")]) == 2
+    assert "same clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere.npz"], "no such file"),
+        (["--data", "MAPS", "--model", "resnet"], "no such model"),
+        (["--data", "MAPS", "--set", "epoch=3"], "epoch"),
+        (["--data", "MAPS", "--set", "dropout=2"], "dropout"),
+        (["--data", "MAPS", "--set", "dropout"], "key=value"),
+        (["--data", "MAPS", "--seeds", "0"], "at least 1"),
+        (["--data", "MAPS", "--freeze", "0.5"], "--pretrain"),
+        (["--data", "MAPS", "--pretrain", "ckplus"], "together"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_code_2(
+    arguments: list[str], message: str, maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(maps) if a == "MAPS" else a for a in arguments]
+    assert run("--dataset", "flowmaps", "--out", tmp_path, *given) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+    assert "Traceback" not in error
+
+
+def test_maps_of_other_feature_settings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = save(made_maps(3, 3), tmp_path / "m.npz", feature_digest=np.array("0" * 64))
+    assert run("--dataset", "flowmaps", "--data", file, "--out", tmp_path / "run") == 2
+    assert "prepare it again" in capsys.readouterr().err
+
+
+def test_a_program_error_is_code_1() -> None:
+    def broken(_: list[str]) -> None:
+        raise RuntimeError("two\nlines")
+
+    assert cli.run(broken, []) == 1
+
+
+def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(models.main, []) == 0
+    printed = capsys.readouterr().out
+    assert "843" in printed
+    assert "2,664,475" in printed
+
+
+def test_commands_run_as_modules() -> None:
+    for name in ("train", "evaluate", "spot", "prepare", "models"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"offline.{name}", "--help"],
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"offline.{name}" in done.stdout
+
+
+# --- leaks ----------------------------------------------------------------------------------------------
+
+Trainer = Callable[[MapSet, np.ndarray], np.ndarray]
+
+
+def by_all_folds(data: MapSet, held: np.ndarray) -> np.ndarray:
+    recipe = Recipe(epochs=10, batch=32, mixup=0.4)
+    return shallow.train_folds(data.maps, data.label, held, recipe, shallow.initial((3, 5), 0), 0).scores[-1]
+
+
+def by_pooled_flow(data: MapSet, held: np.ndarray) -> np.ndarray:
+    return pooled_flow.train_folds(data.maps, data.label, held)[0]
+
+
+def by_keras(data: MapSet, held: np.ndarray) -> np.ndarray:
+    recipe = Recipe(epochs=2, batch=32, warmup_steps=2)
+    return sequential.train_folds(get("laenet").build, data.maps, data.label, held, recipe, 0)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("trainer", [by_all_folds, by_pooled_flow, by_keras])
+def test_labels_of_the_tested_subject_change_no_prediction_on_it(trainer: Trainer) -> None:
+    data = made_maps(5, 6, noise=1.0)
+    held = np.stack([fold.held_out() for fold in loso(data.person)])
+    before = trainer(data, held)
+    label = data.label.copy()
+    label[held[3]] = (label[held[3]] + 1) % 3
+    after = trainer(msgspec.structs.replace(data, label=label), held)
+    np.testing.assert_array_equal(before[held[3]], after[held[3]])
+    assert not np.array_equal(before[held[0]], after[held[0]])
+
+
+@pytest.mark.parametrize("trainer", [by_all_folds, by_pooled_flow])
+def test_shuffled_labels_give_chance(trainer: Trainer) -> None:
+    data = made_maps(12, 12)
+    held = np.stack([fold.held_out() for fold in loso(data.person)])
+    honest = metrics(confusion(data.label, trainer(data, held).argmax(1)))["uar"]
+    assert honest > 0.9
+    chance = []
+    for seed in range(6):
+        # shuffled within each subject: else a left-out subject's classes lack in training, which pulls below chance
+        label, random = data.label.copy(), np.random.default_rng(seed)
+        for own in held:
+            label[own] = random.permutation(label[own])
+        shuffled = msgspec.structs.replace(data, label=label)
+        chance.append(metrics(confusion(label, trainer(shuffled, held).argmax(1)))["uar"])
+    assert np.mean(chance) == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_killed_keras_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    data = made_maps(4, 6, noise=1.0)
+    held = np.stack([fold.held_out() for fold in loso(data.person)])
+    recipe = Recipe(epochs=2, batch=16, warmup_steps=2)
+
+    def once(**options: Any) -> np.ndarray:
+        return sequential.train_folds(get("laenet").build, data.maps, data.label, held, recipe, 0, **options)[0]  # type: ignore[arg-type]
+
+    def kill(fold: int) -> None:
+        if fold == 2:
+            raise KeyboardInterrupt
+
+    whole = once()
+    with pytest.raises(KeyboardInterrupt):
+        once(checkpoint=tmp_path / "part.npz", on_fold=kill)
+    folds: list[int] = []
+    resumed = once(checkpoint=tmp_path / "part.npz", on_fold=folds.append)
+    assert folds == [3, 4]
+    np.testing.assert_array_equal(resumed, whole)
+
+
+def test_pooled_flow_as_served_is_pooled_flow_as_trained() -> None:
+    from offline.export import function_to_litert
+
+    data = made_maps(4, 6)
+    nobody = np.zeros((1, len(data)), bool)
+    _, machines = pooled_flow.train_folds(data.maps, data.label, nobody)
+    network = bundle._interpreter(function_to_litert(pooled_flow.serving_function(machines, 1.5)), Path("test"))
+    where, out = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
+    margins = [
+        pooled_flow.describe(data.maps, d) @ m.weights + m.bias
+        for d, m in zip(pooled_flow.DESCRIPTORS, machines, strict=True)
+    ]
+    expected = pooled_flow.softmax(1.5 * np.mean(margins, axis=0))
+    for i in range(len(data)):
+        network.set_tensor(where, data.maps[i : i + 1])
+        network.invoke()
+        np.testing.assert_allclose(network.get_tensor(out)[0], expected[i], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPOSITE.exists(), reason="the shared composite is not here")
+def test_laenet_on_the_composite_reaches_the_trials_figure(tmp_path: Path) -> None:
+    assert run("--dataset", "flowmaps", "--data", COMPOSITE, "--seeds", 1, "--out", tmp_path) == 0
+    full = read_results(tmp_path).metrics["full"]
+    assert full["uf1"]["mean"] > 0.69
+    assert full["uar"]["mean"] > 0.71
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPOSITE.exists(), reason="the shared composite is not here")
+def test_shuffled_composite_gives_chance(tmp_path: Path) -> None:
+    from offline.datasets.flowmaps import load
+
+    data = load(COMPOSITE)
+    shuffled = msgspec.structs.replace(data, label=np.random.default_rng(0).permutation(data.label))
+    file = save(shuffled, tmp_path / "m.npz")
+    assert run("--dataset", "flowmaps", "--data", file, "--seeds", 3, "--epochs", 15, "--out", tmp_path / "run") == 0
+    assert read_results(tmp_path / "run").metrics["full"]["uar"]["mean"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_predictions_are_read_in_a_fixed_order(laenet_run: Path) -> None:
+    found = read_predictions(laenet_run)
+    assert found.scores.shape == (2, 54, 3)
+    assert sorted(found.person.tolist()) == found.person.tolist()
+    assert fit.units(fit.Job(entry=get("laenet"), recipe=Recipe(epochs=7)), 3) == 7
