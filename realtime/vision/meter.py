@@ -31,7 +31,6 @@ from realtime.vision.registration import Anchor
 from realtime.vision.rois import FACE_WIDTH_PX, RIGID, ROI_NAMES
 from realtime.vision.spotting import Spotter
 
-_LOST_LIKENESS = 0.45
 _LOST_LANDMARKS = 2
 """So many searches without a face in a row, and it is lost."""
 _STRAY_PX = 4.0
@@ -146,7 +145,7 @@ class FaceMeter:
             self._blinks.note(number, self.anchor.lids())
             self._spent["track"] += time.perf_counter_ns() - begun
             self._check(gray, index, number, t_ns, notices)
-        if self.anchor is None:
+        if self.anchor is None or self.anchor.slipped:
             self._difference[:] = 0.0
             return Measurement(False, self._difference.copy(), notices)
         self._compare()
@@ -213,9 +212,9 @@ class FaceMeter:
         assert anchor is not None
         if mesh is None:
             self._misses += 1
-            if self._misses >= _LOST_LANDMARKS or anchor.hold < _LOST_LIKENESS:
+            if self._misses >= _LOST_LANDMARKS or anchor.slipped:
                 notices.append(("face lost", f"frame {number}"))
-                event = self.spotter.flush()
+                event = self.spotter.cut()
                 self._forget()
                 self._cut = event
             return
@@ -225,7 +224,7 @@ class FaceMeter:
             return
         seen = apply(invert(then), mesh)[list(RIGID)]
         stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)], axis=1)))
-        slipped = anchor.hold < _LOST_LIKENESS or stray > 2.0 * _STRAY_PX
+        slipped = anchor.slipped or stray > 2.0 * _STRAY_PX
         shift, turn = anchor.travelled()
         travelled = shift > _TRAVEL_PX or turn > _TRAVEL_TURN
         other_eyes = self._blinks.lasting(number) > _BLINK_MAX_S * self.fps

@@ -24,6 +24,7 @@ _NOISE_FLOOR_PX = 0.03
 """What sensor noise does to a patch's displacement: closer residuals are all as good."""
 _LIKE = 0.6
 """Correlation with the template under which a patch no longer counts."""
+_SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
@@ -139,9 +140,10 @@ class Anchor:
         return float(self._eyes.min())
 
     @property
-    def hold(self) -> float:
-        """Median likeness of the rigid patches, −1..1: how well the template still fits."""
-        return float(np.median(self.likeness[: self.layout.rigid]))
+    def slipped(self) -> bool:
+        """The template no longer fits: most of the rigid patches show something else."""
+        rigid = self.layout.rigid
+        return 2 * int(np.count_nonzero(self.likeness[:rigid] > _SLIPPED)) < rigid
 
     def travelled(self) -> tuple[float, float]:
         """Head motion since the anchor: (px of the face image at its centre, relative turn and growth)."""
