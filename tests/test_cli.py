@@ -179,10 +179,10 @@ def test_list_cameras_always_succeeds(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_plain_view_prints_one_line_an_event(tmp_path: Path) -> None:
     log = tmp_path / "e.jsonl"
-    options = ["--camera", "demo:5", "--fps", "100", "--duration", "4", "--events", str(log)]
+    options = ["--camera", "demo:5", "--size", "320x240", "--frames", "400", "--events", str(log)]
     command = [sys.executable, "-m", "realtime", "--view", "plain", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     events = [line for line in log.read_text().splitlines() if json.loads(line)["type"] == "event"]
     assert sum(line.startswith("event") for line in done.stdout.splitlines()) == len(events)
-    assert done.stdout.splitlines()[-1].startswith("done   --duration")
+    assert done.stdout.splitlines()[-1].startswith("done   --frames")

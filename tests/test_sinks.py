@@ -135,6 +135,17 @@ def test_a_failing_sink_is_reported_once_and_tried_again() -> None:
     assert len(full.lines) == 1
 
 
+def test_nothing_follows_the_summary() -> None:
+    full, keep = Full(), Keep()
+    session = Session([full, keep])
+    full.space = True
+    session.begin(SESSION)
+    full.space = False
+    session.finish(SUMMARY)
+    assert [type(line).__name__ for line in keep.lines] == ["SessionLine", "SummaryLine"]
+    assert session.failed_sinks
+
+
 def test_event_log_writes_each_line_at_once(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     log = EventLog(str(path))

@@ -84,9 +84,7 @@ class LiveView:
         parts: list[RenderableType] = [top, self._difference(), self._last_events()]
         if self._notices:
             parts.append(Text("\n".join(self._notices), style="dim"))
-        return Panel(
-            Group(*parts), title="[b]merealtime[/b]", subtitle=f"[dim]{_ETHICS}[/dim]", border_style="cyan"
-        )
+        return Panel(Group(*parts), title="[b]merealtime[/b]", subtitle=f"[dim]{_ETHICS}[/dim]", border_style="cyan")
 
     def _rates(self, state: State) -> Table:
         session = self._session
@@ -127,9 +125,7 @@ class LiveView:
         table = Table.grid(padding=(0, 1))
         for name, curve in self._curves.items():
             top = max(*curve, 1e-9)
-            table.add_row(
-                name, Text(sparkline(curve, top), style="magenta"), f"{curve[-1]:.2f}", f"↑{top:.2f}"
-            )
+            table.add_row(name, Text(sparkline(curve, top), style="magenta"), f"{curve[-1]:.2f}", f"↑{top:.2f}")
         return table
 
     def _last_events(self) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from realtime.sinks.lines import AnyLine, EventLine, GapLine, NoticeLine, SessionLine, State, SummaryLine
@@ -10,11 +11,20 @@ from realtime.sinks.lines import AnyLine, EventLine, GapLine, NoticeLine, Sessio
 class PlainView:
     """Prints lines; draws nothing."""
 
+    def __init__(self) -> None:
+        self._closed = False
+
     def line(self, line: AnyLine) -> None:
         text = describe(line)
-        if text:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+        if text and not self._closed:
+            try:
+                sys.stdout.write(text + "\n")
+                sys.stdout.flush()
+            except BrokenPipeError:  # `| head` has left: so do we, and Python's own flush at exit with us
+                self._closed = True
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, sys.stdout.fileno())
+                os.close(nowhere)
 
     def show(self, state: State) -> None:
         """A plain view draws nothing between lines."""

@@ -38,9 +38,7 @@ class Recorder:
         size = (info.width, info.height)
         self._writer = cv2.VideoWriter(str(self.video), cv2.CAP_FFMPEG, code, fps, size, False)
         if not self._writer.isOpened():
-            raise UserError(
-                f"{self.video}: OpenCV can't write {form} here; try --set output.record_format=raw"
-            )
+            raise UserError(f"{self.video}: OpenCV can't write {form} here; try --set output.record_format=raw")
         self._table.write("number,t_ns,captured_ns\n")
 
     def write(self, gray: npt.NDArray[np.uint8], number: int, t_ns: int, captured_ns: int) -> None:

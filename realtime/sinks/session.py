@@ -30,6 +30,7 @@ class Session:
         self.latencies: dict[str, list[float]] = {name: [] for name in LATENCIES}
         self.failed_sinks: dict[str, str] = {}
         self.begun = False
+        self._finished = False
         self._sinks = list(sinks)
         self._held: list[codec.Classified | GapLine | NoticeLine] = []
 
@@ -77,7 +78,8 @@ class Session:
             self._write(line)
 
     def finish(self, line: AnyLine) -> None:
-        """The last line."""
+        """The last line; nothing follows it, not even the notice that an output failed."""
+        self._finished = True
         self._write(line)
 
     def show(self, state: State) -> None:
@@ -107,7 +109,7 @@ class Session:
             try:
                 sink.line(line)
             except OSError as error:
-                if name not in self.failed_sinks:
+                if name not in self.failed_sinks and not self._finished:
                     failed.append(error.strerror or str(error))
                 self.failed_sinks[name] = error.strerror or str(error)
             else:
