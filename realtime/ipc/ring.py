@@ -84,9 +84,7 @@ class RingWriter:
         try:
             fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except FileExistsError:
-            raise RingError(
-                f"ring {name}: exists in {SHM_DIR}: in use, or left over and to be removed"
-            ) from None
+            raise RingError(f"ring {name}: exists in {SHM_DIR}: in use, or left over and to be removed") from None
         except OSError as error:
             raise RingError(f"ring {name}: cannot be made in {SHM_DIR}: {error.strerror}") from None
         try:

@@ -41,9 +41,7 @@ class CameraClock:
             return step
         if not self._counter_bad:
             self._counter_bad = True
-            detail = (
-                f"driver's counter went from {self._sequence} to {sequence}: lost frames may go unnoticed"
-            )
+            detail = f"driver's counter went from {self._sequence} to {sequence}: lost frames may go unnoticed"
             self._notices.append(("camera sequence", detail))
         return 1
 

@@ -130,9 +130,7 @@ def _open(path: str, *, plane: bool) -> cv2.VideoCapture:
             capture.release()
             capture = _ffmpeg.open_capture(path, [])
     if capture is None:
-        raise SourceError(
-            f"{path}: no video that FFmpeg can open (damaged, truncated, or another kind of file)"
-        )
+        raise SourceError(f"{path}: no video that FFmpeg can open (damaged, truncated, or another kind of file)")
     capture.set(*convert)
     return capture
 

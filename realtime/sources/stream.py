@@ -29,9 +29,7 @@ class StreamSource:
         self._t_ns = 0
         capture = _open(address)
         if capture is None:
-            raise SourceError(
-                f"{address}: no stream there that can be read; check address, user and password"
-            )
+            raise SourceError(f"{address}: no stream there that can be read; check address, user and password")
         self._capture = capture
         with _ffmpeg.quiet():
             whole, first = capture.read()
@@ -67,9 +65,7 @@ class StreamSource:
             if not whole or picture is None:
                 raise SourceLostError(f"{self._address}: stream ended or broke off")
         if picture.shape[:2] != out.shape:
-            raise SourceLostError(
-                f"{self._address}: picture size changed to {picture.shape[1]}x{picture.shape[0]}"
-            )
+            raise SourceLostError(f"{self._address}: picture size changed to {picture.shape[1]}x{picture.shape[0]}")
         self._t_ns = max(time.monotonic_ns(), self._t_ns + 1)
         to_gray(picture, out)
         self._number += 1

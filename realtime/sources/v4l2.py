@@ -106,9 +106,7 @@ class V4l2Source:
             for index in range(wanted.count):
                 buffer = self._buffer(index)
                 abi.call(self._fd, abi.QUERYBUF, buffer)
-                self._buffers.append(
-                    mmap.mmap(self._fd, buffer.length, mmap.MAP_SHARED, offset=buffer.offset)
-                )
+                self._buffers.append(mmap.mmap(self._fd, buffer.length, mmap.MAP_SHARED, offset=buffer.offset))
                 abi.call(self._fd, abi.QBUF, buffer)
             abi.call(self._fd, abi.STREAMON, ctypes.c_int32(abi.CAPTURE))
         except OSError as error:
@@ -133,9 +131,7 @@ class V4l2Source:
             try:
                 good = not buffer.flags & abi.FLAG_ERROR and self._decode(buffer, out)
                 if good:
-                    return self._clock.stamp(
-                        buffer.sequence, self._driver_time(buffer, arrival_ns), arrival_ns
-                    )
+                    return self._clock.stamp(buffer.sequence, self._driver_time(buffer, arrival_ns), arrival_ns)
             finally:
                 self._queue(buffer.index)
             if time.monotonic() > deadline:
