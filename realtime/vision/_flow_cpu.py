@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.vision import _flow_kernels as kernels
-from realtime.vision._flow_kernels import COLD, PLANES, SOURCE, START, TARGET
+from realtime.vision._flow_kernels import COLD, GO_ON, PLANES, SOURCE, START, TARGET
 from realtime.vision._flow_plan import Plan, Table, make_plan
 from realtime.vision.flow import TvL1Params
+
 
 class Workspace:
     """Buffers and tables of one thread for one image size and one set of parameters."""
@@ -69,6 +70,28 @@ def tvl1(
         work.flow[:] = init
     work.solve(COLD if init is None else START)
     return work.flow.copy()
+
+
+class Dense:
+    """See ``flow.DenseFlow``."""
+
+    def __init__(self, reference: NDArray[Any], params: TvL1Params) -> None:
+        self._work = Workspace(*reference.shape, params)
+        self.reset(reference)
+
+    def reset(self, reference: NDArray[Any]) -> None:
+        """Start again from another reference."""
+        normalise = self._work.params.normalise
+        self._range = grey_range(reference) if normalise else (0.0, 1.0)
+        self._work.load(reference, TARGET, *self._range)
+        self._begin = COLD
+
+    def push(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """Flow from the reference to ``frame``; the array is written again by the next push."""
+        self._work.load(frame, SOURCE, *self._range)
+        self._work.solve(self._begin)
+        self._begin = GO_ON
+        return self._work.flow
 
 
 def grey_range(*images: NDArray[Any]) -> tuple[float, float]:

@@ -33,10 +33,10 @@ def _jit(function: Callable[..., Any], **more: Any) -> Any:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it can write
         folder = private_folder()
-        if folder is None:
-            return numba.njit(**options)(function)
+    if folder is not None:
         vars(numba.config)["CACHE_DIR"] = str(folder)
         return numba.njit(cache=True, **options)(function)
+    return numba.njit(**options)(function)
 
 
 def private_folder() -> Path | None:

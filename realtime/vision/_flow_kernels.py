@@ -16,7 +16,7 @@ from realtime.vision._flow_jit import inlined, jit
 TARGET, SOURCE, SX, SY, GX, GY, RHO, INVERSE, U, V, P11, P12, P21, P22, TEMP = range(15)
 PLANES = 15
 COLD, START, GO_ON = 0, 1, 2
-"""How a solve begins: from zero; from a given flow at the finest level; from flow and dual variables as they are."""
+"""How a solve begins: from zero, coarse to fine; at the finest level from a given flow; or there from what is left."""
 BAND = np.uint64(16)
 """Rows of a band: its planes stay in the L1 and L2 caches between the two halves of an iteration."""
 
@@ -243,11 +243,11 @@ def resample(memory, source, target, sizes, sizes_out, index, starts, weights, t
             else:
                 for x in range(width):
                     memory[scratch + x] += weight * memory[at + x]
-        _across(memory, scratch, target + (y + N2) * sizes_out[2], index[table + N1], starts, weights)
+        across(memory, scratch, target + (y + N2) * sizes_out[2], index[table + N1], starts, weights)
 
 
 @jit
-def _across(memory, line, out, table, starts, weights):
+def across(memory, line, out, table, starts, weights):
     """One row resampled. Between ``begin`` and ``end`` the inputs lie one or two cells apart: no table needed."""
     columns, taps, first, weight = table[0], table[1], table[2], table[3]
     begin, end, step = table[4], table[5], table[6]
@@ -347,7 +347,7 @@ def sort5(a, b, c, d, e):
 @jit
 def load(image, plane, low, gain, levels, memory, index, starts, weights, given):
     """See ``Workspace.load``."""
-    height, width, stride, cells, base, scratch = _level(levels, 0)
+    height, width, stride, cells, base, scratch = level_of(levels, 0)
     smooth = given[7] > F0
     temp = base + np.uint64(TEMP) * cells
     at = base + np.uint64(plane) * cells
@@ -366,7 +366,7 @@ def load(image, plane, low, gain, levels, memory, index, starts, weights, given)
 
 
 @jit
-def _level(levels, number):
+def level_of(levels, number):
     row = levels[number]
     return row[0], row[1], row[2], row[3], row[4], row[6]
 
@@ -374,29 +374,36 @@ def _level(levels, number):
 @jit
 def solve(flow, begin, levels, memory, masks, index, starts, weights, given):
     """See ``Workspace.solve``."""
-    count = levels.shape[0]
-    used = 1 if begin == START else count
+    used = levels.shape[0] if begin == COLD else 1
     done = 0
     for number in range(used - 1, -1, -1):
-        height, width, stride, cells, base, scratch = _level(levels, number)
+        _, _, stride, cells, base, _ = level_of(levels, number)
         u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
+        if begin != GO_ON:
+            fill(memory, u, u + np.uint64(P22 + 1 - U) * cells)
         if begin == START:
-            _fill(memory, u, u + N2 * cells)
-            _take(flow, memory, u, v, stride)
-        elif number == count - 1:
-            _fill(memory, u, u + N2 * cells)
-        else:
-            coarse = levels[number + 1]
-            from_u, from_v = coarse[4] + np.uint64(U) * coarse[3], coarse[4] + np.uint64(V) * coarse[3]
-            table = 2 * (count + number)
-            resample(memory, from_u, u, coarse, levels[number], index, starts, weights, table, scratch)
-            resample(memory, from_v, v, coarse, levels[number], index, starts, weights, table, scratch)
-            _scale(memory, u, height, width, stride, np.float32(width) / np.float32(coarse[1]))
-            _scale(memory, v, height, width, stride, np.float32(height) / np.float32(coarse[0]))
-        _fill(memory, u + N2 * cells, u + np.uint64(6) * cells)
+            take(flow, memory, u, v, stride)
+        if number < used - 1:
+            descend(memory, levels, number, index, starts, weights)
         done += solve_level(levels[number], memory, masks, given)
-    _give(flow, memory, levels)
+    give(flow, memory, levels)
     return done
+
+
+@jit
+def descend(memory, levels, number, index, starts, weights):
+    """Enlarged flow of the next coarser level as the start of level ``number``."""
+    height, width, stride, cells, base, scratch = level_of(levels, number)
+    coarse = levels[number + 1]
+    table = 2 * (levels.shape[0] + number)
+    for axis in range(2):
+        plane = np.uint64(U + axis)
+        source, target = coarse[4] + plane * coarse[3], base + plane * cells
+        resample(memory, source, target, coarse, levels[number], index, starts, weights, table, scratch)
+        ratio = np.float32(width) / np.float32(coarse[1]) if axis == 0 else np.float32(height) / np.float32(coarse[0])
+        for y in range(N2, height + N2):
+            for k in range(y * stride, y * stride + width):
+                memory[target + k] *= ratio
 
 
 @jit
@@ -422,20 +429,13 @@ def solve_level(sizes, memory, masks, given):
 
 
 @jit
-def _fill(memory, begin, end):
+def fill(memory, begin, end):
     for k in range(begin, end):
         memory[k] = F0
 
 
 @jit
-def _scale(memory, plane, height, width, stride, ratio):
-    for y in range(height):
-        for x in range(width):
-            memory[plane + (y + N2) * stride + x] *= ratio
-
-
-@jit
-def _take(flow, memory, u, v, stride):
+def take(flow, memory, u, v, stride):
     for y in range(np.uint64(flow.shape[0])):
         for x in range(np.uint64(flow.shape[1])):
             memory[u + (y + N2) * stride + x] = flow[y, x, 0]
@@ -443,8 +443,8 @@ def _take(flow, memory, u, v, stride):
 
 
 @jit
-def _give(flow, memory, levels):
-    _, _, stride, cells, base, _ = _level(levels, 0)
+def give(flow, memory, levels):
+    _, _, stride, cells, base, _ = level_of(levels, 0)
     u, v = base + np.uint64(U) * cells, base + np.uint64(V) * cells
     for y in range(np.uint64(flow.shape[0])):
         for x in range(np.uint64(flow.shape[1])):
@@ -458,14 +458,14 @@ def strain(flow, out):
     for y in range(height):
         up, down = y - N1 if y > 0 else y, min(y + N1, height - N1)
         per_row = F1 / np.float32(down - up)
-        _strain_cell(flow, out, y, up, down, np.uint64(0), np.uint64(0), N1, F1, per_row)
+        strain_cell(flow, out, y, up, down, np.uint64(0), np.uint64(0), N1, F1, per_row)
         for x in range(N1, width - N1):
-            _strain_cell(flow, out, y, up, down, x, x - N1, x + N1, HALF, per_row)
-        _strain_cell(flow, out, y, up, down, width - N1, width - N2, width - N1, F1, per_row)
+            strain_cell(flow, out, y, up, down, x, x - N1, x + N1, HALF, per_row)
+        strain_cell(flow, out, y, up, down, width - N1, width - N2, width - N1, F1, per_row)
 
 
 @jit
-def _strain_cell(flow, out, y, up, down, x, left, right, per_column, per_row):
+def strain_cell(flow, out, y, up, down, x, left, right, per_column, per_row):
     ux = (flow[y, right, 0] - flow[y, left, 0]) * per_column
     vx = (flow[y, right, 1] - flow[y, left, 1]) * per_column
     uy = (flow[down, x, 0] - flow[up, x, 0]) * per_row

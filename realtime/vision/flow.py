@@ -7,7 +7,7 @@ Twins: ``_flow_cpu.py`` (numba), ``_flow_cuda.py`` + ``flow.cu`` (pycuda); oracl
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from realtime.errors import BackendError, InputError
+
+if TYPE_CHECKING:
+    from realtime.vision import _flow_cpu
 
 Backend = Literal["auto", "cpu", "cuda"]
 
@@ -63,8 +66,30 @@ class TvL1Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @classmethod
     def live(cls) -> TvL1Params:
-        """The fastest that stays within 0.05 px of ``ipol`` on the test fields (``bench/flow.py``)."""
-        return cls(iterations=60)
+        """The fastest that stays within 0.05 px of ``ipol``'s error on the test fields (``bench/flow.py``)."""
+        return cls(warps=2, iterations=30)
+
+    @classmethod
+    def dense(cls) -> TvL1Params:
+        """For ``DenseFlow``, which spreads the iterations over the frames."""
+        return cls(warps=1, iterations=40, epsilon=0.005)
+
+    def __post_init__(self) -> None:
+        """InputError outside the bounds, for parameters made in Python too, not only for decoded ones."""
+        checks = {
+            "tau, lambda, theta > 0": min(self.tau, self.lambda_, self.theta) > 0,
+            "0 < scale_step < 1": 0 < self.scale_step < 1,
+            "scales, warps, iterations, median_every ≥ 1": min(
+                self.scales, self.warps, self.iterations, self.median_every
+            )
+            >= 1,
+            "epsilon ≥ 0": self.epsilon >= 0,
+            "median 0 or 5": self.median in (0, 5),
+            "0 ≤ presmooth_px ≤ 8": 0 <= self.presmooth_px <= 8,
+        }
+        for rule, holds in checks.items():
+            if not holds:
+                raise InputError(f"TV-L1 parameters need {rule}")
 
 
 def tvl1(
@@ -107,6 +132,43 @@ def strain(flow: NDArray[Any], backend: Backend = "cpu") -> NDArray[np.float32]:
     from realtime.vision import _flow_cpu
 
     return _flow_cpu.strain(flow)
+
+
+class DenseFlow:
+    """Flow of every frame against one reference, each solve going on from the one before at the finest level.
+
+    A few iterations a frame suffice, because flow and dual variables are kept (on the GPU: the flow). On the CPU grey
+    levels are stretched by the reference's range alone. Not for use by two threads.
+    """
+
+    def __init__(
+        self, reference: NDArray[Any], params: TvL1Params | None = None, backend: Backend = "cpu"
+    ) -> None:
+        """reference: (H, W) as in ``tvl1``; ``params`` default to ``TvL1Params.dense()``."""
+        check_pair(reference, reference)
+        self._params = params or TvL1Params.dense()
+        self._reference = reference
+        self._last: NDArray[np.float32] | None = None
+        self._cpu: _flow_cpu.Dense | None = None
+        if resolve_backend(backend)[0] == "cpu":
+            from realtime.vision._flow_cpu import Dense
+
+            self._cpu = Dense(reference, self._params)
+
+    def push(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """Flow from the reference to ``frame``: (H, W, 2) float32, px; valid until the next push."""
+        check_pair(self._reference, frame)
+        if self._cpu:
+            return self._cpu.push(frame)
+        self._last = tvl1(self._reference, frame, self._params, "cuda", self._last)
+        return self._last
+
+    def reset(self, reference: NDArray[Any]) -> None:
+        """Take another reference of the same shape; the next flow starts from zero."""
+        check_pair(self._reference, reference)
+        self._reference, self._last = reference, None
+        if self._cpu:
+            self._cpu.reset(reference)
 
 
 def resolve_backend(name: str) -> tuple[Literal["cpu", "cuda"], str]:
