@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -185,6 +187,12 @@ def test_crop_puts_the_landmarks_where_the_spec_says(mesh_finder: FaceMesh) -> N
     small_crop = crop(frame, transform, spec).astype(int)
     large_crop = crop(large, crop_transform(3 * landmarks + 1, spec), spec).astype(int)
     assert np.abs(small_crop - large_crop).mean() < 2.0
+
+
+def test_landmarks_do_not_load_tensorflow() -> None:
+    code = "import sys; from realtime.vision.face import FaceMesh; FaceMesh(); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_an_event_that_left_the_history_is_said() -> None:

@@ -6,6 +6,7 @@ Consumes a gray frame, emits the 478-point mesh in frame pixels. MediaPipe is im
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib import resources
 from typing import Any
@@ -96,6 +97,6 @@ def _keep_tensorflow_out() -> None:
     if "mediapipe" not in sys.modules and "tensorflow" not in sys.modules:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
         try:
-            pass
+            importlib.import_module("mediapipe.tasks.python.vision")
         finally:
             del sys.modules["tensorflow"]
