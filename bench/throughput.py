@@ -49,7 +49,7 @@ def measure(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
     for other in ("cpu", "span"):
         steps.pop(other, None)
     per_frame = {name: value / frames * 1e6 for name, value in steps.items()}
-    per_frame["ring, account"] = (busy - sum(steps.values())) / frames * 1e6
+    per_frame["rest (ring, events, account)"] = (busy - sum(steps.values())) / frames * 1e6
     per_frame["wait"] = (seconds - busy) / frames * 1e6
     events = max(1, summary["events"])
     return {

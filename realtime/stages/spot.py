@@ -30,15 +30,19 @@ _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up t
 
 def run(context: StageContext) -> None:
     """Load the networks, compile, wait for the ring, spot until the source has ended, stay for resends."""
+    from realtime.vision.face import FaceMesh
     from realtime.vision.meter import FaceMeter
 
+    mesh = FaceMesh()  # the slow part, while capture still opens the source
+    context.progress("waiting for the source")
     order = context.wait_ring()
     if order is None:
+        mesh.close()
         return
     context.progress("warming the spotter")
     lossless = order.info is not None and not order.info.live
     reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
-    meter = FaceMeter(context.settings.spot, order.fps)
+    meter = FaceMeter(context.settings.spot, order.fps, mesh)
     try:
         meter.warm_up(reader.height, reader.width)
         spot = Spot(context, reader, meter, order)
