@@ -1,0 +1,231 @@
+"""Redraws the tables of README.md from bench/results: ``python bench/readme.py [--check] [--picture]``.
+
+A table stands between ``<!-- bench: NAME -->`` and ``<!-- /bench -->``; NAME is a function below. ``--check`` changes
+nothing and fails if a table is stale. ``--picture`` runs the demo and redraws the picture of the live view.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+PICTURE = ROOT / "docs" / "live.svg"
+BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
+
+Row = Sequence[object]
+
+
+def markdown(header: Row, rows: Iterable[Row], align_right: int = 1) -> str:
+    """A table; columns from ``align_right`` on are aligned right."""
+    lines = ["| " + " | ".join(map(str, header)) + " |"]
+    lines.append("|" + "|".join("---" if at < align_right else "---:" for at in range(len(header))) + "|")
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def load(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path.relative_to(ROOT)} is missing: run bench/{name.split('_')[0]}.py")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def stamp(result: dict[str, Any]) -> str:
+    """Where and when it was measured."""
+    at = result["machine"]
+    return f"\n{at['cpu']}, {at['cores']} cores, no GPU used; commit `{at['commit']}`, {at['time_utc'][:10]}.\n"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def latency() -> str:
+    """Percentiles of one live run, and what the algorithm itself waits for."""
+    result = load("latency")
+    names = {
+        "decide": "decide: frame that completes the event → event sent",
+        "flow": "flow: TV-L1, strain, 28×28×3",
+        "classify": "classify: label and scores",
+        "total": "total: that frame → line written",
+    }
+    columns = ("p50", "p95", "p99", "max")
+    rows: list[Row] = [
+        (text, *(number(result["latency_ms"][key].get(p)) for p in columns)) for key, text in names.items()
+    ]
+    rows.append(("every frame: exposure → analysed", *(number(result["frame_ms"][p]) for p in columns)))
+    waits = result["algorithm_waits_ms"]
+    rows.append(("the method's own wait: apex → decline seen", *(number(waits.get(p), 0) for p in columns)))
+    head = (
+        f"{result['fps_measured']:.1f} fps, {result['size']}, {result['frames']} frames, "
+        f"{result['dropped']} dropped, {result['events']} events, {result['source']}.\n\n"
+    )
+    return head + markdown(("ms", *columns), rows) + stamp(result)
+
+
+def cost() -> str:
+    """CPU and memory of each process in that run."""
+    result = load("latency")
+    seconds = result["cpu_over_s"]
+    rows: list[Row] = [
+        (name, f"{used / seconds:.1%}", number(result["rss_mb"].get(name), 0))
+        for name, used in result["cpu_seconds"].items()
+    ]
+    rows.append(("**all**", f"**{result['cores_used']:.2f} cores**", number(sum(result["rss_mb"].values()), 0)))
+    return markdown(("process", "of one core", "MB"), rows) + stamp(result)
+
+
+def sweep() -> str:
+    """The rates that were tried."""
+    result = load("latency_sweep")
+    rows = [
+        (
+            f"{row['fps_target']:g}",
+            number(row["fps_measured"]),
+            row["frames"],
+            row["dropped"],
+            number(row["frame_ms"]["p99"]),
+            number(row["latency_ms"]["total"].get("p99")),
+            number(row["cores_used"], 2),
+        )
+        for row in result["sweep"]
+    ]
+    header = ("fps asked", "fps", "frames", "dropped", "frame p99, ms", "total p99, ms", "cores")
+    held = result["highest_held"]
+    return markdown(header, rows, 0) + f"\nHighest rate held: {held or 0:g} fps." + stamp(result)
+
+
+def throughput() -> str:
+    """Lossless frames a second, and the spotter's budget."""
+    result = load("throughput")
+    steps = result["spot_us_a_frame"]
+    total = sum(steps.values())
+    rows = [(name, number(value, 0), f"{value / total:.0%}") for name, value in steps.items()]
+    alone = result["stage_fps"]
+    head = (
+        f"**{result['fps']:.0f} frames a second**, whole pipeline, {result['size']}, no frame left out "
+        f"(rounds: {', '.join(f'{fps:.0f}' for fps in result['rounds_fps'])}). "
+        f"Alone: capture {alone['capture'] or 0:.0f}, spotter {alone['spot']:.0f} frames a second; "
+        f"flow {result['ms_an_event']['motion']:.1f} ms, model {result['ms_an_event']['classify']:.1f} ms an event.\n\n"
+    )
+    return head + markdown(("spotter, step", "µs a frame", "share"), rows) + stamp(result)
+
+
+def soak() -> str:
+    """The long run."""
+    result = load("soak")
+    memory, drift = result["memory"]["all"], result["drift_ms"]["total"]
+    rows = [
+        ("frames", result["frames"]),
+        ("dropped", result["dropped"]),
+        ("events", result["events"]),
+        ("decide p99, ms", number(result["latency_ms"]["decide"].get("p99"))),
+        ("total p99, ms", number(result["latency_ms"]["total"].get("p99"))),
+        ("total p50, first half → second half, ms",
+         f"{number(drift['first_half'].get('p50'))} → {number(drift['second_half'].get('p50'))}"),
+        ("memory, half-time → end, MB", f"{memory['half_mb']:.0f} → {memory['end_mb']:.0f} "
+                                        f"({memory['growth_percent']:+.2f} %)"),
+        ("cores used", number(result["cores_used"], 2)),
+    ]  # fmt: skip
+    head = f"{result['seconds'] / 60:.0f} minutes at {result['fps_measured']:.0f} fps, {result['size']}.\n\n"
+    return head + markdown(("", ""), rows) + stamp(result)
+
+
+def habits() -> str:
+    """Each real-time habit with and without."""
+    result = load("latency_habits")
+    rows = [
+        (
+            name,
+            row["dropped"],
+            number(row["frame_ms"]["p99"], 2),
+            number(row["frame_ms"]["max"], 2),
+            number(row["latency_ms"]["total"].get("p50")),
+            number(row["latency_ms"]["total"].get("p99")),
+            number(row["cores_used"], 2),
+            "; ".join(text.partition(": ")[2] for text in row["refused"]) or "–",
+        )
+        for name, row in result["habits"].items()
+    ]
+    header = ("", "dropped", "frame p99", "frame max", "total p50", "total p99", "cores", "refused")
+    return markdown(header, rows) + stamp(result)
+
+
+def start_up() -> str:
+    """Seconds from the command until each stage is warm."""
+    result = load("latency")
+    rows = [(name.replace("_", " "), number(value)) for name, value in result["start_up_s"].items()]
+    return markdown(("ready after", "s"), rows) + stamp(result)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    table.__name__.replace("_", "-"): table for table in (latency, cost, sweep, throughput, soak, habits, start_up)
+}
+
+
+def redraw(text: str, tables: dict[str, Callable[[], str]] | None = None) -> str:
+    """The text with every table drawn anew; KeyError for an unknown name."""
+    known = TABLES if tables is None else tables
+    return BLOCK.sub(lambda found: found[1] + "\n" + known[found[2]]() + "\n" + found[4], text)
+
+
+def draw_picture(seconds: float = 20.0) -> None:
+    """Run the demo with the live view and keep its last picture."""
+    from realtime import config
+    from realtime.sinks.lines import State
+    from realtime.sinks.live import LiveView
+    from realtime.supervisor import Supervisor
+
+    class Kept(LiveView):
+        running = State()
+
+        def show(self, state: State) -> None:
+            if state.phase == "running":
+                self.running = copy.deepcopy(state)
+
+        def close(self) -> None:
+            """Nothing was drawn on the terminal."""
+
+    view = Kept()
+    wanted = {"source.camera": "demo", "source.fps": 200.0, "source.duration_s": seconds, "output.view": "none"}
+    supervisor = Supervisor(config.load(overrides=wanted), sinks=[view])
+    if supervisor.run():
+        raise SystemExit(supervisor.error)
+    PICTURE.parent.mkdir(exist_ok=True)
+    view.export_svg(str(PICTURE), view.running)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--check", action="store_true", help="only say whether the tables are up to date")
+    parser.add_argument("--picture", action="store_true", help="also redraw the picture of the live view")
+    arguments = parser.parse_args(argv)
+    if arguments.picture:
+        draw_picture()
+    before = arguments.file.read_text(encoding="utf-8")
+    try:
+        after = redraw(before)
+    except (KeyError, FileNotFoundError) as error:
+        sys.stderr.write(f"{arguments.file}: {error.args[0]}\n")
+        return 1
+    if arguments.check:
+        return int(after != before)
+    arguments.file.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
