@@ -127,6 +127,8 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors into one line and an exit code."""
     arguments = make_parser().parse_args(argv)
+    if not arguments.debug:
+        sys.excepthook = _complain_of_bug
     from realtime.errors import MerealtimeError
 
     try:
@@ -145,6 +147,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(text: str) -> None:
     sys.stderr.write(f"merealtime: {' '.join(text.split())}\n")
+
+
+def _complain_of_bug(kind: type[BaseException], error: BaseException, _: object) -> None:
+    """One line for what should not happen; Python then leaves with exit code 1."""
+    _complain(f"{kind.__name__}: {error}: this is a bug; --debug shows where")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -168,9 +175,7 @@ def _session(settings: Any, *, debug: bool) -> int:
     def show_log(line: str) -> None:
         sys.stderr.write(line + "\n")
 
-    supervisor = Supervisor(
-        settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show
-    )
+    supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
     if settings.output.record:
         sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()

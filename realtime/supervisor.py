@@ -32,6 +32,7 @@ _POLL_S = 0.05
 _SHOW_S = 0.1
 _ASK_S = 2.0
 _LEAVE_S = 3.0
+_HELD = 0.98
 _NEEDS_RING = ("capture", "spot", "record")
 _SLOWEST_FIRST = ("classify", "spot", "motion", "capture", "record")
 
@@ -323,11 +324,12 @@ class Supervisor:
         if first_ns:
             start_up["first_frame"] = round(first_ns / 1e9 - self._birth_s, 2)
         board = self._site.board
-        line = account.session_line(
-            self.settings, self._started_at, self._info, board, self._details, start_up
-        )
+        line = account.session_line(self.settings, self._started_at, self._info, board, self._details, start_up)
         self._observer.state.session = line
         self._session.begin(line)
+        asked = line.fps_requested
+        if line.live and asked and 0 < line.fps_measured < _HELD * asked:
+            self._session.notice("rate below asked", f"asked {asked:g}, measured {line.fps_measured:g} fps")
 
     def _close(self) -> None:
         """Processes, last line, shared memory, sockets; whatever happened before."""

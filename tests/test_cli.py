@@ -16,6 +16,7 @@ from _session import ROOT
 from realtime import __version__, cli
 from realtime.check import check, print_cameras
 from realtime.config import load
+from realtime.ipc import names
 
 BUNDLE = ROOT / "realtime" / "bundles" / "laenet-composite"
 
@@ -186,3 +187,18 @@ def test_plain_view_prints_one_line_an_event(tmp_path: Path) -> None:
     events = [line for line in log.read_text().splitlines() if json.loads(line)["type"] == "event"]
     assert sum(line.startswith("event") for line in done.stdout.splitlines()) == len(events)
     assert done.stdout.splitlines()[-1].startswith("done   --frames")
+
+
+def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys\nfrom realtime import cli, supervisor\n"
+        "def broken(*a, **k): raise ZeroDivisionError('x')\n"
+        "supervisor.Supervisor.run = broken\nsys.exit(cli.main(sys.argv[1:]))"
+    )
+    for options, lines in (([], 1), (["--debug"], 5)):
+        command = [sys.executable, "-c", code, "--view", "none", *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "ZeroDivisionError" in done.stderr
+        assert (done.stderr.count("\n") == 1) == (lines == 1)
+    names.sweep()  # what the broken sessions left

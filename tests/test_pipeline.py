@@ -279,3 +279,34 @@ def test_an_emulated_camera_with_faults(clip: str, library: Path, tmp_path: Path
     assert summary["frames_dropped"]["camera"] == 7
     assert summary["frames_dropped"]["reconnect"] > 0
     assert left_behind(run.child.pid) == []
+
+
+@pytest.mark.slow
+def test_a_recording_of_the_emulated_camera_is_bit_identical(clip: str, library: Path, tmp_path: Path) -> None:
+    """Camera → ring → recorder at 200 fps: every frame, whole and in its place."""
+    camera = FakeCamera(tmp_path, library)
+    video = cv2.VideoCapture(clip)
+    frames = np.stack([read[1][..., 0] for read in iter(video.read, (False, None)) if read[0]][:397])
+    for number, frame in enumerate(frames):
+        frame[0, :2] = divmod(number, 256)  # so that each frame says which it is
+    camera.serve(frames, FPS=200)
+    environment = {name: camera.environment[name] for name in camera.environment if name not in os.environ}
+    options = ("--camera", "0", "--fps", "200", "--size", "480x360", "--duration", "5")
+    run = Run(tmp_path, *options, "--record", str(tmp_path / "kept"), **environment)
+    code, errors = run.end()
+    assert code == 0, errors
+    summary = assert_balanced(run.lines())
+    (kept,) = (tmp_path / "kept").iterdir()
+    rows = np.loadtxt(kept / "frames.csv", delimiter=",", skiprows=1, dtype=np.int64)
+    assert len(rows) == summary["recording"]["frames"]
+    recorded = cv2.VideoCapture(str(kept / "frames.mkv"))
+    first = None
+    for number in rows[:, 0]:
+        whole, picture = recorded.read()
+        assert whole
+        gray = picture[..., 0]
+        shown = int(gray[0, 0]) * 256 + int(gray[0, 1])
+        first = (shown - number) % 397 if first is None else first
+        assert shown == (first + number) % 397
+        np.testing.assert_array_equal(gray, frames[shown])
+    assert np.diff(rows[:, 1]).min() > 0

@@ -165,6 +165,42 @@ def test_a_lost_camera_is_found_again(board: Board, ring: RingWriter, monkeypatc
     assert context.gaps() == [(3, 12, 10, "reconnect")]
 
 
+def test_numbers_that_fall_back_go_on(board: Board, ring: RingWriter) -> None:
+    """A driver that starts its sequence anew without a word."""
+    capture, context = make_capture(board, ring, Script([0, 1, 2, 0, 1, 3]))
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 3, 4, 6]
+    assert context.gaps() == [(5, 5, 1, "camera")]
+
+
+def test_a_camera_lost_while_warming_is_looked_for_after_the_start(
+    board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Script([0, 1, SourceLostError("gone"), SourceLostError("gone"), 0])
+    monkeypatch.setattr(capture_stage, "open_source", lambda spec, request: Script([7, 8, 9]))
+    capture, context = make_capture(board, ring, source)
+    threading.Timer(0.05, context.started.set).start()
+    capture.wait_start()
+    assert context.started.is_set()
+    capture.run()
+    assert numbers_in(ring) == [0, 1]
+    assert context.gaps() == []
+
+
+def test_the_duration_ends_also_without_a_camera(
+    board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reopen(spec: str, request: SourceRequest) -> Script:
+        raise SourceError("no camera")
+
+    monkeypatch.setattr(capture_stage, "open_source", reopen)
+    monkeypatch.setattr(capture_stage, "_RETRY_S", 0.01)
+    settings = load(overrides={"source.duration_s": 0.1})
+    capture, context = make_capture(board, ring, Script([0, SourceLostError("gone")]), settings)
+    capture.run()
+    assert context.ended == ["--duration"]
+
+
 def test_patience_with_a_lost_camera_ends(board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     def reopen(spec: str, request: SourceRequest) -> Script:
         raise SourceError("no camera")

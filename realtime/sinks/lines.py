@@ -38,6 +38,8 @@ class SessionLine(Line, frozen=True, kw_only=True):
     fps_granted: float
     live: bool
     detector: str
+    source_detail: str = ""
+    """What the source granted, in words."""
     start_up_s: dict[str, float] = {}
     """Seconds from the command until a stage was ready, and until the first frame was analysed."""
 

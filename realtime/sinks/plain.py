@@ -43,9 +43,10 @@ def describe(line: AnyLine) -> str:
         return f"notice {line.what}: {line.detail}" if line.detail else f"notice {line.what}"
     if isinstance(line, SessionLine):
         asked = f", asked {line.fps_requested:g}" if line.fps_requested else ""
+        picture = f"{line.width}x{line.height} {line.pixel_format}, {line.fps_granted:g} fps"
         return (
-            f"source {line.source}: {line.width}x{line.height} {line.pixel_format}, "
-            f"{line.fps_measured:g} fps{asked}; model {line.model}, flow {line.flow_backend}"
+            f"source {line.source}: {line.source_detail or picture}; measured {line.fps_measured:g} fps{asked}; "
+            f"model {line.model}, flow {line.flow_backend}"
         )
     if isinstance(line, SummaryLine):
         return describe_summary(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -84,7 +85,8 @@ class Session:
 
     def show(self, state: State) -> None:
         for sink in self._sinks:
-            sink.show(state)
+            with contextlib.suppress(OSError):  # a terminal that has gone; its lines report it
+                sink.show(state)
 
     def latency_summary(self) -> dict[str, dict[str, float]]:
         return {name: percentiles(values) for name, values in self.latencies.items()}

@@ -61,6 +61,9 @@ class Capture:
         self._offset = 0  # added to the source's numbers, so that they go on after a reconnection
         self._last = self._row.get("last_number")
         self._last_t_ns = self._row.get("last_t_ns")
+        duration_s = context.settings.source.duration_s
+        self._duration_ns = 2**62 if duration_s is None else int(duration_s * 1e9)
+        self._first_ns = self._row.get("first_ns")
         self._resumed = self._row.get("frames") > 0  # another capture process died before us
         self._check_size()
 
@@ -80,7 +83,7 @@ class Capture:
             try:
                 stamp = self.source.read(scratch) or stamp
             except SourceLostError:
-                return  # run() meets it again and reports it
+                warming = False  # run() meets it again, and looks for the camera
         if stamp is not None:
             self._offset = -(stamp.number + 1)  # the next frame is frame 0
 
@@ -100,9 +103,6 @@ class Capture:
         writer, context, live = self._writer, self._context, self._info.live
         stopping = context.stopping.is_set
         frame_limit = context.settings.source.frames
-        duration_s = context.settings.source.duration_s
-        end_ns = None if duration_s is None else int(duration_s * 1e9)
-        first_ns = self._row.get("first_ns")
         frames = self._row.get("frames")
         while not stopping():
             if frame_limit is not None and frames >= frame_limit:
@@ -115,28 +115,33 @@ class Capture:
                 stamp = self.source.read(slot)
             except SourceLostError as error:
                 writer.abandon()
-                self._reconnect(error)
+                if not self._reconnect(error):
+                    break
                 continue
             now = time.monotonic_ns()
             if getattr(self.source, "notices", None):
                 self._pass_notices()
-            if stamp is None or (end_ns is not None and first_ns and now - first_ns >= end_ns):
+            if stamp is None or self._time_is_up(now):
                 writer.abandon()
                 return "end of source" if stamp is None else "--duration"
             number = stamp.number + self._offset
             if number != self._last + 1:
                 self._gap(number, "camera")
+                number = stamp.number + self._offset
             writer.commit(number, stamp.t_ns, now)
             self._last = number
             self._last_t_ns = stamp.t_ns
             frames += 1
             if frames == 1:
-                first_ns = now
                 self._note_first(number, stamp.t_ns, now)
             self._note(frames, number, stamp.t_ns, now)
             if not live:  # a live source's read is mostly waiting
                 self._row.words[_BUSY] += now - begun
-        return ""
+        return "--duration" if self._time_is_up(time.monotonic_ns()) else ""
+
+    def _time_is_up(self, now: int) -> bool:
+        """Whether ``--duration`` is over, counted from the first frame."""
+        return self._first_ns > 0 and now - self._first_ns >= self._duration_ns
 
     def _pass_notices(self) -> None:
         for what, detail in take_notices(self.source):
@@ -148,6 +153,7 @@ class Capture:
         words[_BEAT] = now
 
     def _note_first(self, number: int, t_ns: int, now: int) -> None:
+        self._first_ns = now
         self._row.put("first_number", number)
         self._row.put("first_t_ns", t_ns)
         self._row.put("first_ns", now)
@@ -178,14 +184,14 @@ class Capture:
                 f"the session runs at {writer.width}x{writer.height}; start it anew"
             )
 
-    def _reconnect(self, error: SourceLostError) -> None:
-        """Look for the lost source until it is back, the patience is over, or we are to stop."""
+    def _reconnect(self, error: SourceLostError) -> bool:
+        """Look for the lost source until it is back; False if we are to stop before. Patience has an end."""
         context = self._context
         patience_s = context.settings.source.reconnect_s
         context.notice("camera gone", str(error))
         self.source.close()
         deadline = time.monotonic() + patience_s
-        while not context.stopping.is_set():
+        while not context.stopping.is_set() and not self._time_is_up(time.monotonic_ns()):
             if time.monotonic() > deadline:
                 raise MerealtimeError(f"{self._info.source}: did not come back within {patience_s:g} s ({error})")
             try:
@@ -197,8 +203,9 @@ class Capture:
             self._check_size()
             if self._continue_numbers():
                 context.notice("camera back", self.source.info.detail)
-                return
+                return True
             self.source.close()
+        return False
 
     def _continue_numbers(self) -> bool:
         """Read the new source's first frame; its time tells how many frames were missed."""
