@@ -24,7 +24,7 @@ class Workspace:
     def __init__(self, height: int, width: int, params: TvL1Params) -> None:
         plan = make_plan(height, width, params)
         self.params = params
-        self.tables = _flatten([table for pair in (plan.presmooth, *plan.down, *plan.up) for table in pair])
+        self.tables = _flatten(plan.tables())
         self.levels, cells = _layout(plan)
         raw = np.zeros(cells + 16, np.float32)
         shift = (-raw.ctypes.data % 64) // 4

@@ -64,6 +64,10 @@ class Plan:
     down: tuple[tuple[Table, Table], ...]
     up: tuple[tuple[Table, Table], ...]
 
+    def tables(self) -> list[Table]:
+        """All tables in the order in which the kernels count them: rows, columns; presmooth, down, up."""
+        return [table for pair in (self.presmooth, *self.down, *self.up) for table in pair]
+
 
 @functools.lru_cache(maxsize=32)
 def make_plan(height: int, width: int, params: TvL1Params) -> Plan:

@@ -1,7 +1,7 @@
 """Feature map of one event: (onset crop, apex crop, landmarks) -> 28×28×3 [u, v, strain]. THE shared call.
 
-LAENet §2.1.2-2.2.2 and STSTNet: TV-L1 flow from onset to apex, optical strain, eye region zeroed, area reduction,
-then every channel of every image stretched to 0..255 as in the public maps (so magnitude is lost: gate first).
+LAENet §2.1.2-2.2.2 and STSTNet: TV-L1 flow from onset to apex, optical strain, eyes zeroed, area reduction,
+then every channel of every image stretched to 0..255 as in the public maps (magnitude is lost: gate first).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from realtime.errors import InputError
-from realtime.vision.flow import Backend, TvL1Params, resolve_backend, strain, tvl1
+from realtime.vision.flow import Backend, TvL1Params, check_pair, resolve_backend, strain, tvl1
 
 EYES_68 = (tuple(range(36, 42)), tuple(range(42, 48)))
 """Eye polygons of the 68-point scheme, 0-based."""
@@ -59,7 +59,37 @@ def feature_map(
     Returns (map_size, map_size, 3) float32, 0..255, [u, v, strain].
     """
     spec = spec or FeatureSpec()
-    return map_from_flow(flow_crops(onset, apex, spec, backend), landmarks, spec, backend)
+    if resolve_backend(backend)[0] == "cuda":
+        return feature_maps(onset[None], apex[None], np.asarray(landmarks)[None], spec, "cuda")[0]
+    return map_from_flow(flow_crops(onset, apex, spec), landmarks, spec)
+
+
+def feature_maps(
+    onsets: NDArray[Any],
+    apexes: NDArray[Any],
+    landmarks: NDArray[Any],
+    spec: FeatureSpec | None = None,
+    backend: Backend = "cpu",
+) -> NDArray[np.float32]:
+    """Feature maps of n movements: (n, H, W) crops twice, (n, 68, 2) landmarks -> (n, map_size, map_size, 3).
+
+    On the GPU one launch does it all; on the CPU one after the other.
+    """
+    spec = spec or FeatureSpec()
+    onsets, apexes = np.asarray(onsets), np.asarray(apexes)
+    if not len(onsets) == len(apexes) == len(landmarks) or not len(onsets):
+        raise InputError(f"as many onsets, apexes, landmarks: {len(onsets)}, {len(apexes)}, {len(landmarks)}")
+    if resolve_backend(backend)[0] == "cpu":
+        return np.stack([feature_map(*each, spec) for each in zip(onsets, apexes, landmarks, strict=True)])
+    from realtime.vision import _flow_cuda
+
+    for onset, apex in zip(onsets, apexes, strict=True):
+        check_crops(onset, apex, spec)
+    masks = np.stack([eye_mask(points, spec) for points in landmarks]) if spec.eye_mask else None
+    areas = area_weights(spec.crop_height, spec.map_size), area_weights(spec.crop_width, spec.map_size)
+    _, maps = _flow_cuda.solver().solve(onsets, apexes, spec.flow, None, masks, areas, want_flow=False)
+    assert maps is not None
+    return maps
 
 
 def flow_crops(
@@ -67,13 +97,17 @@ def flow_crops(
 ) -> NDArray[np.float32]:
     """TV-L1 flow of two crops with the spec's parameters: (crop_height, crop_width, 2) float32, px."""
     spec = spec or FeatureSpec()
+    check_crops(onset, apex, spec)
+    return tvl1(onset, apex, spec.flow, backend)
+
+
+def check_crops(onset: NDArray[Any], apex: NDArray[Any], spec: FeatureSpec) -> None:
+    """InputError unless both crops have the spec's size and can be compared."""
     expected = (spec.crop_height, spec.crop_width)
     for name, crop in (("onset", onset), ("apex", apex)):
         if np.shape(crop) != expected:
-            raise InputError(
-                f"the {name} crop must be {expected} by the feature spec: it is {np.shape(crop)}"
-            )
-    return tvl1(onset, apex, spec.flow, backend)
+            raise InputError(f"the {name} crop must be {expected} by the feature spec: it is {np.shape(crop)}")
+    check_pair(onset, apex)
 
 
 def map_from_flow(
@@ -82,7 +116,7 @@ def map_from_flow(
     spec: FeatureSpec | None = None,
     backend: Backend = "cpu",
 ) -> NDArray[np.float32]:
-    """Strain, eye mask, area reduction and stretch of a crop's flow (H, W, 2) px -> (map_size, map_size, 3)."""
+    """Strain, eye mask, area reduction, stretch of a crop's flow (H, W, 2) px -> (map_size, map_size, 3)."""
     spec = spec or FeatureSpec()
     stack = np.dstack([flow, strain(flow, resolve_backend(backend)[0])]).astype(np.float32, copy=False)
     if spec.eye_mask:
@@ -127,7 +161,7 @@ def area_weights(size_in: int, size_out: int) -> NDArray[np.float32]:
 
 
 def stretch(cells: NDArray[Any]) -> NDArray[np.float32]:
-    """Each channel of (n, n, 3) [u, v, strain] to 0..255 by its own range; no range: 127.5 for u, v, 0 for strain."""
+    """Each channel of (n, n, 3) to 0..255 by its own range; without range 127.5 for u and v, 0 for strain."""
     low = cells.min(axis=(0, 1))
     span = cells.max(axis=(0, 1)) - low
     still = np.array([127.5, 127.5, 0.0], np.float32)

@@ -177,11 +177,11 @@ def resolve_backend(name: str) -> tuple[Literal["cpu", "cuda"], str]:
         return "cpu", "asked for"
     if name not in ("auto", "cuda"):
         raise BackendError(f"unknown flow backend {name!r}: use auto, cpu or cuda")
-    try:
-        from realtime.vision import _flow_cuda
+    from realtime.vision import _flow_cuda
 
+    try:
         reason = _flow_cuda.probe()
-    except (BackendError, ImportError) as error:
+    except BackendError as error:
         if name == "cuda":
             raise BackendError(f"flow backend cuda: {error}") from None
         return "cpu", f"no GPU: {error}"
