@@ -25,13 +25,13 @@ def to_litert(model: Any, factor: float = 1.0) -> bytes:
     return function_to_litert(lambda maps: tf.nn.softmax(factor * model(maps, training=False)))
 
 
-def function_to_litert(function: Any) -> bytes:
-    """A TensorFlow function (1, 28, 28, 3) float32 → (1, 3) as a LiteRT file."""
+def function_to_litert(function: Any, half: bool = False) -> bytes:
+    """A TensorFlow function (1, 28, 28, 3) float32 → (1, 3) as a LiteRT file; half: weights kept in 16 bits."""
     with bundle.quiet_tensorflow():
-        return _converted(function)
+        return _converted(function, half)
 
 
-def _converted(function: Any) -> bytes:
+def _converted(function: Any, half: bool) -> bytes:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -39,7 +39,11 @@ def _converted(function: Any) -> bytes:
     traced = tf.function(function, input_signature=signature).get_concrete_function()
     # without freezing first, the converter leaves the weights out and the network answers NaN
     frozen = convert_variables_to_constants_v2(traced)
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
 
 
 def write_bundle(

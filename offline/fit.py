@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from offline import pooled_flow, sequential, shallow
 from offline.batches import Recipe
 from offline.datasets.flowmaps import MapSet
-from offline.files import write_npz
+from offline.files import write_bytes, write_npz
 from offline.zoo import Entry
 from realtime.errors import DatasetError, UserError
 
@@ -40,7 +40,7 @@ class Fitted(msgspec.Struct, frozen=True):
     losses: NDArray[np.float32] | None = None
     """(epochs,) mean training loss over the folds."""
     seconds: float = 0.0
-    """In the process that finished this seed."""
+    """All runs that worked on this seed together."""
 
 
 def units(job: Job, folds: int) -> int:
@@ -66,12 +66,30 @@ def fit(
         return _read(done)
     everything = np.vstack([held_out, np.zeros((1, len(data)), bool)])
     trainer = {"all-folds": _fit_all_folds, "keras": _fit_keras, "pooled-flow": _fit_pooled}
-    begun = time.perf_counter()
-    fitted = trainer[job.entry.trainer](job, data, everything, seed, state, progress)
-    fitted = msgspec.structs.replace(fitted, seconds=time.perf_counter() - begun)
+    clock = _Clock(state / f"seed-{seed}.seconds")
+
+    def tick(done: int) -> None:
+        clock.note()
+        progress(done)
+
+    fitted = trainer[job.entry.trainer](job, data, everything, seed, state, tick)
+    fitted = msgspec.structs.replace(fitted, seconds=clock.note())
     arrays = {name: getattr(fitted, name) for name in fitted.__struct_fields__}
     write_npz(done, **{name: value for name, value in arrays.items() if value is not None})
     return fitted
+
+
+class _Clock:
+    """Seconds spent on a seed, kept in a file so that a resumed run adds to them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._begun = file, time.perf_counter()
+        self._before = float(file.read_text()) if file.exists() else 0.0
+
+    def note(self) -> float:
+        seconds = self._before + time.perf_counter() - self._begun
+        write_bytes(self._file, f"{seconds:.3f}".encode())
+        return seconds
 
 
 def _read(file: Path) -> Fitted:
@@ -168,7 +186,9 @@ def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
         arrays = dict(saved)
     if job.entry.trainer == "pooled-flow":
         machines = [pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(pooled_flow.DESCRIPTORS))]
-        return export.function_to_litert(pooled_flow.serving_function(machines, factor * pooled_flow.SHARPNESS))
+        return export.function_to_litert(
+            pooled_flow.serving_function(machines, factor * pooled_flow.SHARPNESS), half=True
+        )
     model = _builder(job)(job.recipe.dropout)
     if job.entry.trainer == "all-folds":
         weights = shallow.Weights(arrays["rows"], arrays["moving"])

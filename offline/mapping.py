@@ -21,8 +21,6 @@ from realtime.errors import DatasetError
 from realtime.vision.features import FeatureSpec
 
 Gray = NDArray[np.uint8]
-HOLD = 0.45
-"""Median likeness of the rigid patches under which the registration is not believed."""
 
 
 class MapOf(msgspec.Struct, frozen=True):
@@ -80,7 +78,7 @@ class _Tracked:
             raise FaceLost(f"no face in the onset frame {clip.file_of(clip.onset)}")
         self.anchor = Anchor(self.onset, mesh)
         self.poses = {clip.onset: self.anchor.to_frame.copy()}
-        self.held = {clip.onset: 1.0}
+        self.slipped = {clip.onset: False}
         self.differences = [self._difference(None)]
         self._at = 0
 
@@ -104,7 +102,7 @@ class _Tracked:
             frame = self.clip.numbers[self._at]
             self.anchor.update(read_gray(self.clip.files[self._at]))
             self.poses[frame] = self.anchor.to_frame.copy()
-            self.held[frame] = float(self.anchor.hold)
+            self.slipped[frame] = self.anchor.slipped
             if compare:
                 self.differences.append(self._difference(self.reference))
 
@@ -127,7 +125,7 @@ class _Tracked:
         to_crop = crop_transform(points, spec)
         landmarks = apply(to_crop, points).astype(np.float32)
         first = crop(self.onset, compose(to_crop, invert(self.poses[self.clip.onset])), spec)
-        if self.held[number] >= HOLD:
+        if not self.slipped[number]:
             second = crop(image, compose(to_crop, invert(self.poses[number])), spec)
         else:
             mesh = self.detect(image)

@@ -1,13 +1,12 @@
-"""Linear machines on rectified, pooled flow: the best honest recogniser on these maps that we found.
+"""Linear machines on rectified, pooled flow: more often right on these maps than the networks, in 15 228 numbers.
 
 Each map loses its median and is divided by its spread (or neither), because the public maps' zero and scale
-are unknown; the flow is half-wave rectified along 4 or 8 directions, the strain is appended, all is averaged
-over windows, and then with the mirrored face's features. One-against-one linear support vector machines over
-a fixed grid (spread × root × directions × windows × C × class weight) vote by their margins. Nothing is
-selected: all members count the same, so that no subject's result chose anything.
+are unknown; the flow is half-wave rectified along 4 directions, the strain is appended, all is averaged over
+4×4 windows, and then with the mirrored face's features. One-against-one linear support vector machines over a
+fixed grid (spread × root × C × class weight) vote by their margins. Nothing is selected: all members count
+the same, so that no subject's result chose anything.
 
-The sum of the linear machines on one descriptor is one linear map: what is served is 24 descriptors and 24
-maps.
+The sum of the linear machines on one descriptor is one linear map: what is served is 6 descriptors and 6 maps.
 """
 
 from __future__ import annotations
@@ -50,11 +49,9 @@ class Descriptor(msgspec.Struct, frozen=True):
 
 
 DESCRIPTORS = tuple(
-    Descriptor(spread, root, directions, window, stride)
+    Descriptor(spread, root, directions=4, window=4, stride=2)
     for spread in ("mean-abs", "std", "none")
     for root in (False, True)
-    for directions in (4, 8)
-    for window, stride in ((4, 2), (7, 3))
 )
 PARAMETERS = sum(3 * (d.size + 1) for d in DESCRIPTORS)
 

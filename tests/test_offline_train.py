@@ -111,7 +111,8 @@ def test_a_second_run_reads_the_first_ones_work(laenet_run: Path, maps: Path, mo
 
     before = (laenet_run / "predictions.csv").read_bytes()
     monkeypatch.setattr(shallow, "train_folds", not_again)
-    assert run("--dataset", "flowmaps", "--data", maps, "--seeds", 2, "--epochs", 12, "--set", "batch=16", "--out", laenet_run) == 0  # fmt: skip
+    again = ["--seeds", 2, "--epochs", 12, "--set", "batch=16", "--out", laenet_run]
+    assert run("--dataset", "flowmaps", "--data", maps, *again) == 0
     assert (laenet_run / "predictions.csv").read_bytes() == before
 
 

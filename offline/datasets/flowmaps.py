@@ -71,8 +71,15 @@ def checked(file: Path, arrays: dict[str, Any], skipped: tuple[Skipped, ...] = (
         raise DatasetError(f"{file}: labels {sorted(set(label.tolist()))}; expected 0, 1 and 2")
     if not (np.isfinite(maps).all() and maps.min() >= 0 and maps.max() <= 255):
         raise DatasetError(f"{file}: map values outside 0..255; expected each channel stretched to 0..255")
-    names = {name: tuple(str(value) for value in arrays[name]) for name in ("subject", "dataset", "clip")}
-    return MapSet(maps=maps.astype(np.float32), label=label.astype(np.int64), skipped=skipped, **names)
+    subject, dataset, clip = (tuple(str(v) for v in arrays[name]) for name in ("subject", "dataset", "clip"))
+    return MapSet(
+        maps=maps.astype(np.float32),
+        label=label.astype(np.int64),
+        subject=subject,
+        dataset=dataset,
+        clip=clip,
+        skipped=skipped,
+    )
 
 
 def _load_npz(file: Path) -> MapSet:
