@@ -17,6 +17,7 @@ from offline.datasets.flowmaps import MapSet
 from offline.files import write_bytes, write_npz
 from offline.zoo import Entry
 from realtime.errors import DatasetError, UserError
+from realtime.recognition.bundle import quiet_tensorflow
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +136,8 @@ def _fit_keras(
     state: Path,
     progress: Callable[[int], None],
 ) -> Fitted:
-    import keras
+    with quiet_tensorflow():
+        import keras
 
     start = None
     if job.source is not None:
@@ -177,7 +179,6 @@ def _builder(job: Job) -> Callable[[float], Any]:
 def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
     """The network trained on everything, as it is served; factor: on its log-probabilities (calibration)."""
     from offline import export
-    from realtime.recognition.bundle import quiet_tensorflow
 
     with quiet_tensorflow():
         import tensorflow  # noqa: F401

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from offline.batches import Recipe, class_weights, epoch_batches, learning_rate, steps_per_epoch
 from offline.files import write_npz
+from realtime.recognition.bundle import quiet_tensorflow
 
 Float32 = NDArray[np.float32]
 
@@ -103,9 +104,10 @@ def train_folds(
     Returns ((n, 3) probabilities by the fold that held each clip out, the Keras model of the last fold).
     The last fold is trained even when it was resumed past.
     """
-    import keras
+    with quiet_tensorflow():
+        import keras
 
-    limit_threads()
+        limit_threads()
     keras.utils.set_random_seed(seed)
     model = build(recipe.dropout)
     freeze(model, frozen)
