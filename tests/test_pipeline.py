@@ -203,6 +203,7 @@ def test_restarts_are_bounded(tmp_path: Path) -> None:
     assert left_behind(run.child.pid) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     options = (*QUICK, "--frames", "60")
     run = Run(tmp_path, *options, "--events", "/dev/full")

@@ -5,10 +5,13 @@ To add one: a class with ``line(line)``, ``show(state)`` and ``close()``, and a 
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Protocol
 
 from realtime.config import OutputSettings
+from realtime.errors import UserError
 from realtime.sinks.lines import AnyLine, State
 
 
@@ -28,6 +31,8 @@ class Sink(Protocol):
 def open_sinks(settings: OutputSettings) -> list[Sink]:
     """The sinks that the settings ask for. UserError where one can't be opened (before anything starts)."""
     sinks: list[Sink] = []
+    if settings.record is not None:
+        _check_folder(settings.record)
     if settings.publish is not None:
         from realtime.sinks.publish import Publisher
 
@@ -48,3 +53,13 @@ def open_sinks(settings: OutputSettings) -> list[Sink]:
 
         sinks.append(PlainView())
     return sinks
+
+
+def _check_folder(folder: str) -> None:
+    """The recorder is a process of its own and starts late: find out now whether it can write."""
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"--record {folder}: can't write there ({error.strerror})") from error
