@@ -92,7 +92,7 @@ def main() -> None:
     begun = time.perf_counter()
     batched(data, held_out, Recipe(epochs=1), 0)  # compiles, or reads numba's cache
     compile_s = time.perf_counter() - begun
-    keras_fold(data, held_out[0], Recipe(epochs=1), 0)  # imports TensorFlow
+    keras_fold(data, held_out[0], Recipe(epochs=1, warmup_steps=2), 0)  # imports TensorFlow
     one_by_one, at_once = [], []
     for turn in range(max(options.seeds, len(chosen))):
         if turn < len(chosen):

@@ -76,7 +76,7 @@ def _print(console: Console, runs: list[Results], tests: list[tuple[str, str, Pa
         table.add_row(*report.ours_cells(run), style="bold")
     table.add_section()
     for row in ROWS:
-        values = [f"{v[0]:.4f} / {v[1]:.4f}" if v else "–" for v in (row.full, row.smic, row.casme2, row.samm)]
+        values = [report.pair(v) for v in (row.full, row.smic, row.casme2, row.samm)]
         table.add_row(
             f"{row.method} ({row.year}){' †' if row.leaky else ''}",
             *values,

@@ -86,9 +86,8 @@ def write_page(
 
 
 def _intro(summary: Results) -> list[str]:
-    seeds = len(summary.seeds)
     return [
-        f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds} seed{'s' * (seeds > 1)}; "
+        f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds(summary)}; "
         f"training took {summary.seconds:.1f} s. Nothing was chosen on a test subject: the last epoch counts."
     ]
 
@@ -123,7 +122,8 @@ def _table(head: list[str], rows: Iterable[tuple[list[str], str]]) -> str:
 
 def _metric_table(summary: Results) -> str:
     rows = [
-        ([part, *(f"{m[n]['mean']:.4f} ± {m[n]['std']:.4f}" for n in NAMES)], "") for part, m in summary.metrics.items()
+        ([part, *(f"{short(m[n]['mean'])} ± {short(m[n]['std'])}" for n in NAMES)], "")
+        for part, m in summary.metrics.items()
     ]
     return _table(["", *(name.upper() for name in NAMES)], rows) + "<small>mean ± standard deviation over seeds</small>"
 
@@ -154,22 +154,31 @@ def published_table(runs: list[Results]) -> str:
     """Runs and published rows: UF1/UAR in full and per data set; leaky rows are marked."""
     rows = [(ours_cells(run), "ours") for run in runs]
     for row in ROWS:
-        pairs = [_pair(value) for value in (row.full, row.smic, row.casme2, row.samm)]
+        pairs = [pair(value) for value in (row.full, row.smic, row.casme2, row.samm)]
         mark = " †" if row.leaky else (" ‡" if row.note else "")
         rows.append(([f"{row.method} ({row.year}){mark}", *pairs], "leaky" if row.leaky else ""))
     notes = f"† {LEAKY_NOTE}. " + "; ".join(f"‡ {r.method}: {r.note}" for r in ROWS if r.note)
     return _table(["UF1 / UAR", *PARTS], rows) + f"<small>{html.escape(notes)}.</small>"
 
 
+def seeds(run: Results) -> str:
+    return f"{len(run.seeds)} seed{'s' * (len(run.seeds) > 1)}"
+
+
 def ours_cells(run: Results) -> list[str]:
     """First cells of a run's row: name, then UF1 / UAR of each part."""
     measured = [run.metrics.get(part) for part in PARTS]
-    name = f"{run.model}, here ({len(run.seeds)} seeds{', ' + run.protocol if run.protocol != 'loso' else ''})"
-    return [name, *(_pair((m["uf1"]["mean"], m["uar"]["mean"])) if m else "–" for m in measured)]
+    name = f"{run.model}, here ({seeds(run)}{', ' + run.protocol if run.protocol != 'loso' else ''})"
+    return [name, *(pair((m["uf1"]["mean"], m["uar"]["mean"])) if m else "–" for m in measured)]
 
 
-def _pair(value: tuple[float, float] | None) -> str:
-    return "–" if value is None else f"{value[0]:.4f} / {value[1]:.4f}"
+def short(value: float) -> str:
+    """Four places, without the leading zero: .7269."""
+    return f"{value:.4f}".removeprefix("0") if value >= 0 else "-" + short(-value)
+
+
+def pair(value: tuple[float, float] | None) -> str:
+    return "–" if value is None else f"{short(value[0])}/{short(value[1])}"
 
 
 def _curves(losses: list[NDArray[np.float32]], curves: list[NDArray[np.float32]], label: NDArray[np.int64]) -> str:
@@ -236,12 +245,12 @@ def _picture(one: NDArray[np.float32]) -> str:
 
 def print_table(console: Console, summary: Results) -> None:
     """The run's metrics, for the terminal."""
-    table = Table(title=f"{summary.model} · {summary.dataset} · {summary.protocol} · {len(summary.seeds)} seeds")
+    table = Table(title=f"{summary.model} · {summary.dataset} · {summary.protocol} · {seeds(summary)}")
     table.add_column("")
     for name in NAMES:
         table.add_column(name.upper(), justify="right")
     for part, measured in summary.metrics.items():
-        table.add_row(part, *(f"{measured[n]['mean']:.4f} ± {measured[n]['std']:.4f}" for n in NAMES))
+        table.add_row(part, *(f"{short(measured[n]['mean'])} ± {short(measured[n]['std'])}" for n in NAMES))
     console.print(table)
     for warning in _warnings(summary):
         console.print(warning, style="yellow", highlight=False)

@@ -130,7 +130,8 @@ def read_results(folder: Path) -> Results:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Results)
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{file}: {error}; give the --out folder of an offline.train run") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{file}: {why}; give the --out folder of an offline.train run") from error
 
 
 def read_predictions(folder: Path) -> Predictions:
