@@ -61,9 +61,7 @@ def test_cpu_agrees_with_the_oracle(pairs, preset, name):
 def test_cpu_agrees_with_the_oracle_at_odd_sizes(shape, median):
     first = textured(shape[0] + 8, shape[1] + 8)[4:-4, 4:-4]
     second = np.roll(first, (1, -2), axis=(0, 1))
-    params = TvL1Params(
-        warps=2, iterations=12, epsilon=0.0, median=median, median_every=5, antialias=median == 0
-    )
+    params = TvL1Params(warps=2, iterations=12, epsilon=0.0, median=median, median_every=5, antialias=median == 0)
     expected = _flow_reference.tvl1(first, second, params)
     assert largest(tvl1(first, second, params) - expected) < 0.01
 

@@ -62,7 +62,8 @@ def tvl1(
     first: NDArray[Any], second: NDArray[Any], params: TvL1Params, init: NDArray[Any] | None
 ) -> NDArray[np.float32]:
     """See ``flow.tvl1``; the input is checked there."""
-    work = workspace(*first.shape, params)
+    height, width = first.shape
+    work = workspace(height, width, params)
     low, gain = grey_range(first, second) if params.normalise else (0.0, 1.0)
     work.load(first, TARGET, low, gain)
     work.load(second, SOURCE, low, gain)
@@ -76,7 +77,8 @@ class Dense:
     """See ``flow.DenseFlow``."""
 
     def __init__(self, reference: NDArray[Any], params: TvL1Params) -> None:
-        self._work = Workspace(*reference.shape, params)
+        height, width = reference.shape
+        self._work = Workspace(height, width, params)
         self.reset(reference)
 
     def reset(self, reference: NDArray[Any]) -> None:

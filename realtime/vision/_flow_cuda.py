@@ -289,4 +289,3 @@ def strain(flow: NDArray[Any]) -> NDArray[np.float32]:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-

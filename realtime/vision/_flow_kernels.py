@@ -2,9 +2,9 @@
 
 All planes of a workspace lie in one flat ``memory``; every index is unsigned (``np.uint64``), which spares numba its
 test for negative indices, so that the inner loops compile to AVX-512 or AVX2 with fused multiply-adds. Layout and
-tables: ``_flow_plan.py``. All kernels are in this one file because numba keeps compiled code by the caller's file alone:
-a change here must not leave an old caller in the cache. Row y of a plane at ``base`` begins at ``base + (y + 2)·stride``; its right rim of two cells
-and the left rim of the next row share the spare cells at its end.
+tables: ``_flow_plan.py``. Row y of a plane at ``base`` begins at ``base + (y + 2)·stride``; its right rim of two cells
+and the left rim of the next row share the spare cells at its end. All kernels are in this one file because numba keeps
+compiled code by the caller's file alone: a change here must not leave an old caller in the cache.
 """
 
 from __future__ import annotations
@@ -202,9 +202,7 @@ def taps25(memory, at, stride, a0, a1, a2, a3, a4, b0, b1, b2, b3, b4):
 @inlined
 def taps5(memory, at, a0, a1, a2, a3, a4):
     """Weighted sum over the five cells around ``at`` in its row."""
-    return (
-        a0 * memory[at - N2] + a1 * memory[at - N1] + a2 * memory[at] + a3 * memory[at + N1] + a4 * memory[at + N2]
-    )
+    return a0 * memory[at - N2] + a1 * memory[at - N1] + a2 * memory[at] + a3 * memory[at + N1] + a4 * memory[at + N2]
 
 
 @inlined
@@ -347,7 +345,7 @@ def sort5(a, b, c, d, e):
 @jit
 def load(image, plane, low, gain, levels, memory, index, starts, weights, given):
     """See ``Workspace.load``."""
-    height, width, stride, cells, base, scratch = level_of(levels, 0)
+    _, _, stride, cells, base, scratch = level_of(levels, 0)
     smooth = given[7] > F0
     temp = base + np.uint64(TEMP) * cells
     at = base + np.uint64(plane) * cells
@@ -472,3 +470,22 @@ def strain_cell(flow, out, y, up, down, x, left, right, per_column, per_row):
     vy = (flow[down, x, 1] - flow[up, x, 1]) * per_row
     shear = uy + vx
     out[y, x] = np.sqrt(ux * ux + vy * vy + HALF * shear * shear)
+
+
+@jit
+def reduce_area(stack, rows, columns, out):
+    """Weighted means: stack (H, W, C), rows (n, H) and columns (m, W) weights -> out (n, m, C), as in ``flow.cu``."""
+    height, width, channels = stack.shape
+    size_y, size_x = out.shape[0], out.shape[1]
+    for row in range(size_y):
+        top, bottom = row * height // size_y, ((row + 1) * height + size_y - 1) // size_y
+        for column in range(size_x):
+            left, right = column * width // size_x, ((column + 1) * width + size_x - 1) // size_x
+            for channel in range(channels):
+                total = F0
+                for y in range(top, bottom):
+                    line = F0
+                    for x in range(left, right):
+                        line += columns[column, x] * stack[y, x, channel]
+                    total += rows[row, y] * line
+                out[row, column, channel] = total

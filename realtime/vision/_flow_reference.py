@@ -1,6 +1,6 @@
 """TV-L1 and strain in plain NumPy, float64, line by line from the papers: slow, readable, the oracle of every twin.
 
-Equations: Sánchez Pérez, Meinhardt-Llopis, Facciolo 2013 (IPOL), §3 and algorithms 1, 2, after Zach, Pock, Bischof 2007.
+Equations: Sánchez Pérez, Meinhardt-Llopis, Facciolo 2013 (IPOL), §3, algorithms 1 and 2, after Zach et al. 2007.
 Two departures, in every backend alike: pixel centres of all pyramid levels lie at halves (so that a mirrored pair
 gives a mirrored flow), and the flow is enlarged bilinearly.
 """
@@ -42,8 +42,7 @@ def tvl1(first: NDArray[Any], second: NDArray[Any], params: TvL1Params) -> Image
 def solve_level(i0: Image, i1: Image, u: Image, params: TvL1Params) -> Image:
     """Algorithm 1 on one scale. u: (2, H, W)."""
     tau, theta, limit = params.tau, params.theta, params.lambda_ * params.theta
-    gy, gx = np.gradient(np.pad(i1, 1, mode="edge"))
-    gy, gx = gy[1:-1, 1:-1], gx[1:-1, 1:-1]
+    gy, gx = np.stack(np.gradient(np.pad(i1, 1, mode="edge")))[:, 1:-1, 1:-1]
     p = np.zeros((2, 2, *i0.shape))
     for _ in range(params.warps):
         inside = in_range(u)
@@ -142,9 +141,7 @@ def linear(d: Any) -> Any:
 def cubic(d: Any) -> Any:
     """Keys 1981 with a = −½."""
     d = np.abs(d)
-    return np.where(
-        d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0.0)
-    )
+    return np.where(d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0.0))
 
 
 def median5(image: Image) -> Image:

@@ -118,7 +118,9 @@ def map_from_flow(
 ) -> NDArray[np.float32]:
     """Strain, eye mask, area reduction, stretch of a crop's flow (H, W, 2) px -> (map_size, map_size, 3)."""
     spec = spec or FeatureSpec()
-    stack = np.dstack([flow, strain(flow, resolve_backend(backend)[0])]).astype(np.float32, copy=False)
+    stack = np.empty((*flow.shape[:2], 3), np.float32)
+    stack[..., 2] = strain(flow, backend)
+    stack[..., :2] = flow
     if spec.eye_mask:
         stack[eye_mask(landmarks, spec)] = 0.0
     return stretch(reduce_map(stack, spec))
@@ -136,17 +138,20 @@ def eye_mask(landmarks: NDArray[Any], spec: FeatureSpec | None = None) -> NDArra
         cv2.fillPoly(mask, [corners], 1)
     if spec.eye_margin_px:
         side = 2 * spec.eye_margin_px + 1
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))).astype(bool)
     return mask.astype(bool)
 
 
 def reduce_map(stack: NDArray[Any], spec: FeatureSpec | None = None) -> NDArray[np.float32]:
     """Mean over the areas of a map_size × map_size grid: (H, W, C) -> (map_size, map_size, C) float32."""
+    from realtime.vision._flow_kernels import reduce_area
+
     spec = spec or FeatureSpec()
     rows = area_weights(stack.shape[0], spec.map_size)
     columns = area_weights(stack.shape[1], spec.map_size)
-    half = np.tensordot(rows, stack, axes=(1, 0))
-    return np.ascontiguousarray(np.tensordot(columns, half, axes=(1, 1)).transpose(1, 0, 2), np.float32)
+    cells = np.empty((spec.map_size, spec.map_size, stack.shape[2]), np.float32)
+    reduce_area(np.ascontiguousarray(stack, np.float32), rows, columns, cells)
+    return cells
 
 
 @functools.lru_cache(maxsize=8)

@@ -141,9 +141,7 @@ class DenseFlow:
     levels are stretched by the reference's range alone. Not for use by two threads.
     """
 
-    def __init__(
-        self, reference: NDArray[Any], params: TvL1Params | None = None, backend: Backend = "cpu"
-    ) -> None:
+    def __init__(self, reference: NDArray[Any], params: TvL1Params | None = None, backend: Backend = "cpu") -> None:
         """reference: (H, W) as in ``tvl1``; ``params`` default to ``TvL1Params.dense()``."""
         check_pair(reference, reference)
         self._params = params or TvL1Params.dense()
