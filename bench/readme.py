@@ -10,6 +10,7 @@ import argparse
 import copy
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -170,8 +171,81 @@ def start_up() -> str:
     return markdown(("ready after", "s"), rows) + stamp(result)
 
 
+def spotting() -> str:
+    """Each set and detector of bench/spotting.py."""
+    result = load("spotting")
+    rows = [
+        (
+            name,
+            detector,
+            f"{row['hits']} of {row['events']}",
+            number(row["f1"], 2),
+            number(row["false_per_minute"], 2),
+            "–" if row["apex_within_15ms"] is None else f"{row['apex_within_15ms']:.0%}",
+            number(row["apex_error_p90_ms"], 0),
+            number(row["delay_p50_ms"], 0),
+        )
+        for name, detectors in result["sets"].items()
+        for detector, row in detectors.items()
+    ]
+    header = ("clips", "detector", "hits", "F1", "false a minute", "apex ≤ 15 ms", "apex p90, ms", "delay, ms")
+    return markdown(header, rows, 2) + stamp(result)
+
+
+def real() -> str:
+    """Recordings of real people."""
+    result = load("real")
+    rows = [
+        (
+            row["file"],
+            f"{row['frames']} at {row['fps']:g} fps",
+            row["micro"],
+            number(row["micro_a_minute"]),
+            row["macro"],
+            ", ".join(f"{event['kind']} {event['label']}" for event in row["events"][:4]) or "–",
+        )
+        for row in result["recordings"]
+    ]
+    header = ("recording", "frames", "micro", "micro a minute", "macro", "first events")
+    return markdown(header, rows) + stamp(result)
+
+
+def flow() -> str:
+    """TV-L1 twins against OpenCV's, median over the pairs of images."""
+    result = load("flow")
+    times = list(result["milliseconds"].values())
+    errors = result["end_point_error_px"]
+    rows = [
+        (
+            name,
+            number(statistics.median(pair[name]["median"] for pair in times), 2),
+            *(_median_error(part, name) for part in errors.values()),
+        )
+        for name in times[0]
+    ]
+    return markdown(("", "ms a pair", *(f"error, px: {label}" for label in errors)), rows) + stamp(result)
+
+
+def _median_error(rows: dict[str, dict[str, float]], name: str) -> str:
+    column = name.removesuffix(" DualTVL1")
+    values = [row[column] for row in rows.values() if column in row]
+    return number(statistics.median(values), 3) if values else "–"
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__.replace("_", "-"): table for table in (latency, cost, sweep, throughput, soak, habits, start_up)
+    table.__name__.replace("_", "-"): table
+    for table in (
+        latency,
+        cost,
+        sweep,
+        throughput,
+        soak,
+        habits,
+        start_up,
+        spotting,
+        real,
+        flow,
+    )
 }
 
 
