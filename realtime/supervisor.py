@@ -13,7 +13,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from types import FrameType
 
 from realtime.config import STAGES, Settings
@@ -23,8 +22,8 @@ from realtime.ipc.logs import LogThread
 from realtime.ipc.site import Site
 from realtime.sinks import Sink, open_sinks
 from realtime.sinks.session import Session
-from realtime.stages import account
-from realtime.stages.process import StageProcess, process_age_s
+from realtime.stages.account import Account, is_measured
+from realtime.stages.process import StageProcess
 from realtime.stages.runner import StageSpec
 from realtime.types import SourceInfo
 
@@ -32,7 +31,6 @@ _POLL_S = 0.05
 _SHOW_S = 0.1
 _ASK_S = 2.0
 _LEAVE_S = 3.0
-_HELD = 0.98
 _NEEDS_RING = ("capture", "spot", "record")
 _SLOWEST_FIRST = ("classify", "spot", "motion", "capture", "record")
 
@@ -63,23 +61,17 @@ class Supervisor:
         """The one line for the user where the exit code is not 0."""
         self.traceback = ""
         self._show_progress = show_progress
-        self._birth_s = time.monotonic() - process_age_s()
-        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._session = Session([*open_sinks(settings.output), *sinks])
         self._site = Site()
         self._logs = LogThread(show_log)
         self._stages = {stage: self._make_stage(stage, debug) for stage in self._stage_names()}
-        self._observer = account.Observer(self._site.board, self._stages)
-        self._info: SourceInfo | None = None
+        self._account = Account(settings, self._site.board, self._stages, self._session)
         self._running = False
         self._stop_reason = ""
         self._hurry = False
         self._expected_events: int | None = None
-        self._details: dict[str, dict[str, str]] = {}
-        self._ended: dict[str, dict[str, float]] = {}
         self._end_reason = ""
         self._busy: dict[str, str] = {}
-        self._ready_s: dict[str, float] = {}
         self._next_show = 0.0
 
     def _stage_names(self) -> tuple[str, ...]:
@@ -130,25 +122,25 @@ class Supervisor:
 
     def _run(self) -> None:
         """Until the source has ended or somebody says stop."""
-        self._observer.state.phase = "running"
-        while self._running and not self._stop_reason and "capture" not in self._ended:
+        self._account.state.phase = "running"
+        while self._running and not self._stop_reason and "capture" not in self._account.ended:
             self._turn()
-            if not self._session.begun and account.is_measured(self._site.board):
-                self._begin_session()
+            if not self._session.begun and is_measured(self._site.board):
+                self._account.begin()
 
     def _drain(self) -> None:
         """Stop capture; the rest follows the data. Patience lasts as long as something moves."""
         if not self._running:
             return
-        self._observer.state.phase = "draining"
-        if "capture" not in self._ended and not self._order("capture", codec.Control(order="stop")):
+        self._account.state.phase = "draining"
+        if "capture" not in self._account.ended and not self._order("capture", codec.Control(order="stop")):
             self._end_ring()
         if not self._session.begun:
-            self._begin_session()
+            self._account.begin()
         seen, deadline = -1, 0.0
         while not self._is_drained():
             self._turn()
-            moved = self._site.board.row("spot").get("frames") + len(self._session.events) + len(self._ended)
+            moved = self._site.board.row("spot").get("frames") + len(self._session.events) + len(self._account.ended)
             if moved != seen:
                 broken = any(self._stages[stage].phase == "gone" for stage in ("spot", "motion", "classify"))
                 patience_s = 2.0 if broken else self.settings.runtime.drain_timeout_s
@@ -161,7 +153,7 @@ class Supervisor:
     def _is_drained(self) -> bool:
         recorded = "record" not in self._stages or self._stages["record"].phase in ("ended", "gone")
         written = self._expected_events is not None and len(self._session.events) >= self._expected_events
-        return recorded and "classify" in self._ended and written
+        return recorded and "classify" in self._account.ended and written
 
     def _turn(self) -> None:
         """Messages, processes, view: once round."""
@@ -170,7 +162,7 @@ class Supervisor:
         now = time.monotonic()
         if now >= self._next_show:
             self._next_show = now + _SHOW_S
-            self._session.show(self._observer.look(self._session))
+            self._session.show(self._account.look())
 
     # ---------------------------------------------------------------- messages
 
@@ -180,8 +172,8 @@ class Supervisor:
         while (data := self._site.reports.receive()) is not None:
             self._handle(codec.decode_report(data))
         while (tick := self._site.ticks.receive()) is not None:
-            self._observer.state.face = tick.face
-            self._session.tick(tick, self._observer.state.fps)
+            self._account.state.face = tick.face
+            self._session.tick(tick, self._account.state.fps)
 
     def _handle(self, message: codec.Report) -> None:
         match message:
@@ -207,7 +199,7 @@ class Supervisor:
     def _on_opened(self, info: SourceInfo) -> None:
         """The source's size and rate are known (a restarted capture finds the ring there)."""
         if not self._site.has_ring:
-            self._info = info
+            self._account.info = info
             slots = self.settings.ring.slots(info.fps, info.height, info.width)
             self._site.make_ring(info, slots)
         for stage in self._stages:
@@ -215,9 +207,10 @@ class Supervisor:
 
     def _send_ring(self, stage: str) -> None:
         process = self._stages[stage]
-        if self._info is not None and stage in _NEEDS_RING and process.up and process.phase == "starting":
-            name, fps = self._site.ring_name, self._info.fps
-            self._order(stage, codec.Control(order="ring", ring=name, info=self._info, fps=fps))
+        info = self._account.info
+        if info is not None and stage in _NEEDS_RING and process.up and process.phase == "starting":
+            ring = codec.Control(order="ring", ring=self._site.ring_name, info=info, fps=info.fps)
+            self._order(stage, ring)
 
     def _order(self, stage: str, order: codec.Control) -> bool:
         """Give an order; False if the stage can't take it."""
@@ -226,9 +219,8 @@ class Supervisor:
 
     def _on_ready(self, message: codec.Ready) -> None:
         self._stages[message.stage].phase = "ready"
-        self._details[message.stage] = message.detail
+        self._account.note_ready(message.stage, message.detail)
         self._busy.pop(message.stage, None)
-        self._ready_s.setdefault(message.stage, round(time.monotonic() - self._birth_s, 2))
         for text in message.refused:
             self._session.notice("refused", text)
         if self._running:
@@ -242,11 +234,11 @@ class Supervisor:
         if stage in ("motion", "classify"):
             sent = self._site.board.row("spot").get("next_id")
             missing = [number for number in range(sent) if number not in self._session.events]
-            if missing or "spot" in self._ended:
+            if missing or "spot" in self._account.ended:
                 self._order("spot", codec.Control(order="resend", ids=missing or [-1]))
 
     def _on_ended(self, message: codec.Ended) -> None:
-        self._ended[message.stage] = message.detail
+        self._account.ended[message.stage] = message.detail
         self._stages[message.stage].phase = "ended"
         if message.stage == "capture":
             self._end_reason = message.reason
@@ -297,7 +289,7 @@ class Supervisor:
             process.phase = "gone"
             last = self._logs.tail(stage)[-1:]
             self._fail(f"{stage} {how} while starting{': ' + last[0] if last else ''}", 1)
-        elif stage == "capture" and self._observer.state.phase == "draining":
+        elif stage == "capture" and self._account.state.phase == "draining":
             self._end_ring()
         elif stage == "record":
             process.phase = "gone"
@@ -316,28 +308,17 @@ class Supervisor:
         self._stages["capture"].phase = "gone"
         self._site.end_ring()
 
-    # ---------------------------------------------------------------- first and last line
-
-    def _begin_session(self) -> None:
-        first_ns = self._site.board.row("spot").get("first_ns")
-        start_up = dict(self._ready_s)
-        if first_ns:
-            start_up["first_frame"] = round(first_ns / 1e9 - self._birth_s, 2)
-        board = self._site.board
-        line = account.session_line(self.settings, self._started_at, self._info, board, self._details, start_up)
-        self._observer.state.session = line
-        self._session.begin(line)
-        asked = line.fps_requested
-        if line.live and asked and 0 < line.fps_measured < _HELD * asked:
-            self._session.notice("rate below asked", f"asked {asked:g}, measured {line.fps_measured:g} fps")
+    # ---------------------------------------------------------------- the end
 
     def _close(self) -> None:
         """Processes, last line, shared memory, sockets; whatever happened before."""
         try:
-            figures = self._observer.stage_figures(self._ended)
+            figures = self._account.stage_figures()
             self._end_stages()
             if self._running or not self.exit_code:
-                self._summarise(figures)
+                ended = self._stop_reason or self._end_reason or "end of source"
+                lost = self._site.ticks.lost
+                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
         finally:
             self._session.close()
             self._site.close()
@@ -355,41 +336,6 @@ class Supervisor:
             process.wait(max(0.0, deadline - time.monotonic()))
             process.kill()
         self._handle_messages(0.0)
-
-    def _summarise(self, figures: dict[str, dict[str, float]]) -> None:
-        """The last line. Frames that nobody accounted for are a gap of their own, never silence."""
-        session, board = self._session, self._site.board
-        if not session.begun:
-            self._begin_session()
-        capture, spot = board.row("capture"), board.row("spot")
-        captured = capture.get("last_number") + 1
-        rest = captured - spot.get("frames") - sum(session.dropped.values())
-        if rest > 0:
-            first = min(max(0, spot.get("last_number") + 1), captured - 1)
-            session.gap(codec.Gap(first=first, last=captured - 1, count=rest, cause="spotter"))
-        lost = [number for number in range(spot.get("next_id")) if number not in session.events]
-        if lost:
-            session.notice("events lost", f"spotted but not named: {', '.join(map(str, lost))}")
-        if self.exit_code:
-            session.notice("failed", self.error)
-        self._observer.state.phase = "ended"
-        session.show(self._observer.look(session))
-        line = account.summary_line(
-            board,
-            session,
-            figures,
-            ended=self._stop_reason or self._end_reason or "end of source",
-            restarts=sum(process.restarts for process in self._stages.values()),
-            ticks_lost=self._site.ticks.lost,
-            recording=self._recording(),
-        )
-        session.finish(line)
-
-    def _recording(self) -> dict[str, int | str] | None:
-        if "record" not in self._stages:
-            return None
-        row, folder = self._site.board.row("record"), self._details.get("record", {}).get("recording", "")
-        return {"frames": row.get("frames"), "dropped": row.get("dropped"), "folder": folder}
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

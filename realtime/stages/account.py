@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from realtime import __version__
 from realtime.config import Settings
+from realtime.ipc import codec
 from realtime.ipc.board import Board
 from realtime.sinks.lines import SessionLine, State, SummaryLine
 from realtime.sinks.session import Session
-from realtime.stages.process import StageProcess, usage
+from realtime.stages.process import StageProcess, process_age_s, usage
 from realtime.types import SourceInfo
 
 _MEASURE_S = 0.5
 _WINDOW = 11
+_HELD = 0.98
 
 
 def measured_fps(board: Board) -> float:
@@ -91,18 +94,33 @@ def summary_line(
     )
 
 
-class Observer:
-    """Keeps the ``State`` that views show: rates over the last second, loads, queues."""
+class Account:
+    """One session's account: the ``State`` that views show, the first line, the last line."""
 
-    def __init__(self, board: Board, stages: Mapping[str, StageProcess]) -> None:
+    def __init__(self, settings: Settings, board: Board, stages: Mapping[str, StageProcess], session: Session) -> None:
         self.state = State()
+        self.info: SourceInfo | None = None
+        self.details: dict[str, dict[str, str]] = {}
+        """What each stage said when it was ready."""
+        self.ended: dict[str, dict[str, float]] = {}
+        """What each stage said at its end."""
+        self.ready_s: dict[str, float] = {}
+        self._settings = settings
         self._board = board
         self._stages = stages
+        self._session = session
+        self._birth_s = time.monotonic() - process_age_s()
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._past: deque[tuple[float, int, dict[str, int]]] = deque(maxlen=_WINDOW)
 
-    def look(self, session: Session) -> State:
-        """Bring the state up to date."""
-        now, state, board = time.monotonic(), self.state, self._board
+    def note_ready(self, stage: str, detail: dict[str, str]) -> None:
+        """A stage is warm; the first time counts for the start-up."""
+        self.details[stage] = detail
+        self.ready_s.setdefault(stage, round(time.monotonic() - self._birth_s, 2))
+
+    def look(self) -> State:
+        """Bring the state up to date: rates over the last second, loads, queues."""
+        now, state, board, session = time.monotonic(), self.state, self._board, self._session
         capture, spot, motion = board.row("capture"), board.row("spot"), board.row("motion")
         state.captured, state.analysed = capture.get("frames"), spot.get("frames")
         state.dropped = dict(session.dropped)
@@ -122,13 +140,60 @@ class Observer:
             state.seconds = now - capture.get("first_ns") / 1e9
         return state
 
-    def stage_figures(self, ended: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-        """Per stage: CPU seconds, memory, seconds at work, and what it said at its end. Ask while they
-        live.
-        """
+    def begin(self) -> None:
+        """Write the first line, and say if the source is slower than asked."""
+        start_up = dict(self.ready_s)
+        first_ns = self._board.row("spot").get("first_ns")
+        if first_ns:
+            start_up["first_frame"] = round(first_ns / 1e9 - self._birth_s, 2)
+        line = session_line(self._settings, self._started_at, self.info, self._board, self.details, start_up)
+        self.state.session = line
+        self._session.begin(line)
+        asked = line.fps_requested
+        if line.live and asked and 0 < line.fps_measured < _HELD * asked:
+            detail = f"asked {asked:g}, measured {line.fps_measured:g} fps"
+            self._session.notice("rate below asked", detail)
+
+    def finish(self, figures: Mapping[str, dict[str, float]], *, ended: str, error: str, ticks_lost: int) -> None:
+        """Write the last line. Frames that nobody accounted for are a gap of their own, never silence."""
+        session, board = self._session, self._board
+        if not session.begun:
+            self.begin()
+        spot, captured = board.row("spot"), board.row("capture").get("last_number") + 1
+        rest = captured - spot.get("frames") - sum(session.dropped.values())
+        if rest > 0:
+            first = min(max(0, spot.get("last_number") + 1), captured - 1)
+            session.gap(codec.Gap(first=first, last=captured - 1, count=rest, cause="spotter"))
+        lost = [number for number in range(spot.get("next_id")) if number not in session.events]
+        if lost:
+            session.notice("events lost", f"spotted but not named: {', '.join(map(str, lost))}")
+        if error:
+            session.notice("failed", error)
+        self.state.phase = "ended"
+        session.show(self.look())
+        restarts = sum(process.restarts for process in self._stages.values())
+        line = summary_line(
+            board,
+            session,
+            figures,
+            ended=ended,
+            restarts=restarts,
+            ticks_lost=ticks_lost,
+            recording=self._recording(),
+        )
+        session.finish(line)
+
+    def _recording(self) -> dict[str, int | str] | None:
+        if "record" not in self._stages:
+            return None
+        row, folder = self._board.row("record"), self.details.get("record", {}).get("recording", "")
+        return {"frames": row.get("frames"), "dropped": row.get("dropped"), "folder": folder}
+
+    def stage_figures(self) -> dict[str, dict[str, float]]:
+        """Per stage: CPU seconds, memory, seconds at work, and what it said at its end. Ask while they live."""
         figures = {"supervisor": usage("self")}
         for stage, process in self._stages.items():
             own = usage(process.pid) if process.poll() is None else {}
             own["busy_s"] = round(self._board.row(stage).get("busy_ns") / 1e9, 3)
-            figures[stage] = {**own, **ended.get(stage, {})}
+            figures[stage] = {**own, **self.ended.get(stage, {})}
         return figures
