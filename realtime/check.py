@@ -117,9 +117,7 @@ def _source(settings: Settings) -> str:
     from realtime.types import SourceRequest
 
     asked = settings.source
-    request = SourceRequest(
-        fps=asked.fps, size=asked.dimensions(), pixel_format=asked.pixel_format, live=asked.live
-    )
+    request = SourceRequest(fps=asked.fps, size=asked.dimensions(), pixel_format=asked.pixel_format, live=asked.live)
     source = open_source(asked.camera, request)
     try:
         frame = np.empty((source.info.height, source.info.width), np.uint8)

@@ -211,9 +211,7 @@ def _refuse_unknown(table: Mapping[str, Any], struct: type, path: str, where: st
     for key, value in table.items():
         if key not in known:
             section = f"section [{path[:-1]}]" if path else "file"
-            raise ConfigError(
-                f"{where}: unknown key {path}{key}; the {section} knows {', '.join(sorted(known))}"
-            )
+            raise ConfigError(f"{where}: unknown key {path}{key}; the {section} knows {', '.join(sorted(known))}")
         inner = known[key]
         if isinstance(inner, type) and issubclass(inner, _Settings) and isinstance(value, Mapping):
             _refuse_unknown(value, inner, f"{path}{key}.", where)
@@ -223,9 +221,7 @@ def _check(settings: Settings, where: str) -> None:
     """Rules that span keys."""
     unknown = sorted(set(settings.runtime.cpus) - set(STAGES) - {"record"})
     if unknown:
-        raise ConfigError(
-            f"{where}: runtime.cpus.{unknown[0]}: no such stage; known are {', '.join(STAGES)}, record"
-        )
+        raise ConfigError(f"{where}: runtime.cpus.{unknown[0]}: no such stage; known are {', '.join(STAGES)}, record")
     spot = settings.spot
     if not spot.min_duration_s < spot.micro_max_s <= spot.max_duration_s:
         raise ConfigError(f"{where}: spot: min_duration_s < micro_max_s <= max_duration_s must hold")

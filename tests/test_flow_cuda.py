@@ -113,6 +113,16 @@ def test_kernels_agree_with_the_oracle(gpu, pairs, preset, shape):
     assert gpu.launches[0][0] == "solve_pairs"
 
 
+def test_tiles_leave_no_seam(gpu):
+    """Noise has no smooth flow: a halo that is one cell short changes the cells beside a tile's edge."""
+    rng = np.random.default_rng(4)
+    first, second = rng.integers(0, 256, (2, 70, 69), np.uint8)
+    params = TvL1Params(warps=1, iterations=12, epsilon=0.0, scales=1, presmooth_px=0.0, lambda_=0.02)
+    expected = _flow_reference.tvl1(first, second, params)
+    assert np.abs(expected).max() > 0.5
+    assert largest(tvl1(first, second, params, "cuda") - expected) < 1e-4
+
+
 def test_whole_crop_with_the_live_preset_agrees_with_the_cpu_twin(gpu, pairs):
     pair = pairs[1]
     found = tvl1(pair.first, pair.second, TvL1Params.live(), "cuda")

@@ -55,9 +55,7 @@ def address(directory: Path | str, name: str) -> str:
 class Sender:
     """Reliable sending end. Not to be shared between threads."""
 
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, timeout_s: float = 30.0
-    ) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, timeout_s: float = 30.0) -> None:
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._socket = context.socket(zmq.PUSH)
@@ -149,9 +147,7 @@ class Listener:
         self.socket.close()
 
 
-def hear_itself(
-    context: zmq.Context[zmq.Socket[bytes]], listener: Listener, endpoint: str, timeout_s: float
-) -> None:
+def hear_itself(context: zmq.Context[zmq.Socket[bytes]], listener: Listener, endpoint: str, timeout_s: float) -> None:
     """Send handshakes to our own listener until one comes back: PUB/SUB is silent until it is connected."""
     token = secrets.token_hex(8)
     sender = Broadcaster(context, endpoint)

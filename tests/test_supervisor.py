@@ -1,0 +1,168 @@
+"""The supervisor's parts: restart budget, accounts, what a session looks like from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from realtime.config import Settings, load
+from realtime.errors import UserError
+from realtime.ipc import codec, names
+from realtime.ipc.board import Board
+from realtime.ipc.site import Site
+from realtime.sinks import lines
+from realtime.sinks.session import Session
+from realtime.stages import process as processes
+from realtime.stages.account import Account, is_measured, measured_fps
+from realtime.stages.runner import StageSpec
+from realtime.supervisor import Supervisor
+from realtime.types import SourceInfo
+
+INFO = SourceInfo(source="0", kind="camera", width=64, height=48, fps=200.0, fps_requested=200.0)
+
+
+class Keep:
+    def __init__(self) -> None:
+        self.lines: list[lines.AnyLine] = []
+
+    def line(self, line: lines.AnyLine) -> None:
+        self.lines.append(line)
+
+    def show(self, state: lines.State) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    made = Board.create(f"{names.session_prefix()}account-board")
+    yield made
+    made.close()
+    made.unlink()
+
+
+def make_account(board: Board, settings: Settings | None = None) -> tuple[Account, Keep, Session]:
+    keep = Keep()
+    session = Session([keep])
+    made = Account(settings or Settings(), board, {}, session)
+    made.info = INFO
+    return made, keep, session
+
+
+def captured(board: Board, frames: int, last: int, span_s: float) -> None:
+    row = board.row("capture")
+    row.put("frames", frames)
+    row.put("first_number", 0)
+    row.put("last_number", last)
+    row.put("first_t_ns", 10**9)
+    row.put("last_t_ns", 10**9 + round(span_s * 1e9))
+    row.put("first_ns", 10**9)
+    row.put("last_ns", 10**9 + round(span_s * 1e9))
+
+
+def test_the_rate_is_measured_by_the_frames_own_times(board: Board) -> None:
+    assert (measured_fps(board), is_measured(board)) == (0.0, False)
+    captured(board, 41, 40, 0.2)
+    assert measured_fps(board) == 200.0
+    captured(board, 101, 100, 0.5)
+    assert is_measured(board)
+
+
+def test_a_slower_camera_is_told(board: Board) -> None:
+    account, keep, _ = make_account(board, load(overrides={"source.fps": 200.0}))
+    captured(board, 61, 60, 0.5)
+    account.begin()
+    assert isinstance(keep.lines[0], lines.SessionLine)
+    notice = keep.lines[1]
+    assert isinstance(notice, lines.NoticeLine)
+    assert (notice.what, notice.detail) == ("rate below asked", "asked 200, measured 120 fps")
+
+
+def test_frames_that_nobody_accounted_for_become_a_gap(board: Board) -> None:
+    account, keep, session = make_account(board)
+    captured(board, 90, 99, 0.5)  # ten were lost in the camera
+    session.gap(codec.Gap(first=20, last=29, count=10, cause="camera"))
+    board.row("spot").put("frames", 70)
+    board.row("spot").put("last_number", 79)
+    board.row("spot").put("next_id", 2)
+    account.finish({}, ended="SIGINT", error="it broke", ticks_lost=3)
+    gap = keep.lines[2]
+    assert isinstance(gap, lines.GapLine)
+    assert (gap.first, gap.last, gap.count, gap.cause) == (80, 99, 20, "spotter")
+    notices = [line.what for line in keep.lines if isinstance(line, lines.NoticeLine)]
+    assert notices == ["events lost", "failed"]
+    summary = keep.lines[-1]
+    assert isinstance(summary, lines.SummaryLine)
+    assert summary.frames_captured == 100 == summary.frames_analysed + sum(summary.frames_dropped.values())
+    assert (summary.ended, summary.ticks_lost) == ("SIGINT", 3)
+
+
+def test_a_session_without_a_frame_adds_up_too(board: Board) -> None:
+    account, keep, _ = make_account(board)
+    account.info = None
+    account.finish({}, ended="SIGTERM", error="", ticks_lost=0)
+    first, summary = keep.lines
+    assert isinstance(first, lines.SessionLine)
+    assert isinstance(summary, lines.SummaryLine)
+    assert (summary.frames_captured, summary.frames_analysed, summary.fps_measured) == (0, 0, 0.0)
+
+
+def make_process(monkeypatch: pytest.MonkeyPatch, **runtime: float) -> processes.StageProcess:
+    settings = load(overrides={f"runtime.{key}": value for key, value in runtime.items()})
+    spec = StageSpec(stage="spot", directory="", board="", parent=os.getpid(), settings=settings)
+    return processes.StageProcess(spec, settings.runtime, None)  # type: ignore[arg-type]
+
+
+def test_restarts_have_a_budget_that_renews_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(processes.time, "monotonic", lambda: clock[0])
+    process = make_process(monkeypatch, restarts=2, restart_window_s=10.0)
+    assert [process.may_restart() for _ in range(3)] == [True, True, False]
+    clock[0] = 10.5
+    assert process.may_restart()
+    assert process.restarts == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("raise SystemExit(3)", "exit code 3"), ("import os; os.kill(os.getpid(), 9)", "SIGKILL")]
+)
+def test_an_exit_is_described(code: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = make_process(monkeypatch)
+    process._child = subprocess.Popen([sys.executable, "-c", code])
+    assert process.wait(10)
+    assert words in process.describe_exit()
+
+
+def test_usage_of_processes() -> None:
+    own = processes.usage("self")
+    assert own["rss_mb"] > 5
+    assert own["rss_peak_mb"] >= own["rss_mb"]
+    assert processes.usage(2**22 + 1) == {}
+    assert processes.process_age_s() > 0
+
+
+def test_a_site_leaves_nothing(tmp_path: Path) -> None:
+    site = Site()
+    site.make_ring(INFO, 8)
+    site.shake_hands()
+    made = [site.directory, Path("/dev/shm") / site.board.name, Path("/dev/shm") / site.ring_name]
+    assert all(path.exists() for path in made)
+    assert not site.ask("spot", codec.Control(order="ping"), 0.05)
+    site.end_ring()
+    site.close()
+    assert not any(path.exists() for path in made)
+
+
+def test_an_output_that_fails_leaves_nothing() -> None:
+    before = set(Path("/dev/shm").iterdir())
+    with pytest.raises(UserError):
+        Supervisor(load(overrides={"output.events": "/nonexistent/e.jsonl", "output.view": "none"}))
+    left = {path for path in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in path.name}
+    assert not left - before
