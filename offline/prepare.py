@@ -84,7 +84,7 @@ def _make(clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames:
             yield
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=worker) as pool:
         pending: set[Future[None]] = {pool.submit(make_file, c, files[c], spec, frames) for c in clips}
         try:
             while pending:
@@ -97,10 +97,15 @@ def _make(clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames:
                 future.cancel()
 
 
-def _one_thread() -> None:
-    """Processes are the parallelism here."""
+def worker() -> None:
+    """Set up a worker process: one thread, because processes are the parallelism; MediaPipe's chatter is dropped.
+
+    What goes wrong in a worker comes back as an exception, not by standard error.
+    """
     import cv2
     import numba
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
     cv2.setNumThreads(1)
     numba.set_num_threads(1)

@@ -25,7 +25,7 @@ from offline.datasets import NOTICE, longvideos
 from offline.datasets.longvideos import LongVideo
 from offline.files import write_bytes
 from offline.megc import Interval, VideoResult
-from offline.prepare import print_skipped
+from offline.prepare import print_skipped, worker
 from realtime.config import SpotSettings
 from realtime.types import LABELS, SpotEvent
 
@@ -114,7 +114,8 @@ def spot_all(
                 spot_to_file(videos[i], settings, model, files[i])
                 bar.advance(task)
         else:
-            with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(workers, mp_context=context, initializer=worker) as pool:
                 jobs = [pool.submit(spot_to_file, videos[i], settings, model, files[i]) for i in missing]
                 for job in as_completed(jobs):
                     job.result()
