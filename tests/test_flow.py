@@ -297,6 +297,31 @@ def test_median_network_is_exact():
     np.testing.assert_array_equal(rows[:, :width], cv2.medianBlur(image, 5))
 
 
+@pytest.mark.parametrize("name", ["primal", "dual"])
+def test_inner_loops_are_vectorised(name):
+    """Compiled afresh: wide registers and fused multiply-adds, where the processor has them."""
+    import numba
+    from llvmlite import binding
+
+    from realtime.vision import _flow_kernels as kernels
+
+    if not binding.get_host_cpu_features().get("fma"):
+        pytest.skip("no AVX2 with FMA")
+    array, whole, real = numba.float32[::1], numba.uint64, numba.float32
+    arguments = {
+        "primal": (array, whole, whole, whole, whole, whole, real, real),
+        "dual": (array, whole, whole, whole, whole, whole, array, real),
+    }
+    options = getattr(kernels, name).targetoptions
+    fresh = numba.njit(**{key: value for key, value in options.items() if key != "nopython"})(
+        getattr(kernels, name).py_func
+    )
+    fresh.compile(arguments[name])
+    code = "".join(fresh.inspect_asm().values())
+    packed = [line for line in code.splitlines() if "vfmadd" in line and "ps" in line]
+    assert any("zmm" in line or "ymm" in line for line in packed)
+
+
 def test_resampling_tables_keep_a_constant_and_mirror():
     params = TvL1Params.ipol()
     for table in (

@@ -42,7 +42,8 @@ def tvl1(first: NDArray[Any], second: NDArray[Any], params: TvL1Params) -> Image
 def solve_level(i0: Image, i1: Image, u: Image, params: TvL1Params) -> Image:
     """Algorithm 1 on one scale. u: (2, H, W)."""
     tau, theta, limit = params.tau, params.theta, params.lambda_ * params.theta
-    gy, gx = np.stack(np.gradient(np.pad(i1, 1, mode="edge")))[:, 1:-1, 1:-1]
+    padded = np.pad(i1, 1, mode="edge")
+    gx, gy = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2, (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
     p = np.zeros((2, 2, *i0.shape))
     for _ in range(params.warps):
         inside = in_range(u)
