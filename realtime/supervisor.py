@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from realtime.config import STAGES, Settings
-from realtime.errors import MerealtimeError, UserError
+from realtime.errors import MerealtimeError
 from realtime.ipc import codec
 from realtime.ipc.logs import LogThread
 from realtime.ipc.site import Site
@@ -250,7 +250,7 @@ class Supervisor:
         died.
         """
         self.traceback = message.traceback
-        if message.exit_code == UserError.exit_code or not self._running or message.stage == "capture":
+        if not self._running or message.stage == "capture":
             self._stages[message.stage].phase = "gone"
             self._fail(message.text, message.exit_code)
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,13 @@ import pytest
 
 from realtime.config import Settings, load
 from realtime.errors import UserError
-from realtime.ipc import codec, names
+from realtime.ipc import bus, codec, names
 from realtime.ipc.board import Board
 from realtime.ipc.site import Site
 from realtime.sinks import lines
 from realtime.sinks.session import Session
 from realtime.stages import process as processes
+from realtime.stages import runner
 from realtime.stages.account import Account, is_measured, measured_fps
 from realtime.stages.runner import StageSpec
 from realtime.supervisor import Supervisor
@@ -158,6 +161,30 @@ def test_a_site_leaves_nothing(tmp_path: Path) -> None:
     site.end_ring()
     site.close()
     assert not any(path.exists() for path in made)
+
+
+def test_a_failed_stage_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever sockets it has open, and though nobody takes what it sent; its last words arrive."""
+    site = Site()
+    spec = StageSpec(
+        stage="spot", directory=str(site.directory), board=site.board.name, parent=os.getpid(), settings=Settings()
+    )
+
+    def run(context: runner.StageContext) -> None:
+        bus.Sender(context.zmq, context.endpoint("motion"))
+        raise ZeroDivisionError("a bug\nof two lines")
+
+    monkeypatch.setattr(runner, "_set_up", lambda _: [])
+    monkeypatch.setattr(runner.importlib, "import_module", lambda _: types.SimpleNamespace(run=run))
+    begun = time.monotonic()
+    assert runner.run_stage(spec) == 1
+    assert time.monotonic() - begun < 30
+    progress, failed = (codec.decode_report(site.reports.receive(5.0) or b"") for _ in range(2))
+    assert isinstance(progress, codec.Progress)
+    assert isinstance(failed, codec.Failed)
+    assert (failed.text, failed.exit_code) == ("ZeroDivisionError: a bug of two lines", 1)
+    assert "in run" in failed.traceback
+    site.close()
 
 
 def test_an_output_that_fails_leaves_nothing() -> None:

@@ -28,6 +28,8 @@ from realtime.stages import habits
 
 log = logging.getLogger(__name__)
 
+_LINGER_MS = 2000
+
 
 class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage is told before it starts."""
@@ -125,7 +127,7 @@ class StageContext:
     def close(self) -> None:
         self._reports.close()
         self._answerer.close()
-        self.zmq.term()
+        self.zmq.destroy(linger=_LINGER_MS)  # also what a failed stage left open: else it would hang here
 
 
 def _set_up(spec: StageSpec) -> list[str]:
