@@ -115,22 +115,32 @@ class _Tracked:
 
     def map_to(self, number: int, spec: FeatureSpec) -> NDArray[np.float32]:
         """(28, 28, 3) float32, 0..255: onset → frame `number`."""
-        from realtime.vision.alignment import apply, compose, crop, crop_transform, invert
+        from realtime.vision.alignment import apply, crop, crop_transform
         from realtime.vision.face import to_68
         from realtime.vision.features import feature_map
 
-        self._follow_to(number)
-        image = read_gray(self.clip.file_of(number))
+        near = spec.neighbours(self.clip.fps)
+        self._follow_to(min(number + near, self.clip.numbers[-1]))
         points = to_68(self.anchor.layout.mesh)
         to_crop = crop_transform(points, spec)
         landmarks = apply(to_crop, points).astype(np.float32)
-        first = crop(self.onset, compose(to_crop, invert(self.poses[self.clip.onset])), spec)
+        first = self._mean(self.clip.onset, near, to_crop, spec)
         if not self.slipped[number]:
-            second = crop(image, compose(to_crop, invert(self.poses[number])), spec)
+            second = self._mean(number, near, to_crop, spec)
         else:
+            image = read_gray(self.clip.file_of(number))
             mesh = self.detect(image)
             if mesh is None:
                 raise FaceLost(f"no face in frame {self.clip.file_of(number)}")
             second = crop(image, crop_transform(to_68(mesh), spec), spec)
             self.note = "registration lost hold: the later frame's own landmarks were used"
         return feature_map(first, second, landmarks, spec)
+
+    def _mean(self, number: int, near: int, to_crop: NDArray[np.float64], spec: FeatureSpec) -> Gray:
+        """Crop of a frame, averaged with its neighbours as the camera's are."""
+        from realtime.vision.alignment import compose, invert, mean_crop
+
+        usable = [k for k in self.poses if abs(k - number) <= near and (k == number or not self.slipped[k])]
+        return mean_crop(
+            ((read_gray(self.clip.file_of(k)), compose(to_crop, invert(self.poses[k]))) for k in usable), spec
+        )

@@ -8,6 +8,7 @@ are scaled apart, as in the paper, so that each face fills the crop.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import cv2
@@ -82,6 +83,21 @@ def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec
     return cv2.warpAffine(  # type: ignore[return-value]
         gray, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def mean_crop(frames: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64]]], spec: CropSpec) -> NDArray[np.uint8]:
+    """Mean of the crops of neighbouring frames, given as (gray, transform): the noise falls, the face stays.
+
+    Returns (crop_height, crop_width) uint8, rounded. Raises InputError without a frame.
+    """
+    total = np.zeros((spec.crop_height, spec.crop_width), np.float32)
+    count = 0
+    for gray, transform in frames:
+        total += crop(gray, transform, spec)
+        count += 1
+    if count == 0:
+        raise InputError("a mean crop needs one frame at least")
+    return np.rint(total / count).astype(np.uint8)
 
 
 def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:

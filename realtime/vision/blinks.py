@@ -1,6 +1,6 @@
 """Telling a blink from an action of brow or lid.
 
-A blink changes both eye openings beyond recognition for 0.1–0.4 s. No region holds an eye or its lid (``rois``), but skin
+A blink changes both eye openings beyond recognition for 0.1–0.4 s. No region holds an eye or its lid, but the skin
 above the lid is dragged along a little, and a brow may hang low. So an event of the brows alone that is small, and
 lasts as long as a blink at the same time, is that blink.
 """

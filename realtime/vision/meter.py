@@ -22,11 +22,11 @@ from realtime.config import SpotSettings
 from realtime.errors import InputError, MerealtimeError
 from realtime.types import SpotEvent
 from realtime.vision import lbp
-from realtime.vision.alignment import CropSpec, apply, compose, crop, crop_transform, invert
+from realtime.vision.alignment import apply, compose, crop_transform, invert, mean_crop
 from realtime.vision.blinks import BlinkLog
 from realtime.vision.face import FaceMesh, to_68
 from realtime.vision.features import FeatureSpec
-from realtime.vision.history import FaceHistory
+from realtime.vision.history import FaceHistory, KeptFace
 from realtime.vision.registration import Anchor
 from realtime.vision.rois import FACE_WIDTH_PX, RIGID, ROI_NAMES
 from realtime.vision.spotting import Spotter
@@ -304,26 +304,32 @@ class FaceMeter:
     # --- what an event needs ----------------------------------------------------------------------------
 
     def crops(
-        self, event: SpotEvent, spec: CropSpec | None = None
+        self, event: SpotEvent, spec: FeatureSpec | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
 
-        Raises MerealtimeError where the event is older than the history.
+        Each is the mean of the frames around it, as the spec says. Raises MerealtimeError where the event is older
+        than the history.
         """
         spec = spec or FeatureSpec()
-        pictures = []
-        landmarks = None
-        for number in (event.onset, event.apex):
-            kept = self._history.find(number)
-            if kept is None:
-                raise MerealtimeError(f"frame {number} has left the spotter's history")
-            points = to_68(kept.mesh)
-            to_crop = crop_transform(points, spec)
-            if landmarks is None:
-                landmarks = apply(to_crop, points).astype(np.float32)
-            pictures.append(crop(kept.pixels, compose(to_crop, invert(kept.to_pixels)), spec))
-        assert landmarks is not None
-        return pictures[0], pictures[1], landmarks
+        near = spec.neighbours(self.fps)
+        onset, apex = (self._kept_around(number, near) for number in (event.onset, event.apex))
+        points = to_68(onset[0].mesh)
+        landmarks = apply(crop_transform(points, spec), points).astype(np.float32)
+        return self._mean(onset, spec), self._mean(apex, spec), landmarks
+
+    def _kept_around(self, number: int, near: int) -> list[KeptFace]:
+        """The face of frame ``number``, then those of its neighbours that were seen."""
+        first = self._history.find(number)
+        if first is None:
+            raise MerealtimeError(f"frame {number} has left the spotter's history")
+        others = [self._history.find(number + k) for k in range(-near, near + 1) if k]
+        return [first, *(face for face in others if face is not None)]
+
+    def _mean(self, faces: list[KeptFace], spec: FeatureSpec) -> NDArray[np.uint8]:
+        return mean_crop(
+            ((f.pixels, compose(crop_transform(to_68(f.mesh), spec), invert(f.to_pixels))) for f in faces), spec
+        )
 
     def warm_up(self, height: int, width: int) -> None:
         """Load and compile everything on a flat picture, so that no frame waits for it."""
