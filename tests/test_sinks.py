@@ -222,6 +222,21 @@ def test_live_view_shows_what_matters() -> None:
     assert "lost" in console.export_text()
 
 
+def test_live_view_fits_a_small_terminal() -> None:
+    view, state = _shown_view()
+    view._console = Console(file=io.StringIO(), width=80)
+    for step in range(100):
+        peak = {"mouth": step / 10, "right_eye_brow": 0.01}
+        view.line(lines.TickLine(frame=step, t_ns=0, difference={}, face=True, fps=200, dropped=0, peak=peak))
+    console = Console(file=io.StringIO(), width=80, record=True)
+    console.print(view.render(state))
+    rows = [row for row in console.export_text().splitlines() if "↑" in row]
+    assert len(rows) == 3  # none is wrapped
+    mouth, _, still = rows
+    assert "█" in mouth
+    assert not set("▁▂▃▄▅▆▇█") & set(still), "noise stays flat beside a movement"
+
+
 def test_live_view_exports_a_picture(tmp_path: Path) -> None:
     view, state = _shown_view()
     view.export_svg(str(tmp_path / "view.svg"), state)

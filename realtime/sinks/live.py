@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import time
 from collections import deque
+from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -31,10 +32,11 @@ from realtime.sinks.plain import describe, describe_summary
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _CURVE = 60  # ticks shown: three seconds at 20 a second
+_BESIDE_CURVE = 34  # columns that name and figures take
 _EVENTS = 8
 _NOTICES = 4
 _REDRAW_S = 0.2
-_ETHICS = "A label is a guess about a movement, not about a mind. Watch only who has agreed."
+_ETHICS = "A label is a guess about a movement, not about a mind."
 _COLOURS = {"negative": "red", "positive": "green", "surprise": "yellow", "uncertain": "dim"}
 
 
@@ -123,9 +125,12 @@ class LiveView:
 
     def _difference(self) -> Table:
         table = Table.grid(padding=(0, 1))
+        scale = max((max(curve) for curve in self._curves.values()), default=0.0) or 1.0  # one for all regions
+        width = max(10, min(_CURVE, self._console.width - _BESIDE_CURVE))
         for name, curve in self._curves.items():
-            top = max(*curve, 1e-9)
-            table.add_row(name, Text(sparkline(curve, top), style="magenta"), f"{curve[-1]:.2f}", f"↑{top:.2f}")
+            bars = sparkline(list(curve)[-width:], scale)
+            line = Text(bars, style="magenta", no_wrap=True, overflow="crop")
+            table.add_row(name, line, f"{curve[-1]:.2f}", f"↑{max(curve):.2f}")
         return table
 
     def _last_events(self) -> Table:
@@ -161,7 +166,7 @@ class LiveView:
         console.save_svg(path, title="merealtime")
 
 
-def sparkline(values: deque[float], top: float) -> str:
+def sparkline(values: Iterable[float], top: float) -> str:
     """One character a value, full height at ``top``."""
     last = len(_BARS) - 1
     return "".join(_BARS[max(0, min(last, round(value / top * last)))] for value in values)
