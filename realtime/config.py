@@ -72,7 +72,7 @@ class SpotSettings(_Settings, frozen=True, kw_only=True):
     detector: Literal["motion", "fused", "lbp"] = "motion"
     threshold_sigmas: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 6.0
     floor_px: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.16
-    floor_lbp: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.006
+    floor_lbp: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.008
     noise_window_s: Seconds = 2.0
     min_duration_s: Seconds = 0.04
     micro_max_s: Seconds = 0.5
