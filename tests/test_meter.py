@@ -80,7 +80,7 @@ def test_the_papers_detector_finds_larger_movements() -> None:
     events, _, _ = run(frames, "lbp")
     hits = [true for true in truth if any(overlap(event, true) >= 0.5 for event in events)]
     assert len(hits) >= 0.7 * len(truth)
-    assert len(events) <= len(truth)
+    assert len(events) - len(hits) <= 1
 
 
 def test_blinks_drift_and_flicker_are_no_event() -> None:
