@@ -40,6 +40,7 @@ from realtime.sources.synthesis import (  # noqa: E402
     generate_clip,
 )
 from realtime.sources.synthesis.renderer import FaceRenderer  # noqa: E402
+from realtime.vision.face import keep_tensorflow_out  # noqa: E402
 
 MEDIA = ROOT.parent / "shared" / "media"
 CACHE = ROOT / ".cache"
@@ -298,7 +299,7 @@ def find_mesh(colour: npt.NDArray[np.uint8], face: int = 0) -> npt.NDArray[np.fl
 
 def _detect(colour: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
     """All faces MediaPipe sees in a BGR picture: (478, 2) float32 px each."""
-    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+    keep_tensorflow_out()
     import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
 

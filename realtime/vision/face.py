@@ -46,7 +46,7 @@ class FaceMesh:
     """
 
     def __init__(self, min_confidence: float = 0.5) -> None:
-        _keep_tensorflow_out()
+        keep_tensorflow_out()
         from mediapipe import Image, ImageFormat
         from mediapipe.tasks.python import BaseOptions, vision
 
@@ -92,7 +92,7 @@ class FaceMesh:
         self._task.close()
 
 
-def _keep_tensorflow_out() -> None:
+def keep_tensorflow_out() -> None:
     """MediaPipe imports TensorFlow when it is installed; a None entry makes that import fail at once."""
     if "mediapipe" not in sys.modules and "tensorflow" not in sys.modules:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
