@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realtime.vision.registration import Anchor
 
-MAX_BYTES = 160 * 2**20
+MAX_BYTES = 400 * 2**20
 """Faces too large to be kept at full size within this are kept at half, a quarter …"""
 
 
