@@ -69,6 +69,17 @@ def test_every_frame_arrives_bit_identical(camera: FakeCamera, frames: np.ndarra
     assert camera.control.get("overrun") == 0
 
 
+def test_a_reader_that_sleeps_for_an_eighth_of_a_second_loses_nothing(camera: FakeCamera, frames: np.ndarray) -> None:
+    """The 32 buffers asked for hold 160 ms at 200 fps."""
+    camera.serve(frames)
+    for _ in range(5):  # a loaded machine may let us sleep for longer
+        played = outcome(camera.play(frames=120, request={"fps": 200}, pause_s=0.125))
+        if played["paused_s"] < 0.14:
+            break
+    assert played["numbers"] == list(range(120))
+    assert_identical(played, frames)
+
+
 def test_rate_above_the_listed_ones(camera: FakeCamera, frames: np.ndarray) -> None:
     camera.serve(frames)
     played = outcome(camera.play(frames=500, request={"fps": 500}))

@@ -1,7 +1,7 @@
 """Read a camera through ``realtime.sources`` and print as JSON what came. Runs under the emulator.
 
 One argument, a JSON object: ``frames`` (how many to read), ``request`` (of SourceRequest), ``spec`` (which
-camera), ``sessions`` (how many in all, the camera opened anew for each).
+camera), ``sessions`` (how many in all, the camera opened anew for each), ``pause_s`` (how long not to read, once).
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ def play(options: dict[str, Any]) -> dict[str, Any]:
             times.append(stamp.t_ns)
             digests.append(zlib.crc32(out))
             started = time.monotonic()
+            if len(numbers) == 50 and "pause_s" in options:
+                time.sleep(options["pause_s"])
+                answer["paused_s"] = time.monotonic() - started
     except SourceLostError as error:
         answer["lost"] = str(error)
         answer["silent_s"] = time.monotonic() - started
