@@ -1,6 +1,6 @@
 """From frames to labels on generated clips: which class each action unit's movement gets.
 
-    python bench/labels.py [--sets tuning-2.0px,heldout-2.0px] [--model laenet-composite] [--json bench/results/labels.json]
+    python bench/labels.py [--sets tuning-2.0px,heldout-2.0px] [--model laenet-composite] [--json FILE]
 
 Spotter, crops, flow, feature map and model as in the live pipeline. The class of an action unit is a convention (AU12
 smile: positive; AU1+2 raised brows: surprise; AU4, AU9, AU15 and one-sided AU12: negative): what the model learnt is
