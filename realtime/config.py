@@ -87,9 +87,10 @@ class SpotSettings(_Settings, frozen=True, kw_only=True):
 
 
 class FlowSettings(_Settings, frozen=True, kw_only=True):
-    """Optical flow between onset and apex."""
+    """Optical flow between onset and apex; in dense mode also of every frame against the face at rest."""
 
     backend: Literal["auto", "cpu", "cuda"] = "auto"
+    dense: bool = False
 
 
 class RecognitionSettings(_Settings, frozen=True, kw_only=True):
@@ -139,7 +140,8 @@ class Settings(_Settings, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """SHA-256 (first 16 hex digits) of what can change a result; not of paths, views or priorities."""
-        part = {"spot": self.spot, "flow": self.flow, "recognition": self.recognition}
+        flow = {"backend": self.flow.backend}  # dense mode changes no event
+        part = {"spot": self.spot, "flow": flow, "recognition": self.recognition}
         return hashlib.sha256(msgspec.json.encode(part, order="deterministic")).hexdigest()[:16]
 
 

@@ -140,7 +140,7 @@ class Supervisor:
         seen, deadline = -1, 0.0
         while not self._is_drained():
             self._turn()
-            moved = self._site.board.row("spot").get("frames") + len(self._session.events) + len(self._account.ended)
+            moved = self._site.board.row("spot").get("frames") + len(self._session.settled) + len(self._account.ended)
             if moved != seen:
                 broken = any(self._stages[stage].phase == "gone" for stage in ("spot", "motion", "classify"))
                 patience_s = 2.0 if broken else self.settings.runtime.drain_timeout_s
@@ -152,7 +152,7 @@ class Supervisor:
 
     def _is_drained(self) -> bool:
         recorded = "record" not in self._stages or self._stages["record"].phase in ("ended", "gone")
-        written = self._expected_events is not None and len(self._session.events) >= self._expected_events
+        written = self._expected_events is not None and len(self._session.settled) >= self._expected_events
         return recorded and "classify" in self._account.ended and written
 
     def _turn(self) -> None:
@@ -172,6 +172,9 @@ class Supervisor:
         while (data := self._site.reports.receive()) is not None:
             self._handle(codec.decode_report(data))
         while (tick := self._site.ticks.receive()) is not None:
+            if isinstance(tick, codec.Dense):
+                self._session.dense(tick)
+                continue
             self._account.state.face = tick.face
             self._session.tick(tick, self._account.state.fps)
 
@@ -179,6 +182,8 @@ class Supervisor:
         match message:
             case codec.Classified():
                 self._session.event(message)
+            case codec.Unclassified():
+                self._session.unclassifiable(message)
             case codec.Gap():
                 self._session.gap(message)
             case codec.Notice():
@@ -208,7 +213,8 @@ class Supervisor:
     def _send_ring(self, stage: str) -> None:
         process = self._stages[stage]
         info = self._account.info
-        if info is not None and stage in _NEEDS_RING and process.up and process.phase == "starting":
+        needed = stage in _NEEDS_RING or (stage == "motion" and self.settings.flow.dense)
+        if info is not None and needed and process.up and process.phase == "starting":
             ring = codec.Control(order="ring", ring=self._site.ring_name, info=info, fps=info.fps)
             self._order(stage, ring)
 
@@ -233,7 +239,7 @@ class Supervisor:
             self._order("capture", codec.Control(order="start"))
         if stage in ("motion", "classify"):
             sent = self._site.board.row("spot").get("next_id")
-            missing = [number for number in range(sent) if number not in self._session.events]
+            missing = [number for number in range(sent) if number not in self._session.settled]
             if missing or "spot" in self._account.ended:
                 self._order("spot", codec.Control(order="resend", ids=missing or [-1]))
 

@@ -4,6 +4,7 @@
   and then raises; nothing is dropped silently. Messages sent before the peer is up are kept.
 * ``Broadcaster`` / ``Listener`` (PUB/SUB): lossy. What does not fit is dropped; ``seq`` in the messages
   shows it.
+* ``Broadcaster`` / ``Latest``: lossy, and only the newest counts.
 * ``Caller`` / ``Answerer`` (REQ/REP): control, request and reply with a time-out.
 
 Who binds is who lives longest: the supervisor for reports and ticks, each stage for its own work and control.
@@ -123,25 +124,56 @@ class Listener:
         self.socket.bind(endpoint)
         self.lost = 0
         """Ticks that were sent and never came."""
-        self._next = 0
+        self._next: dict[type, int] = {}
         self._hearing: set[str] = set()
 
-    def receive(self, timeout_s: float = 0.0) -> codec.Tick | None:
+    def receive(self, timeout_s: float = 0.0) -> codec.Tick | codec.Dense | None:
         """The next tick; handshakes are noted and passed over."""
         while self.socket.poll(round(timeout_s * 1000)):
             message = codec.decode_broadcast(self.socket.recv(zmq.NOBLOCK))
             if isinstance(message, codec.Hello):
                 self._hearing.add(message.token)
                 continue
-            if message.seq > self._next > 0:
-                self.lost += message.seq - self._next
-            self._next = message.seq + 1
+            expected = self._next.get(type(message), 0)
+            if message.seq > expected > 0:
+                self.lost += message.seq - expected
+            self._next[type(message)] = message.seq + 1
             return message
         return None
 
     def heard(self, token: str) -> bool:
         """Whether the handshake ``token`` has come through."""
         return token in self._hearing
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Latest:
+    """Lossy receiving end that keeps the newest message only; those it passed over are counted by ``seq``."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], codec.Pose]
+    ) -> None:
+        self.socket = context.socket(zmq.SUB)
+        self.socket.setsockopt(zmq.CONFLATE, 1)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self.socket.bind(endpoint)
+        self.lost = 0
+        self._decode = decode
+        self._next = 0
+
+    def receive(self) -> codec.Pose | None:
+        """The newest message since the last call, or None."""
+        try:
+            message = self._decode(self.socket.recv(zmq.NOBLOCK))
+        except zmq.Again:
+            return None
+        if message.seq > self._next > 0:
+            self.lost += message.seq - self._next
+        self._next = message.seq + 1
+        return message
 
     def close(self) -> None:
         self.socket.close()

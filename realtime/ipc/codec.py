@@ -94,6 +94,39 @@ class Tick(Message, frozen=True, kw_only=True):
     face: bool
 
 
+class Pose(Message, frozen=True, kw_only=True):
+    """Spotter → motion in dense mode, each frame with a face. Lossy: ``seq`` shows what was lost."""
+
+    seq: int
+    frame: int
+    index: int
+    """Ring index of the frame."""
+    t_ns: int
+    transform: bytes
+    """(2, 3) float64: frame px → crop px."""
+    mesh: bytes
+    """(478, 2) float32, crop px."""
+    anchor: int
+    """Another number each time that the spotter's reference begins anew."""
+    resting: bool
+    """No movement is under way."""
+
+
+class Dense(Message, frozen=True, kw_only=True):
+    """Motion → supervisor in dense mode, some 20 times a second. Lossy: ``seq`` shows what was lost."""
+
+    seq: int
+    frame: int
+    t_ns: int
+    strain: dict[str, float]
+    """Mean per ROI, px per px."""
+    flow: dict[str, tuple[float, float]]
+    """Mean u, v per ROI, crop px."""
+    fps: float
+    dropped: int
+    """Frames with a face, so far, that were not measured."""
+
+
 class Picture(msgspec.Struct, frozen=True, gc=False):
     """A gray picture: ``pixels`` are height × width bytes, row by row."""
 
@@ -149,13 +182,21 @@ class Classified(Message, frozen=True, kw_only=True):
     sent_ns: int
 
 
+class Unclassified(Message, frozen=True, kw_only=True):
+    """Motion or classify → supervisor: this event failed there and gets no line; do not wait for it."""
+
+    id: int
+    stage: str
+    reason: str
+
+
 class Hello(Message, frozen=True, kw_only=True):
     """Handshake: sent until the sender hears itself."""
 
     token: str
 
 
-Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified
+Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified | Unclassified
 """What stages tell the supervisor, reliably."""
 
 Work = Spotted | Moved | Ended
@@ -182,7 +223,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _encoder = msgspec.msgpack.Encoder()
 _report = msgspec.msgpack.Decoder(Report)
 _work = msgspec.msgpack.Decoder(Work)
-_broadcast = msgspec.msgpack.Decoder(Tick | Hello)
+_broadcast = msgspec.msgpack.Decoder(Tick | Dense | Hello)
+_pose = msgspec.msgpack.Decoder(Pose)
 _control = msgspec.msgpack.Decoder(Control)
 _reply = msgspec.msgpack.Decoder(Reply)
 
@@ -202,9 +244,14 @@ def decode_work(data: bytes) -> Work:
     return _work.decode(data)
 
 
-def decode_broadcast(data: bytes) -> Tick | Hello:
-    """A tick or a handshake."""
+def decode_broadcast(data: bytes) -> Tick | Dense | Hello:
+    """A tick of the spotter or of dense mode, or a handshake."""
     return _broadcast.decode(data)
+
+
+def decode_pose(data: bytes) -> Pose:
+    """Where the face is in a frame."""
+    return _pose.decode(data)
 
 
 def decode_control(data: bytes) -> Control:

@@ -91,6 +91,16 @@ class TickLine(Line, frozen=True, kw_only=True):
     fps: float
     dropped: int
     peak: dict[str, float] = {}
+    # dense mode only, else left out:
+    strain: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    """Mean per ROI of frame ``dense_frame``, px per px; empty without a face."""
+    flow: dict[str, tuple[float, float]] | msgspec.UnsetType = msgspec.UNSET
+    """Mean u, v per ROI of that frame, crop px (the crop is 140 px wide)."""
+    dense_frame: int | msgspec.UnsetType = msgspec.UNSET
+    dense_fps: float | msgspec.UnsetType = msgspec.UNSET
+    """Frames measured so a second, over the last second."""
+    dense_dropped: int | msgspec.UnsetType = msgspec.UNSET
+    """Frames with a face, so far, that were not."""
 
 
 class SummaryLine(Line, frozen=True, kw_only=True):

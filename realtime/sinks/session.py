@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from realtime.ipc import codec
 from realtime.sinks import Sink
 from realtime.sinks.lines import (
@@ -21,6 +23,8 @@ from realtime.sinks.lines import (
     percentiles,
 )
 
+_DENSE_FRESH_S = 1.0
+
 
 class Session:
     """Lines that come before the first line is known are held back; each event id is written once."""
@@ -28,10 +32,14 @@ class Session:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.dropped: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self.events: set[int] = set()
+        """Ids of the events that were written."""
+        self.unclassified: set[int] = set()
+        """Ids of the events that failed on their way."""
         self.latencies: dict[str, list[float]] = {name: [] for name in LATENCIES}
         self.failed_sinks: dict[str, str] = {}
         self.begun = False
         self._finished = False
+        self._dense: tuple[codec.Dense, float] | None = None
         self._sinks = list(sinks)
         self._held: list[codec.Classified | GapLine | NoticeLine] = []
 
@@ -57,6 +65,17 @@ class Session:
                 self.latencies[name].append(line.latency_ms[name])
             self._write(line)
 
+    def unclassifiable(self, failed: codec.Unclassified) -> None:
+        """An event that failed on its way: a notice, once, and nobody waits for it any longer."""
+        if failed.id not in self.unclassified:
+            self.unclassified.add(failed.id)
+            self.notice("event not classified", f"event {failed.id}, {failed.stage}: {failed.reason}")
+
+    @property
+    def settled(self) -> set[int]:
+        """Ids of the events that need no more waiting for."""
+        return self.events | self.unclassified
+
     def gap(self, gap: codec.Gap) -> None:
         self.dropped[gap.cause] += gap.count
         self._write_or_hold(GapLine(first=gap.first, last=gap.last, count=gap.count, cause=gap.cause))
@@ -75,8 +94,25 @@ class Session:
             dropped=sum(self.dropped.values()),
             peak=tick.peak,
         )
+        if self._dense is not None:
+            line = self._with_dense(line, *self._dense)
         if self.begun:
             self._write(line)
+
+    def dense(self, measured: codec.Dense) -> None:
+        """What dense mode measured; it goes out with the next tick."""
+        self._dense = measured, time.monotonic()
+
+    def _with_dense(self, line: TickLine, measured: codec.Dense, came_s: float) -> TickLine:
+        fresh = line.face and time.monotonic() - came_s < _DENSE_FRESH_S
+        return msgspec.structs.replace(
+            line,
+            strain=measured.strain if fresh else {},
+            flow=measured.flow if fresh else {},
+            dense_frame=measured.frame,
+            dense_fps=measured.fps if fresh else 0.0,
+            dense_dropped=measured.dropped,
+        )
 
     def finish(self, line: AnyLine) -> None:
         """The last line; nothing follows it, not even the notice that an output failed."""

@@ -134,7 +134,7 @@ class Account:
         state.queue = {
             "spot": max(0, state.captured - spot.get("next_index")),
             "motion": max(0, spot.get("next_id") - motion.get("frames")),
-            "classify": max(0, motion.get("frames") - len(session.events)),
+            "classify": max(0, motion.get("frames") - len(session.settled)),
         }
         if capture.get("first_ns"):
             state.seconds = now - capture.get("first_ns") / 1e9
@@ -164,7 +164,7 @@ class Account:
         if rest > 0:
             first = min(max(0, spot.get("last_number") + 1), captured - 1)
             session.gap(codec.Gap(first=first, last=captured - 1, count=rest, cause="spotter"))
-        lost = [number for number in range(spot.get("next_id")) if number not in session.events]
+        lost = [number for number in range(spot.get("next_id")) if number not in session.settled]
         if lost:
             session.notice("events lost", f"spotted but not named: {', '.join(map(str, lost))}")
         if error:

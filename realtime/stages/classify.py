@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import numpy as np
 
 from realtime.ipc import bus, codec
 from realtime.recognition import bundle as bundles
+from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
 from realtime.vision import features
 
@@ -25,6 +27,7 @@ def run(context: StageContext) -> None:
     for _ in range(3):
         bundle.predict(np.full((1, *bundles.MAP_SHAPE), 127.5, np.float32))
     context.ready({"model": bundle.card.name, "labels": ", ".join(bundle.labels)})
+    attempts = Attempts(context)
     try:
         while not context.stopping.is_set():
             context.beat()
@@ -36,7 +39,9 @@ def run(context: StageContext) -> None:
                 context.drained({"events": float(context.row.get("frames"))})
             elif isinstance(message, codec.Moved):
                 begun = time.monotonic_ns()
-                context.report(classify(message, bundle, threshold))
+                done = attempts.make(message.id, functools.partial(classify, message, bundle, threshold))
+                if done is not None:
+                    context.report(done)
                 context.row.put("busy_ns", context.row.get("busy_ns") + time.monotonic_ns() - begun)
                 context.row.put("frames", context.row.get("frames") + 1)
     finally:

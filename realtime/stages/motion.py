@@ -1,20 +1,28 @@
 """Motion: spotted event → feature map. Consumes ``Spotted`` (PULL), emits ``Moved`` (PUSH).
 
 TV-L1 between the onset's and the apex' crop, optical strain, eye mask, 28×28×3: one call of
-``realtime.vision.features``, the same that made the training data.
+``realtime.vision.features``, the same that made the training data. In dense mode the time between events goes to
+flow and strain of the newest frame (``dense.py``).
 """
 
 from __future__ import annotations
 
+import functools
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
+import zmq
 
 from realtime.ipc import bus, codec
+from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
 from realtime.vision import features, flow
 
-_POLL_S = 0.25
+if TYPE_CHECKING:
+    from realtime.stages.dense import DenseWorker
+
+_POLL_MS = 250
 
 
 def run(context: StageContext) -> None:
@@ -22,28 +30,74 @@ def run(context: StageContext) -> None:
     backend, reason = flow.resolve_backend(context.settings.flow.backend)
     spec = features.FeatureSpec()
     inbox = bus.Receiver(context.zmq, context.endpoint("motion"))
-    outbox = bus.Sender(context.zmq, context.endpoint("classify"))
     context.progress(f"compiling the flow ({backend})")
     warm_up(spec, backend)
+    dense = None
+    if context.settings.flow.dense:
+        from realtime.stages.dense import DenseWorker
+
+        warm_up_dense(spec, backend)
+        order = context.wait_ring()
+        if order is None:
+            return
+        dense = DenseWorker(context, order.ring, backend)
     context.ready({"flow_backend": backend, "flow_reason": reason})
-    try:
-        while not context.stopping.is_set():
-            context.beat()
-            data = inbox.receive(_POLL_S)
-            if data is None:
-                continue
-            message = codec.decode_work(data)
-            if isinstance(message, codec.Ended):
-                outbox.send(message)
-                context.drained({"events": float(context.row.get("frames"))})
-            elif isinstance(message, codec.Spotted):
+    Motion(context, inbox, spec, backend, dense).run()
+
+
+class Motion:
+    """State of a running motion stage."""
+
+    def __init__(
+        self,
+        context: StageContext,
+        inbox: bus.Receiver,
+        spec: features.FeatureSpec,
+        backend: flow.Backend,
+        dense: DenseWorker | None,
+    ) -> None:
+        self._context = context
+        self._inbox = inbox
+        self._outbox = bus.Sender(context.zmq, context.endpoint("classify"))
+        self._spec, self._backend, self._dense = spec, backend, dense
+        self._attempts = Attempts(context)
+        self._poller = zmq.Poller()
+        self._poller.register(inbox.socket, zmq.POLLIN)
+        if dense is not None:
+            self._poller.register(dense.poses.socket, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Events first: one waits for one dense frame at most."""
+        row = self._context.row
+        try:
+            while not self._context.stopping.is_set():
+                self._context.beat()
+                if not self._poller.poll(_POLL_MS):
+                    continue
                 begun = time.monotonic_ns()
-                outbox.send(move(message, spec, backend))
-                context.row.put("busy_ns", context.row.get("busy_ns") + time.monotonic_ns() - begun)
-                context.row.put("frames", context.row.get("frames") + 1)
-    finally:
-        inbox.close()
-        outbox.close()
+                data = self._inbox.receive()
+                if data is not None:
+                    self._handle(codec.decode_work(data))
+                elif self._dense is not None:
+                    self._dense.step()
+                row.put("busy_ns", row.get("busy_ns") + time.monotonic_ns() - begun)
+        finally:
+            self._inbox.close()
+            self._outbox.close()
+            if self._dense is not None:
+                self._dense.close()
+
+    def _handle(self, message: codec.Work) -> None:
+        row = self._context.row
+        if isinstance(message, codec.Ended):
+            self._outbox.send(message)
+            figures = self._dense.figures() if self._dense is not None else {}
+            self._context.drained({"events": float(row.get("frames"))} | figures)
+        elif isinstance(message, codec.Spotted):
+            moved = self._attempts.make(message.id, functools.partial(move, message, self._spec, self._backend))
+            if moved is not None:
+                self._outbox.send(moved)
+            row.put("frames", row.get("frames") + 1)
 
 
 def move(message: codec.Spotted, spec: features.FeatureSpec, backend: flow.Backend) -> codec.Moved:
@@ -71,3 +125,12 @@ def warm_up(spec: features.FeatureSpec, backend: flow.Backend) -> None:
     landmarks = np.full((68, 2), 40, np.float32) + rng.uniform(0, 20, (68, 2)).astype(np.float32)
     for _ in range(2):
         features.feature_map(first, second, landmarks, spec, backend)
+
+
+def warm_up_dense(spec: features.FeatureSpec, backend: flow.Backend) -> None:
+    """Compile what dense mode uses."""
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 256, (spec.crop_height, spec.crop_width), np.uint8)
+    dense = flow.DenseFlow(first, backend=backend)
+    for _ in range(2):
+        flow.strain(dense.push(np.roll(first, 1, axis=0)), backend)

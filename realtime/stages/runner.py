@@ -1,4 +1,4 @@
-"""What every stage does alike: set-up before anything else, control, heartbeat, and the one broad ``except``.
+"""What every stage does alike: set-up before anything else, control, heartbeat, and an ``except`` for everything.
 
 ``python -m realtime.stages.runner`` reads a ``StageSpec`` from standard input, becomes that stage and calls
 ``run(context)`` of ``realtime.stages.STAGE``. Exit codes: 0 done, 1 failed, 2 the user can mend it.

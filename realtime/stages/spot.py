@@ -17,6 +17,7 @@ from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import bus, codec
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.stages.dense import PoseSender
 from realtime.stages.runner import StageContext
 from realtime.types import SpotEvent
 
@@ -76,6 +77,7 @@ class Spot:
         self._sent: deque[codec.Spotted] = deque(maxlen=_KEEP_SENT)
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
         self._ticks = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
+        self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
         self._tick_ns = int(1e9 / context.settings.output.tick_hz)
         self._next_tick_ns = 0
         self._seq = 0
@@ -135,6 +137,8 @@ class Spot:
             reader.release(index)
         if event is not None:
             self._send(event, header, begun)
+        if self._poses is not None and measurement.face:
+            self._poses.send(header)
         for what, detail in measurement.notices:
             self._context.notice(what, detail, header.t_ns)
         return self._account(header, measurement, begun)

@@ -133,9 +133,34 @@ def _off_the_lid(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> NDAr
     return np.array([middle[0], min(middle[1], lower[1] + BROW_FOOT_PX - PATCH_RADIUS_PX)])
 
 
-def _blocks(points: NDArray[np.float64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    """Cut each region into blocks of about BLOCK_PX; eyes and lids are left out."""
-    hidden = np.zeros((IMAGE_HEIGHT, IMAGE_WIDTH), np.uint8)
+def region_masks(mesh: NDArray[np.float32], height: int, width: int) -> NDArray[np.bool_]:
+    """(ROIs, height, width) bool: the pixels of each region where the face's (478, 2) mesh, px, lies.
+
+    Eyes and lids are left out, and so is what a region before it in ROI_NAMES has. The image should show the face
+    about as large as the face image does.
+    """
+    points = mesh.astype(np.float64)
+    free = _lids(points, height, width) == 0
+    masks = np.zeros((len(ROI_NAMES), height, width), bool)
+    for mask, name in zip(masks, ROI_NAMES, strict=True):
+        mask[:] = (_region(points, name, height, width)[0] == 1) & free
+        free &= ~mask
+    return masks
+
+
+def _region(
+    points: NDArray[np.float64], name: str, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """(height, width), 1 within the region's outline; (n, 2) px its corners."""
+    region = np.zeros((height, width), np.uint8)
+    hull = cv2.convexHull(np.rint(points[list(ROI_OUTLINE[name])]).astype(np.int32))
+    cv2.fillPoly(region, [hull], 1)
+    return region, hull[:, 0].astype(np.float64)
+
+
+def _lids(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
+    """(height, width), 1 on eyes and lids."""
+    hidden = np.zeros((height, width), np.uint8)
     side = 2 * LID_MARGIN_PX + 1
     for eye, brow in zip(EYES, LOWER_BROWS, strict=True):
         opening = np.zeros_like(hidden)
@@ -144,14 +169,18 @@ def _blocks(points: NDArray[np.float64]) -> tuple[NDArray[np.int16], NDArray[np.
         hidden[grown > 0] = 1
         lid = np.concatenate([points[list(eye)], points[list(brow)] + [0.0, BROW_FOOT_PX]])
         cv2.fillPoly(hidden, [cv2.convexHull(np.rint(lid).astype(np.int32))], 1)
+    return hidden
+
+
+def _blocks(points: NDArray[np.float64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Cut each region into blocks of about BLOCK_PX; eyes and lids are left out."""
+    hidden = _lids(points, IMAGE_HEIGHT, IMAGE_WIDTH)
     hidden[:3], hidden[-3:], hidden[:, :3], hidden[:, -3:] = 1, 1, 1, 1  # LBP looks 2 px around
     blocks = np.full((IMAGE_HEIGHT, IMAGE_WIDTH), -1, np.int16)
     block_roi: list[int] = []
     for k, name in enumerate(ROI_NAMES):
-        region = np.zeros_like(hidden)
-        hull = cv2.convexHull(np.rint(points[list(ROI_OUTLINE[name])]).astype(np.int32))
-        cv2.fillPoly(region, [hull], 1)
-        x0, y0, x1, y1 = _box(hull[:, 0].astype(np.float64))
+        region, corners = _region(points, name, IMAGE_HEIGHT, IMAGE_WIDTH)
+        x0, y0, x1, y1 = _box(corners)
         columns, rows = max(1, round((x1 - x0) / BLOCK_PX)), max(1, round((y1 - y0) / BLOCK_PX))
         y, x = np.nonzero((region == 1) & (hidden == 0) & (blocks < 0))
         cell = (np.minimum((y - y0) * rows // max(y1 - y0, 1), rows - 1) * columns) + np.minimum(

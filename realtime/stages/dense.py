@@ -1,0 +1,153 @@
+"""Dense mode, both ends: the spotter says where the face is in each frame, motion measures what of it it can.
+
+Lossy throughout. A pose that motion did not come to, or whose frame had left the ring, counts as dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.ipc import bus, codec
+from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.stages.runner import StageContext
+from realtime.vision.alignment import apply, compose, crop, crop_transform, invert
+from realtime.vision.dense import DenseMeter, RegionFlow
+from realtime.vision.features import FeatureSpec
+from realtime.vision.flow import Backend
+from realtime.vision.rois import ROI_NAMES
+
+if TYPE_CHECKING:
+    from realtime.vision.meter import FaceMeter
+    from realtime.vision.registration import Anchor
+
+_RATE_NS = 1_000_000_000
+
+
+class PoseSender:
+    """The spotter's end: one small message a frame."""
+
+    def __init__(self, context: StageContext, meter: FaceMeter) -> None:
+        self._meter = meter
+        self._socket = bus.Broadcaster(context.zmq, context.endpoint("poses"))
+        self._spec = FeatureSpec()
+        self._anchor: Anchor | None = None
+        self._anchor_ns = 0
+        self._to_crop = np.zeros((2, 3))
+        self._mesh = b""
+        self._seq = 0
+
+    def send(self, header: FrameHeader) -> None:
+        """The pose of the frame that the meter has just seen."""
+        anchor = self._meter.anchor
+        if anchor is None:
+            return
+        if anchor is not self._anchor:
+            self._begin(anchor)
+        transform = compose(self._to_crop, invert(anchor.to_frame))
+        self._socket.send(
+            codec.Pose(
+                seq=self._seq,
+                frame=header.number,
+                index=header.index,
+                t_ns=header.t_ns,
+                transform=transform.tobytes(),
+                mesh=self._mesh,
+                anchor=self._anchor_ns,
+                resting=not self._meter.spotter.active,
+            )
+        )
+        self._seq += 1
+
+    def _begin(self, anchor: Anchor) -> None:
+        from realtime.vision.face import to_68
+
+        mesh = anchor.layout.mesh
+        self._anchor, self._anchor_ns = anchor, time.monotonic_ns()  # a successor's anchors have other numbers too
+        self._to_crop = crop_transform(to_68(mesh), self._spec)
+        self._mesh = apply(self._to_crop, mesh).astype(np.float32).tobytes()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class DenseWorker:
+    """Motion's end: the newest pose, its frame from the ring, flow and strain, a message some 20 times a second."""
+
+    def __init__(self, context: StageContext, ring: str, backend: Backend) -> None:
+        self.poses = bus.Latest(context.zmq, context.endpoint("poses"), codec.decode_pose)
+        self.frames = 0
+        self.dropped = 0
+        self._reader = RingReader.attach(ring)
+        self._ticks = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
+        self._tick_ns = int(1e9 / context.settings.output.tick_hz)
+        self._next_tick_ns = 0
+        self._meter = DenseMeter(context.settings.spot.reference_window_s, backend)
+        self._spec = FeatureSpec()
+        self._done: deque[int] = deque()
+        self._seq = 0
+
+    def step(self) -> None:
+        """Measure the frame of the newest pose, if one has come."""
+        pose = self.poses.receive()
+        if pose is None:
+            return
+        found = self._measure(pose)
+        if found is None:
+            self.dropped += 1
+            return
+        self.frames += 1
+        now = time.monotonic_ns()
+        self._done.append(now)
+        while now - self._done[0] > _RATE_NS:
+            self._done.popleft()
+        if now >= self._next_tick_ns:
+            self._next_tick_ns = now + self._tick_ns
+            self._tick(pose, found)
+
+    def _measure(self, pose: codec.Pose) -> RegionFlow | None:
+        """None where the frame has left the ring."""
+        if pose.index >= self._reader.count:
+            return None
+        view = self._reader.view(pose.index)
+        if view is None:
+            return None
+        transform = np.frombuffer(pose.transform, np.float64).reshape(2, 3)
+        face = crop(view[0], transform, self._spec)
+        if not self._reader.still_valid(pose.index):
+            return None
+        mesh: NDArray[np.float32] = np.frombuffer(pose.mesh, np.float32).reshape(-1, 2)
+        return self._meter.push(face, pose.t_ns, pose.anchor, mesh, pose.resting)
+
+    def _tick(self, pose: codec.Pose, found: RegionFlow) -> None:
+        self._ticks.send(
+            codec.Dense(
+                seq=self._seq,
+                frame=pose.frame,
+                t_ns=pose.t_ns,
+                strain=dict(zip(ROI_NAMES, found.strain.tolist(), strict=True)),
+                flow=dict(zip(ROI_NAMES, map(tuple, found.flow.tolist()), strict=True)),
+                fps=round(self.fps, 1),
+                dropped=self.dropped + self.poses.lost,
+            )
+        )
+        self._seq += 1
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, over the last second."""
+        span_ns = self._done[-1] - self._done[0] if self._done else 0
+        return (len(self._done) - 1) * 1e9 / span_ns if span_ns else 0.0
+
+    def figures(self) -> dict[str, float]:
+        """The account, for the summary."""
+        return {"dense_frames": float(self.frames), "dense_dropped": float(self.dropped + self.poses.lost)}
+
+    def close(self) -> None:
+        self.poses.close()
+        self._ticks.close()
+        self._reader.close()
