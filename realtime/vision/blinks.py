@@ -15,7 +15,7 @@ SHUT = 0.4
 """Change of both eye openings (1 − correlation) that only a lid makes: at rest < 0.05, a raised brow 0.2, a blink 1."""
 _BEGUN = 0.1
 """Above this an eye may be closing or opening."""
-SPILL_PX = 0.8
+SPILL_PX = 0.6
 """What a blink moves outside the eye; more is an action unit of its own."""
 _SAME = 0.4
 """Overlap (IoU) of event and blink that makes them one."""
