@@ -108,6 +108,8 @@ def test_an_assignment_needs_a_value() -> None:
 def test_digest_tells_what_changes_results() -> None:
     plain = config.Settings().digest()
     assert config.load(overrides={"output.events": "x", "runtime.threads": 2}).digest() == plain
+    assert config.load(overrides={"flow.dense": True}).digest() == plain
+    assert config.load(overrides={"flow.backend": "cpu"}).digest() != plain
     assert config.load(overrides={"spot.detector": "lbp"}).digest() != plain
     assert config.load(overrides={"recognition.bundle": "other"}).digest() != plain
 

@@ -53,6 +53,62 @@ def test_lossless_recording_twice_gives_the_same_events(clip: str, tmp_path: Pat
     assert json.dumps(logs[0]) == json.dumps(logs[1])
 
 
+_POISON = """
+import sys
+if sys.orig_argv[-1] == "motion":
+    from realtime.vision import features
+    whole, calls = features.feature_map, []
+    def feature_map(*given):
+        calls.append(1)
+        if len(calls) == 3:  # two are the warm-up's
+            raise ValueError("a poisoned event")
+        return whole(*given)
+    features.feature_map = feature_map
+"""
+
+
+def test_an_event_that_cannot_be_classified_ends_nothing(clip: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_POISON)
+    run = Run(tmp_path, "--camera", clip, PYTHONPATH=str(tmp_path))
+    code, errors = run.end()
+    assert (code, errors) == (0, "")
+    lines = run.lines()
+    notices = {line["what"]: line["detail"] for line in lines if line["type"] == "notice"}
+    assert notices["event not classified"] == "event 0, motion: ValueError: a poisoned event"
+    assert not {"stage restarted", "events lost", "drain cut short"} & set(notices)
+    assert 0 not in [line["id"] for line in run.of_type("event")]
+    assert lines[-1]["restarts"] == 0
+    assert lines[-1]["ended"] == "end of source"
+
+
+@pytest.mark.slow
+def test_dense_mode_tells_strain_and_changes_no_event(clip: str, tmp_path: Path) -> None:
+    zmq = pytest.importorskip("zmq")
+    endpoint = f"ipc://{tmp_path}/publish"
+    context = zmq.Context()
+    subscriber = context.socket(zmq.SUB)
+    subscriber.setsockopt(zmq.SUBSCRIBE, b"tick")
+    subscriber.connect(endpoint)
+    plain = Run(tmp_path, "--camera", clip, name="plain")
+    assert plain.end()[0] == 0
+    options = ("--set", "flow.dense=true", "--set", "output.tick_hz=200", "--publish", endpoint)
+    dense = Run(tmp_path, "--camera", clip, *options, name="dense")
+    code, errors = dense.end()
+    assert (code, errors) == (0, "")
+    logs = [[{k: v for k, v in e.items() if k not in TIMES} for e in r.of_type("event")] for r in (plain, dense)]
+    assert logs[0] == logs[1] != []
+    ticks = []
+    while subscriber.poll(200):
+        ticks.append(json.loads(subscriber.recv_multipart()[1]))
+    context.destroy(linger=0)
+    measured = [tick for tick in ticks if tick.get("strain")]
+    assert all(tick["dense_frame"] <= tick["frame"] for tick in measured)
+    assert all(set(tick["strain"]) == set(tick["flow"]) == set(tick["difference"]) for tick in measured)
+    figures = dense.lines()[-1]["stages"]["motion"]
+    assert 0 < figures["dense_frames"] <= figures["dense_frames"] + figures["dense_dropped"] <= 600
+    assert left_behind(dense.child.pid) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_session_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     run = Run(tmp_path, *QUICK)

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -19,6 +20,7 @@ from realtime.config import OutputSettings
 from realtime.errors import UserError
 from realtime.ipc import codec
 from realtime.sinks import lines, open_sinks
+from realtime.sinks import session as sessions
 from realtime.sinks.events import EventLog
 from realtime.sinks.live import LiveView, sparkline
 from realtime.sinks.plain import PlainView, describe
@@ -118,6 +120,41 @@ def test_session_line_comes_first_and_ids_are_written_once() -> None:
     assert session.dropped["camera"] == 2
     assert session.events == {0, 1}
     assert len(session.latencies["total"]) == 2
+
+
+def test_an_event_that_failed_is_a_notice_once_and_not_waited_for() -> None:
+    keep = Keep()
+    session = Session([keep])
+    session.begin(SESSION)
+    session.event(classified(0))
+    for _ in range(2):  # sent again after a restart
+        session.unclassifiable(codec.Unclassified(id=1, stage="motion", reason="InputError: no"))
+    notices = [(line.what, line.detail) for line in keep.lines if isinstance(line, lines.NoticeLine)]
+    assert notices == [("event not classified", "event 1, motion: InputError: no")]
+    assert (session.events, session.settled) == ({0}, {0, 1})
+
+
+def test_a_tick_carries_what_dense_mode_measured_while_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: clock[0])
+    keep = Keep()
+    session = Session([keep])
+    session.begin(SESSION)
+    tick = codec.Tick(seq=0, frame=9, t_ns=9, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
+    session.tick(tick, 200.0)
+    session.dense(
+        codec.Dense(seq=0, frame=8, t_ns=8, strain={"m": 0.25}, flow={"m": (1.0, -2.0)}, fps=150.0, dropped=3)
+    )
+    session.tick(tick, 200.0)
+    session.tick(msgspec.structs.replace(tick, face=False), 200.0)
+    clock[0] += 2.0
+    session.tick(tick, 200.0)
+    plain, fresh, faceless, stale = (msgspec.to_builtins(line) for line in keep.lines[1:])
+    assert set(fresh) - set(plain) == {"strain", "flow", "dense_frame", "dense_fps", "dense_dropped"}
+    assert (fresh["strain"], fresh["flow"], fresh["dense_frame"]) == ({"m": 0.25}, {"m": (1.0, -2.0)}, 8)
+    assert (fresh["dense_fps"], fresh["dense_dropped"]) == (150.0, 3)
+    assert faceless["strain"] == stale["strain"] == {}
+    assert stale["dense_fps"] == 0.0
 
 
 def test_a_failing_sink_is_reported_once_and_tried_again() -> None:
