@@ -29,6 +29,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Pre-train on these first."""
     frozen: float = 0.0
     """Share of the layers that fine-tuning leaves alone."""
+    variant: str = "nested"
+    """Of pooled-flow: see `offline.pooled_flow.CHOICES`."""
+
+    @property
+    def selection(self) -> str:
+        """What a run of this job chooses, and where: for ``results.json``."""
+        nested = self.entry.trainer == "pooled-flow" and self.variant == "nested"
+        return "nested: inner folds of the training subjects" if nested else "none"
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -40,6 +48,8 @@ class Fitted(msgspec.Struct, frozen=True):
     """(epochs, n, 3) the same after each epoch."""
     losses: NDArray[np.float32] | None = None
     """(epochs,) mean training loss over the folds."""
+    chosen: NDArray[np.str_] | None = None
+    """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose."""
     seconds: float = 0.0
     """All runs that worked on this seed together."""
 
@@ -95,7 +105,13 @@ class _Clock:
 
 def _read(file: Path) -> Fitted:
     with np.load(file) as saved:
-        return Fitted(saved["scores"], saved.get("curves"), saved.get("losses"), float(saved["seconds"]))
+        arrays = {name: saved[name] for name in saved.files if name != "seconds"}
+        return Fitted(**arrays, seconds=float(saved["seconds"]))
+
+
+def parameters(job: Job, fitted: Fitted) -> int:
+    """Numbers in the network that is served."""
+    return job.entry.parameters if fitted.chosen is None else pooled_flow.parameters(str(fitted.chosen[-1]))
 
 
 def check_source(data: MapSet, source: MapSet) -> None:
@@ -163,11 +179,14 @@ def _fit_pooled(
 ) -> Fitted:
     if job.source is not None:
         raise UserError(f"{job.entry.name} has no weights to pre-train: leave out --pretrain")
-    scores, machines = pooled_flow.train_folds(data.maps, data.label, held_out, progress)
-    arrays = {f"w{i}": m.weights for i, m in enumerate(machines)}
-    arrays |= {f"b{i}": m.bias for i, m in enumerate(machines)}
-    write_npz(state / f"network-{seed}.npz", **arrays)
-    return Fitted(scores)
+    result = pooled_flow.train_folds(
+        data.maps, data.label, held_out, data.person, job.variant,
+        checkpoint=state / f"seed-{seed}.part.npz", on_fold=progress,
+    )  # fmt: skip
+    arrays = {f"w{i}": m.weights for i, m in enumerate(result.machines)}
+    arrays |= {f"b{i}": m.bias for i, m in enumerate(result.machines)}
+    write_npz(state / f"network-{seed}.npz", variant=np.array(result.chosen[-1]), **arrays)
+    return Fitted(result.scores, chosen=np.array(result.chosen))
 
 
 def _builder(job: Job) -> Callable[[float], Any]:
@@ -186,10 +205,11 @@ def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
     with np.load(state / f"network-{seed}.npz") as saved:
         arrays = dict(saved)
     if job.entry.trainer == "pooled-flow":
-        machines = [pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(pooled_flow.DESCRIPTORS))]
-        return export.function_to_litert(
-            pooled_flow.serving_function(machines, factor * pooled_flow.SHARPNESS), half=True
-        )
+        variant = str(arrays["variant"])
+        count = len(pooled_flow.descriptors(variant))
+        machines = [pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(count)]
+        served = pooled_flow.serving_function(machines, variant, factor * pooled_flow.SHARPNESS)
+        return export.function_to_litert(served, half=True)
     model = _builder(job)(job.recipe.dropout)
     if job.entry.trainer == "all-folds":
         weights = shallow.Weights(arrays["rows"], arrays["moving"])

@@ -88,8 +88,19 @@ def write_page(
 def _intro(summary: Results) -> list[str]:
     return [
         f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds(summary)}; "
-        f"training took {summary.seconds:.1f} s. Nothing was chosen on a test subject: the last epoch counts."
+        f"training took {summary.seconds:.1f} s. {_selection(summary)}"
     ]
+
+
+def _selection(summary: Results) -> str:
+    if not summary.chosen:
+        return "The run chose nothing, on test subjects or others: the last epoch counts."
+    counts = ", ".join(f"{name} {count}×" for name, count in sorted(summary.chosen.items(), key=lambda c: -c[1]))
+    return (
+        f"Each fold chose its variant, {summary.selection}: {counts}."
+        if summary.selection != "none"
+        else (f"Variant fixed beforehand: {counts}.")
+    )
 
 
 def _warnings(summary: Results) -> list[str]:

@@ -28,7 +28,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     protocol: str
     selection: str
-    """"none": nothing was chosen on test subjects."""
+    """"none": the run chose nothing; "nested: …": each fold chose, on its training subjects alone."""
     seeds: list[int]
     metrics: dict[str, dict[str, dict[str, float]]]
     """data set or "full" → metric → mean and std over seeds."""
@@ -41,6 +41,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """What the protocol lets through, where it does."""
     warning_best_epoch_on_test: dict[str, float] | None = None
     """NOT a result: what picking each test subject's best epoch would have shown."""
+    chosen: dict[str, int] | None = None
+    """With a selection: how many folds chose what."""
     loso: dict[str, dict[str, float]] | None = None
     """With a leaky protocol: the honest figures of the same model and samples."""
 

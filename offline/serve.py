@@ -7,7 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,11 +53,11 @@ def write(
     state: Path,
     name: str,
     data: MapSet,
-    loso: NDArray[np.float32],
+    loso: list[fit.Fitted],
     summary: Results,
 ) -> Path:
-    """Write the bundle of a run. loso: (seeds, n, 3) held-out scores; the first seed's network is served."""
-    scores = loso[0].astype(np.float64)
+    """Write the bundle of a run. loso: the fitted seeds; the first one's network is served."""
+    scores = loso[0].scores.astype(np.float64)
     # probabilities are made to mean what they say, on held-out scores of the very subjects the network is
     # trained on
     factor = pooled_flow.sharpness(scores, data.label)
@@ -73,21 +72,37 @@ def write(
         folder,
         fit.network(job, state, summary.seeds[0], factor),
         name=name,
-        parameters=job.entry.parameters,
+        parameters=fit.parameters(job, loso[0]),
         trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
         + ", ".join(f"{name} {count}" for name, count in counts.items()),
-        protocol="metrics: leave-one-subject-out, last epoch, nothing chosen on test subjects; "
-        f"network: trained on all subjects, seed {summary.seeds[0]}",
+        protocol=_protocol(job, loso[0], summary.seeds[0]),
         metrics=metrics,
         threshold=choose_threshold(calibrated, data.label),
         licence=LICENCE,
-        recipe=msgspec.to_builtins(job.recipe) | {"calibration": round(factor, 4)},
-        notes=_notes(data),
+        recipe=summary.config["recipe"] | {"calibration": round(factor, 4)},
+        notes=_notes(job, data),
     )
 
 
-def _notes(data: MapSet) -> tuple[str, ...]:
-    notes = [
+def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
+    if fitted.chosen is None:
+        return (
+            "metrics: leave-one-subject-out, last epoch, the run chose nothing; "
+            f"network: trained on all subjects, seed {seed}"
+        )
+    if job.selection == "none":
+        return f"metrics: leave-one-subject-out, variant {job.variant}; network: trained on all subjects"
+    return (
+        f"metrics: leave-one-subject-out, {job.selection} choose each fold's variant; "
+        f"network: trained on all subjects, variant {fitted.chosen[-1]} by inner folds over all"
+    )
+
+
+def _notes(job: fit.Job, data: MapSet) -> tuple[str, ...]:
+    notes = [job.entry.settled] if job.entry.settled else []
+    if job.entry.trainer == "pooled-flow" and job.selection == "none":
+        notes.append("This variant's own leave-one-subject-out figures were in view when it was given a name.")
+    notes += [
         "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "
         "the spotter must gate, and the threshold tells uncertain labels apart.",
     ]

@@ -1,8 +1,9 @@
 """Train and judge a model: ``python -m offline.train --dataset NAME --data DIR …``.
 
 Leave-one-subject-out over all subjects and seeds; metrics on pooled predictions; a report; a bundle trained
-on everybody. Epochs, thresholds and settings never look at a test subject: the last epoch counts. A run that
-was stopped goes on where it was when the same command is given again.
+on everybody. Within a run no epoch, threshold or setting is chosen on a test subject: the last epoch counts.
+(The models' default recipes are older than the run: `offline.zoo` says what was in view when they were
+settled.) A run that was stopped goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from offline import cli, fit, report, results, splits
+from offline import cli, fit, pooled_flow, report, results, splits
 from offline.batches import Recipe
 from offline.datasets import CLIP_DATASETS, NAMES, NOTICE, MapSet, flowmaps, load_clips
 from offline.prepare import prepare, print_skipped
@@ -44,6 +47,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, help="passes over the data")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help=f"recipe: {', '.join(Recipe.__struct_fields__)}")  # fmt: skip
+    parser.add_argument("--variant", choices=pooled_flow.CHOICES, help="of pooled-flow (default nested: inner folds)")
     parser.add_argument("--name", help="name of the bundle (default MODEL-DATASET)")
     parser.add_argument("--out", type=Path, help="default runs/MODEL-DATASET-PROTOCOL")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
@@ -54,8 +58,14 @@ def main(argv: list[str]) -> None:
     options = arguments().parse_args(argv)
     console = Console(stderr=True)
     _check(options)
-    job = fit.Job(entry=get(options.model), recipe=recipe_of(options), frozen=options.freeze)
+    job = fit.Job(
+        entry=get(options.model),
+        recipe=recipe_of(options),
+        frozen=options.freeze,
+        variant=options.variant or "nested",
+    )
     out = options.out or DEFAULT_OUT / f"{options.model}-{options.dataset}-{options.protocol}"
+    _check_out(out)
     frames = FRAMES_EACH if options.protocol == "frame-split" else 1
     data = load(options.dataset, options.data, out, console, frames)
     if options.pretrain:
@@ -77,16 +87,30 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("--pretrain and --pretrain-data go together")
     if options.freeze and not options.pretrain:
         raise ConfigError("--freeze keeps pre-trained layers: give --pretrain too")
+    if options.variant and options.model != "pooled-flow":
+        raise ConfigError(f"--variant {options.variant}: only pooled-flow has variants, not {options.model}")
+    if options.model == "pooled-flow" and (options.set or options.epochs is not None):
+        raise ConfigError("--set and --epochs: pooled-flow has no such recipe; it takes --variant")
+
+
+def _check_out(folder: Path) -> None:
+    """Find out now, not after the training, that nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: can't be written ({error.strerror}); give another folder") from error
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The model's own recipe with --epochs and --set laid over it."""
-    changes = cli.key_values(options.set) | ({"epochs": options.epochs} if options.epochs else {})
+    changes = cli.key_values(options.set) | ({} if options.epochs is None else {"epochs": options.epochs})
     settings = msgspec.to_builtins(get(options.model).recipe) | changes
     try:
         return msgspec.convert(settings, Recipe)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"--set: {error}; keys are {', '.join(Recipe.__struct_fields__)}") from error
+        raise ConfigError(f"recipe: {error}; keys are {', '.join(Recipe.__struct_fields__)}") from error
 
 
 def load(name: str, path: Path, out: Path, console: Console, frames: int = 1) -> MapSet:
@@ -127,6 +151,8 @@ class Run:
             "data_digest": digest(data),
             "pretrain_digest": digest(job.source) if job.source is not None else None,
         }
+        if job.entry.trainer == "pooled-flow":
+            self.config |= {"recipe": pooled_flow.recipe(job.variant), "variant": job.variant}
         identity = msgspec.json.encode([job.entry.name, self.config], order="deterministic")
         self.state = out / ".state" / hashlib.sha256(identity).hexdigest()[:16]
 
@@ -184,10 +210,10 @@ class Run:
             warning = results.best_epoch_on_test(curves, data.label, data.person)
         summary = results.Results(
             model=self.job.entry.name,
-            parameters=self.job.entry.parameters,
+            parameters=fit.parameters(self.job, loso[0]),
             dataset=self.dataset,
             protocol=self.protocol,
-            selection="none",
+            selection=self.job.selection,
             seeds=self.seeds,
             metrics=measured,
             confusion=counts,
@@ -196,11 +222,12 @@ class Run:
             leak=leak,
             warning_best_epoch_on_test=warning,
             loso=honest,
+            chosen=None if outcome[0].chosen is None else dict(Counter(outcome[0].chosen[:-1].tolist())),
         )
         results.write_results(self.out, summary)
         results.write_predictions(self.out, data, self.seeds, scores)
         report.write(self.out, summary, data, outcome)
-        serve.write(self.out / "bundle", self.job, self.state / "loso", self.name, data, self.scores(loso), summary)
+        serve.write(self.out / "bundle", self.job, self.state / "loso", self.name, data, loso, summary)
         report.print_table(self.console, summary)
         print(f"{self.out}/results.json, predictions.csv, report.html, bundle/ ({seconds:.1f} s of training)")
 

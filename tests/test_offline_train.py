@@ -15,7 +15,7 @@ import pytest
 from _offline_data import COMPOSITE, made_maps
 
 from offline import cli, evaluate, fit, models, pooled_flow, sequential, shallow, train
-from offline.batches import Recipe
+from offline.batches import Recipe, mirror
 from offline.datasets.flowmaps import MapSet
 from offline.files import write_npz
 from offline.metrics import confusion, metrics
@@ -174,8 +174,9 @@ def test_frame_split_says_that_it_leaks(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_evaluate_puts_runs_beside_published_rows(
-    laenet_run: Path, maps: Path, capsys: pytest.CaptureFixture[str]
+    laenet_run: Path, maps: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pooled_flow, "COSTS", (1.0,))
     other = maps.parent / "pooled"
     assert run("--dataset", "flowmaps", "--data", maps, "--model", "pooled-flow", "--seeds", 3, "--out", other) == 0
     assert read_results(other).seeds == [0]  # nothing random in it
@@ -189,7 +190,14 @@ def test_evaluate_puts_runs_beside_published_rows(
     assert "STSTNet (2019) ‡" in page.read_text()
     assert "p = " in printed
     assert "6 subjects" in printed
-    assert bundle.load(other / "bundle").card.parameters == pooled_flow.PARAMETERS
+    results, card = read_results(other), bundle.load(other / "bundle").card
+    assert results.selection == "nested: inner folds of the training subjects"
+    assert results.chosen is not None
+    assert sum(results.chosen.values()) == 6
+    assert set(results.chosen) <= set(pooled_flow.VARIANTS)
+    assert card.parameters == results.parameters in {pooled_flow.parameters(v) for v in pooled_flow.VARIANTS}
+    assert "inner folds" in card.protocol
+    assert any("in view" in note for note in card.notes)
 
 
 def test_runs_on_other_clips_can_not_be_paired(
@@ -210,6 +218,12 @@ def test_runs_on_other_clips_can_not_be_paired(
         (["--data", "MAPS", "--set", "dropout=2"], "dropout"),
         (["--data", "MAPS", "--set", "dropout"], "key=value"),
         (["--data", "MAPS", "--seeds", "0"], "at least 1"),
+        (["--data", "MAPS", "--epochs", "-1"], "$.epochs"),
+        (["--data", "MAPS", "--epochs", "0"], "$.epochs"),
+        (["--data", "EMPTY"], "maps"),
+        (["--data", "MAPS", "--out", "FILE/run"], "can't be written"),
+        (["--data", "MAPS", "--variant", "6w4"], "only pooled-flow"),
+        (["--data", "MAPS", "--model", "pooled-flow", "--epochs", "3"], "no such recipe"),
         (["--data", "MAPS", "--freeze", "0.5"], "--pretrain"),
         (["--data", "MAPS", "--pretrain", "ckplus"], "together"),
     ],
@@ -217,7 +231,10 @@ def test_runs_on_other_clips_can_not_be_paired(
 def test_what_the_user_can_mend_is_one_line_and_code_2(
     arguments: list[str], message: str, maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [str(maps) if a == "MAPS" else a for a in arguments]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    words = {"MAPS": str(maps), "EMPTY": str(tmp_path / "empty"), "FILE/run": str(tmp_path / "file" / "run")}
+    given = [words.get(a, a) for a in arguments]
     assert run("--dataset", "flowmaps", "--out", tmp_path, *given) == 2
     error = capsys.readouterr().err.strip()
     assert message in error
@@ -269,7 +286,11 @@ def by_all_folds(data: MapSet, held: np.ndarray) -> np.ndarray:
 
 
 def by_pooled_flow(data: MapSet, held: np.ndarray) -> np.ndarray:
-    return pooled_flow.train_folds(data.maps, data.label, held)[0]
+    return pooled_flow.train_folds(data.maps, data.label, held, data.person, "6w7").scores
+
+
+def by_nested(data: MapSet, held: np.ndarray) -> np.ndarray:
+    return pooled_flow.train_folds(data.maps, data.label, held, data.person).scores
 
 
 def by_keras(data: MapSet, held: np.ndarray) -> np.ndarray:
@@ -277,8 +298,12 @@ def by_keras(data: MapSet, held: np.ndarray) -> np.ndarray:
     return sequential.train_folds(get("laenet").build, data.maps, data.label, held, recipe, 0)[0]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("trainer", [by_all_folds, by_pooled_flow, by_keras])
-def test_labels_of_the_tested_subject_change_no_prediction_on_it(trainer: Trainer) -> None:
+@pytest.mark.parametrize("trainer", [by_all_folds, by_pooled_flow, by_nested, by_keras])
+def test_labels_of_the_tested_subject_change_no_prediction_on_it(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pooled_flow, "COSTS", (1.0,))
+    monkeypatch.setattr(pooled_flow, "POWERS", (1.0,))
     data = made_maps(5, 6, noise=1.0)
     held = np.stack([fold.held_out() for fold in loso(data.person)])
     before = trainer(data, held)
@@ -329,17 +354,89 @@ def test_a_killed_keras_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
     np.testing.assert_array_equal(resumed, whole)
 
 
-def test_pooled_flow_as_served_is_pooled_flow_as_trained() -> None:
+def test_choosing_reads_nothing_but_the_training_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold's variant is the same whatever the held-out subject's maps and labels are."""
+    monkeypatch.setattr(pooled_flow, "COSTS", (1.0,))
+    data = made_maps(6, 6, noise=2.0)
+    held = (data.person == data.person[0])[None]
+    asked: list[set[str]] = []
+    machine = pooled_flow._machine
+
+    def noted(features: Any, gram: Any, labels: Any, train: np.ndarray) -> Any:
+        asked.append(set(data.person[train]))
+        return machine(features, gram, labels, train)
+
+    monkeypatch.setattr(pooled_flow, "_machine", noted)
+    first = pooled_flow.train_folds(data.maps, data.label, held, data.person)
+    assert all(data.person[0] not in people for people in asked)
+    # 5 inner folds of the 5 others: four people each; then the fold itself
+    assert sorted({len(people) for people in asked}) == [4, 5]
+    maps, label = data.maps.copy(), data.label.copy()
+    maps[held[0]], label[held[0]] = 255 - maps[held[0]], (label[held[0]] + 1) % 3
+    second = pooled_flow.train_folds(maps, label, held, data.person)
+    assert first.chosen == second.chosen
+    for a, b in zip(first.machines, second.machines, strict=True):
+        np.testing.assert_array_equal(a.weights, b.weights)
+
+
+def test_a_killed_pooled_run_goes_on_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pooled_flow, "COSTS", (1.0,))
+    monkeypatch.setattr(pooled_flow, "CHECKPOINT_FOLDS", 2)
+    data = made_maps(5, 6, noise=2.0)
+    held = np.stack([fold.held_out() for fold in loso(data.person)])
+
+    def once(**options: Any) -> pooled_flow.Pooled:
+        return pooled_flow.train_folds(data.maps, data.label, held, data.person, **options)
+
+    def kill(fold: int) -> None:
+        if fold == 3:
+            raise KeyboardInterrupt
+
+    whole = once()
+    with pytest.raises(KeyboardInterrupt):
+        once(checkpoint=tmp_path / "part.npz", on_fold=kill)
+    folds: list[int] = []
+    resumed = once(checkpoint=tmp_path / "part.npz", on_fold=folds.append)
+    assert folds == [3, 4, 5]
+    np.testing.assert_array_equal(resumed.scores, whole.scores)
+    assert resumed.chosen == whole.chosen
+
+
+def test_features_kept_once_have_the_inner_products_of_all() -> None:
+    """Against the plain mean of map and mirrored map, no feature left out."""
+    maps = made_maps(2, 6, noise=2.0).maps
+    for shape in pooled_flow.VARIANTS["24"]:
+        d = pooled_flow.Descriptor(shape, "std", True)
+        plain = np.mean([_plain_features(m, d) for m in (maps, mirror(maps))], axis=0)
+        folded = pooled_flow.describe(maps, d)
+        assert folded.shape[1] == shape.size < 0.57 * plain.shape[1]
+        np.testing.assert_allclose(folded @ folded.T, plain @ plain.T, rtol=1e-4)
+
+
+def _plain_features(maps: np.ndarray, d: pooled_flow.Descriptor) -> np.ndarray:
+    centred = maps - np.median(maps, axis=(1, 2), keepdims=True)
+    centred = centred / np.sqrt((centred**2).mean((1, 2), keepdims=True))
+    turns = 2 * np.pi * np.arange(d.shape.directions) / d.shape.directions
+    along = [np.maximum(centred[..., 0] * np.cos(t) + centred[..., 1] * np.sin(t), 0) for t in turns]
+    channels = np.stack([*along, centred[..., 2]], -1)
+    windows = np.lib.stride_tricks.sliding_window_view(channels, (d.shape.window,) * 2, (1, 2))
+    means = windows[:, :: d.shape.stride, :: d.shape.stride].mean((-1, -2))
+    return (np.sign(means) * np.sqrt(np.abs(means))).reshape(len(maps), -1)
+
+
+@pytest.mark.parametrize("variant", ["24", "6w4"])
+def test_pooled_flow_as_served_is_pooled_flow_as_trained(variant: str) -> None:
     from offline.export import function_to_litert
 
     data = made_maps(4, 6)
     nobody = np.zeros((1, len(data)), bool)
-    _, machines = pooled_flow.train_folds(data.maps, data.label, nobody)
-    network = bundle._interpreter(function_to_litert(pooled_flow.serving_function(machines, 1.5)), Path("test"))
+    machines = pooled_flow.train_folds(data.maps, data.label, nobody, data.person, variant).machines
+    served = pooled_flow.serving_function(list(machines), variant, 1.5)
+    network = bundle._interpreter(function_to_litert(served), Path("test"))
     where, out = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
     margins = [
         pooled_flow.describe(data.maps, d) @ m.weights + m.bias
-        for d, m in zip(pooled_flow.DESCRIPTORS, machines, strict=True)
+        for d, m in zip(pooled_flow.descriptors(variant), machines, strict=True)
     ]
     expected = pooled_flow.softmax(1.5 * np.mean(margins, axis=0))
     for i in range(len(data)):
