@@ -15,7 +15,7 @@ from realtime.errors import InputError, MerealtimeError
 from realtime.sources.synthesis import FaceRenderer, Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent
 from realtime.vision.alignment import apply, crop, crop_transform
-from realtime.vision.face import FaceMesh, to_68
+from realtime.vision.face import FaceMesh, search_windows, to_68
 from realtime.vision.features import FeatureSpec, feature_map
 from realtime.vision.meter import FaceMeter
 from realtime.vision.registration import Anchor, register
@@ -211,3 +211,49 @@ def test_frames_that_are_none_are_refused(frame: np.ndarray) -> None:
     with pytest.raises(InputError, match="gray frame"):
         meter.measure(frame, 0, 0)
     meter.close()
+
+
+def test_a_small_face_in_a_large_picture_is_found_and_followed() -> None:
+    """143 px in 1920: the detector overlooks it in the whole picture."""
+    face = np.empty((480, 640), np.uint8)
+    FaceRenderer(Portrait.packaged(), SynthesisSettings.clean(events=False), 0, (640, 480), FPS).render(0, face)
+    mesh = FaceMesh()
+    alone = mesh.detect(face, 0)
+    assert alone is not None
+    picture = np.full((1080, 1920), 100, np.uint8)
+    mesh.warm_up(*picture.shape)
+    for k, x in enumerate(range(300, 1100, 20)):
+        picture[:] = 100
+        picture[300:780, x : x + 640] = face
+        found = mesh.detect(picture, k * 100_000_000)
+        assert found is not None, f"lost at x = {x}"
+        assert np.median(np.abs(found - alone - [x, 300])) < 2.0
+    mesh.close()
+
+
+def test_search_windows_cover_the_picture() -> None:
+    for height, width in ((480, 640), (1080, 1920), (1088, 2040), (481, 1283), (1024, 1024)):
+        seen = np.zeros((height, width), int)
+        for x0, y0, x1, y1 in search_windows(height, width):
+            assert x1 - x0 == y1 - y0 >= 400
+            assert 0 <= x0 < x1 <= width
+            assert 0 <= y0 < y1 <= height
+            seen[y0:y1, x0:x1] += 1
+        assert (seen > 0).all()
+    assert search_windows(240, 320) == []
+
+
+def test_a_new_template_does_not_make_the_texture_s_noise_a_movement() -> None:
+    settings = SynthesisSettings(events=False, blinks=False)
+    frames, _ = generate_clip(Portrait.packaged(), 2, 2, FPS, settings)
+    meter = FaceMeter(SpotSettings(detector="fused"), FPS)
+    differences = []
+    for k, frame in enumerate(frames):
+        if k == 200:
+            assert meter.anchor is not None
+            meter._anchor_again(frame, meter.anchor.mesh_in_frame(), False)
+        measurement, event = meter.process(frame, k, round(k * 1e9 / FPS))
+        assert event is None
+        differences.append(measurement.difference.max())
+    meter.close()
+    assert max(differences[200:220]) < max(differences[150:200]) + 0.1

@@ -208,3 +208,36 @@ def test_only_what_a_blink_explains_is_taken_for_one() -> None:
     assert not log.explains(brow_event(0.3, onset=200, offset=240)), "no blink at that time"
     log.clear()
     assert not log.explains(brow_event(0.3))
+
+
+def test_rois_are_told_apart_by_name_whatever_their_order() -> None:
+    curve = curves(200, 4, 0.8, onset=2.0, rise=0.12, hold=0.04, fall=0.16)
+    spotter = Spotter(SpotSettings(), 200.0)
+    found = []
+    for k, row in enumerate(curve):
+        named = list(zip(ROIS, row, strict=True))
+        event = spotter.push(k, k * 5_000_000, dict(named if k % 2 else reversed(named)))
+        found += [event] if event else []
+    assert len(found) == 1
+    assert found[0].rois["left_mouth"] > 0.7
+    assert found[0].rois["right_eye_brow"] < 0.1
+    with pytest.raises(InputError, match="reset"):
+        spotter.push(len(curve), 0, dict.fromkeys((*ROIS[:5], "ear"), 0.0))
+    spotter.reset()
+    assert spotter.push(0, 0, [0.0, 0.0]) is None, "after a reset other ROIs may follow"
+
+
+@pytest.mark.parametrize("difference", [float("nan"), [0.0, float("inf")], [[0.0, 0.0]]])
+def test_a_difference_that_is_none_is_refused(difference: object) -> None:
+    with pytest.raises(InputError, match="finite"):
+        Spotter(SpotSettings(), 200.0).push(0, 0, difference)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_floor_the_noise_alone_decides() -> None:
+    times = {"onset": 2.0, "rise": 0.12, "hold": 0.04, "fall": 0.16}
+    assert len(spot(curves(200, 4, 0.8, **times), 200, SpotSettings(floor_px=0.0))) == 1
+    still = np.zeros((800, 6))
+    still[:, 3] = course(np.arange(800) / 200, **times)
+    (event,) = spot(still, 200, SpotSettings(floor_px=0.0))
+    assert np.isfinite(event.score)

@@ -38,10 +38,23 @@ def to_68(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     return mesh[MESH_TO_68]
 
 
+_Window = tuple[int, int, int, int]
+"""x0, y0, x1, y1 of a part of the picture, px."""
+_LEAST_WINDOW_PX = 400
+"""Side of the smallest window that is searched: the detector sees faces of an eighth of that and more."""
+_FILLS = (0.18, 0.6, 0.33)
+"""Share of its window's side that a face takes: least, most, and in a new window."""
+_RIM = 0.08
+"""Share of a window's side; a face closer to its edge gets a new window around it."""
+_FLAT = np.full((64, 64), 128, np.uint8)
+
+
 class FaceMesh:
     """MediaPipe Face Landmarker in video mode, one face.
 
-    In video mode the network looks where the face was; the detector runs only when it was lost.
+    In video mode the network looks where the face was; the detector runs only when it was lost. The detector
+    overlooks a face narrower than an eighth of the picture (143 px in 1920), so where the whole picture shows
+    none, square windows of it are searched: all of them once, then one a call. The face is followed in its window.
     ``detect`` releases the GIL while the networks run, so that it may have a thread of its own.
     """
 
@@ -67,29 +80,98 @@ class FaceMesh:
         )
         self._t_ms = 0
         self._rgb: Any = None
+        self._shape = (0, 0)
+        self._window: _Window | None = None
+        """Where the face was found; None: in the whole picture."""
+        self._windows: list[_Window] = []
+        self._next: int | None = None
+        """The window to search next; None: none of them has been searched so far."""
 
     def detect(self, gray: NDArray[np.uint8], t_ns: int | None = None) -> NDArray[np.float32] | None:
         """Find the face. gray: (H, W) uint8. Returns (478, 2) float32, px, or None without a face.
 
         t_ns: exposure; the networks' own smoothing follows a moving head only if it knows the time between
-        frames. Without it frames are taken to be a second apart, which smooths nothing.
+        frames. Without it each picture stands alone: a second after the last, which smooths nothing, and
+        searched in all windows.
         """
         if gray.ndim != 2 or gray.dtype != np.uint8:
             raise InputError(f"a gray frame is (H, W) uint8, not {gray.shape} {gray.dtype}: convert it first")
-        height, width = gray.shape
-        self._rgb = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB, self._rgb)  # the network wants three channels
         t_ms = self._t_ms + 1000 if t_ns is None else t_ns // 1_000_000
+        if gray.shape != self._shape or t_ns is None:
+            self._shape, self._window, self._next = gray.shape, None, None
+            self._windows = search_windows(*gray.shape)
+        mesh = self._look(gray, self._window, t_ms)
+        if mesh is None and self._window is not None:
+            self._window = self._next = None
+            mesh = self._look(gray, None, t_ms)
+        if mesh is None:
+            mesh = self._search(gray, t_ms)
+        if mesh is not None and self._window is not None:
+            self._keep_in_window(mesh, self._window)
+        return mesh
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run the networks once on a flat picture; nothing of it is remembered."""
+        self._look(np.full((height, width), 128, np.uint8), None, 0)
+
+    def _look(self, gray: NDArray[np.uint8], window: _Window | None, t_ms: int) -> NDArray[np.float32] | None:
+        """The face in one window, px of the whole picture."""
+        x0, y0, x1, y1 = window or (0, 0, gray.shape[1], gray.shape[0])
+        self._rgb = cv2.cvtColor(gray[y0:y1, x0:x1], cv2.COLOR_GRAY2RGB, self._rgb)  # the network wants three channels
         self._t_ms = max(t_ms, self._t_ms + 1)  # it must rise
         found = self._task.detect_for_video(
             self._image(image_format=self._format, data=self._rgb), self._t_ms
         ).face_landmarks
         if not found:
             return None
-        return np.array([(p.x * width, p.y * height) for p in found[0]], np.float32)
+        return np.array([(x0 + p.x * (x1 - x0), y0 + p.y * (y1 - y0)) for p in found[0]], np.float32)
+
+    def _search(self, gray: NDArray[np.uint8], t_ms: int) -> NDArray[np.float32] | None:
+        """Look through the windows: each of them the first time, later one a call, which costs less."""
+        first, count = (0, len(self._windows)) if self._next is None else (self._next, min(1, len(self._windows)))
+        for k in range(first, first + count):
+            mesh = self._look(gray, self._windows[k], t_ms)
+            if mesh is not None:
+                self._window, self._next = self._windows[k], None
+                return mesh
+        self._next = (first + count) % max(1, len(self._windows))
+        return None
+
+    def _keep_in_window(self, mesh: NDArray[np.float32], window: _Window) -> None:
+        """Another window for the next frame, where the face nears this one's edge or is large or small in it."""
+        height, width = self._shape
+        low, high = mesh.min(0), mesh.max(0)
+        extent = float((high - low).max())
+        x0, y0, x1, y1 = window
+        rim = _RIM * (x1 - x0)
+        away = (x0 == 0 or low[0] > x0 + rim) and (x1 == width or high[0] < x1 - rim)
+        away = away and (y0 == 0 or low[1] > y0 + rim) and (y1 == height or high[1] < y1 - rim)
+        if away and _FILLS[0] <= extent / (x1 - x0) <= _FILLS[1]:
+            return
+        side = min(round(extent / _FILLS[2]), height, width)
+        x0, y0 = (
+            int(np.clip((a + b - side) / 2, 0, end - side))
+            for a, b, end in zip(low, high, (width, height), strict=True)
+        )
+        self._window = None if extent > _FILLS[1] * side else (x0, y0, x0 + side, y0 + side)
+        if self._window != window:
+            self._look(_FLAT, None, self._t_ms)  # the tracker knows the face's place in the old window: let it forget
 
     def close(self) -> None:
         """Free the networks."""
         self._task.close()
+
+
+def search_windows(height: int, width: int) -> list[_Window]:
+    """Overlapping squares to look for small faces in: as high as the picture, then half as high, the middle first."""
+    windows: list[_Window] = []
+    for side in (min(height, width), min(height, width) // 2):
+        if side < _LEAST_WINDOW_PX or side == height == width:
+            continue
+        rows, columns = (np.linspace(0, end - side, 1 - 2 * (side - end) // side, dtype=int) for end in (height, width))
+        squares = [(int(x), int(y), int(x) + side, int(y) + side) for y in rows for x in columns]
+        windows += sorted(squares, key=lambda w: abs(w[0] + w[2] - width) + abs(w[1] + w[3] - height))
+    return windows
 
 
 def keep_tensorflow_out() -> None:

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import cv2
 import msgspec
 import numpy as np
 from msgspec import Struct, field
@@ -244,11 +243,13 @@ class FaceMeter:
         """A new template; unless tracking had slipped, displacements go on from where they were."""
         old, reference = self.anchor, self._reference
         assert old is not None
+        texture = self._lbp_level, self._lbp_variance
         self._anchor_at(gray, mesh)
         assert self.anchor is not None
         if slipped:
             self._cut = self.spotter.cut()
         else:
+            self._lbp_level, self._lbp_variance = texture  # same face, same noise
             # the new template shows the face as it is: put the reference where the old one had it
             self._reference = reference - old.displacement
 
@@ -334,7 +335,7 @@ class FaceMeter:
     def warm_up(self, height: int, width: int) -> None:
         """Load and compile everything on a flat picture, so that no frame waits for it."""
         picture = np.full((height, width), 128, np.uint8)
-        self._mesh.detect(picture)
+        self._mesh.warm_up(height, width)
         mesh = _plain_mesh(height, width)
         anchor = Anchor(picture, mesh)
         anchor.update(picture)
@@ -343,7 +344,6 @@ class FaceMeter:
         lbp.difference(counts, counts, anchor.layout.block_roi, self._lbp)
         anchor.movement(anchor.displacement, self._difference)
         self._difference[:] = 0.0
-        cv2.setNumThreads(cv2.getNumThreads())
 
 
 def _plain_mesh(height: int, width: int) -> NDArray[np.float32]:

@@ -33,6 +33,8 @@ _RELEASE = 0.12
 """Share of its peak under which a ROI has come back."""
 _CEILING = 6.0
 """However restless a face is, a rise of so many floors is a movement."""
+_LEAST_FLOOR = 1e-9
+"""With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
 _JOIN = 0.5
 """ROIs with at least this share of the strongest one's peak are added up for the fit."""
 
@@ -45,7 +47,7 @@ class Spotter:
 
     def __init__(self, params: SpotSettings | None = None, fps: float = 200.0, floor: float | None = None):
         """``fps``: frames a second. ``floor``: least rise above the resting level, in the unit of the difference."""
-        if not fps > 0:
+        if not 0 < fps < np.inf:
             raise InputError(f"fps is {fps}: give the true frame rate, above 0")
         self.params = params or SpotSettings()
         self.fps = float(fps)
@@ -57,11 +59,11 @@ class Spotter:
         self._plateau = max(3, round(_PLATEAU_S * fps))
         self._keep = round((self.params.max_duration_s + _BEFORE_S + 0.5) * fps) + 2 * self._settle
         self._gain = 1.0 / max(2.0, self.params.noise_window_s * fps)
-        self._names: tuple[str, ...] = ()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the face was lost, or the camera changed."""
+        self._names: tuple[str, ...] = ()
         self._count = 0
         self._closed = 0
         self._level: Curve | None = None
@@ -113,9 +115,14 @@ class Spotter:
 
     def _values(self, difference: Mapping[str, float] | Sequence[float] | Curve) -> Curve:
         if isinstance(difference, Mapping):
-            self._names = tuple(difference)
-            difference = list(difference.values())
-        return np.atleast_1d(np.asarray(difference, np.float64))
+            self._names = self._names or tuple(difference)
+            if difference.keys() != set(self._names):
+                raise InputError(f"ROIs are {list(difference)}, were {list(self._names)}: reset() the spotter first")
+            difference = [difference[name] for name in self._names]
+        values = np.atleast_1d(np.asarray(difference, np.float64))
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise InputError(f"a difference is (ROIs,) finite values, not {values}")
+        return values
 
     def _store(self, frame: int, t_ns: int, values: Curve) -> Curve:
         """Append; returns the mean of the last few frames."""
@@ -144,7 +151,9 @@ class Spotter:
 
     def threshold(self) -> Curve:
         """(ROIs,) rise above the resting level that opens an event, in the unit of the difference."""
-        return np.clip(self.params.threshold_sigmas * np.sqrt(self._variance), self.floor, _CEILING * self.floor)
+        wanted = self.params.threshold_sigmas * np.sqrt(self._variance)
+        floor = max(self.floor, _LEAST_FLOOR)
+        return np.clip(wanted, floor, _CEILING * floor if self.floor else None)
 
     def _watch(self, smooth: Curve) -> None:
         """At rest: does a movement begin?"""
