@@ -232,6 +232,36 @@ def _median_error(rows: dict[str, dict[str, float]], name: str) -> str:
     return number(statistics.median(values), 3) if values else "–"
 
 
+def labels() -> str:
+    """What the model calls each generated action unit."""
+    result = load("labels")
+    columns = ("negative", "positive", "surprise", "uncertain")
+    rows = [
+        (name, unit, *(counts.get(label, 0) for label in columns))
+        for name, units in result["sets"].items()
+        for unit, counts in sorted(units.items())
+    ]
+    return markdown(("clips", "action unit (its class)", *columns), rows, 2) + stamp(result)
+
+
+def recognition() -> str:
+    """LOSO rows of the models, every one measured here."""
+    result = load("recognition")
+    rows = []
+    for row in result["rows"]:
+        cells = []
+        for part in ("full", "smic", "casme2", "samm"):
+            found = row["metrics"].get(part)
+            cells.append(f"{found['uf1']['mean']:.3f} / {found['uar']['mean']:.3f}" if found else "–")
+        full = row["metrics"]["full"]
+        spread = f" ± {full['uf1']['std']:.3f}" if row["seeds"] > 1 else ""
+        rows.append(
+            (row["model"], row["parameters"], row["seeds"], cells[0] + spread, f"{full['acc']['mean']:.3f}", *cells[1:])
+        )
+    header = ("model", "parameters", "seeds", "full UF1 / UAR", "accuracy", "SMIC", "CASME II", "SAMM")
+    return markdown(header, rows) + stamp(result)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     table.__name__.replace("_", "-"): table
     for table in (
@@ -245,6 +275,8 @@ TABLES: dict[str, Callable[[], str]] = {
         spotting,
         real,
         flow,
+        labels,
+        recognition,
     )
 }
 
