@@ -257,3 +257,9 @@ def test_a_new_template_does_not_make_the_texture_s_noise_a_movement() -> None:
         differences.append(measurement.difference.max())
     meter.close()
     assert max(differences[200:220]) < max(differences[150:200]) + 0.1
+
+
+@pytest.mark.parametrize("mesh", [np.zeros((478, 2), np.float32), np.full((478, 2), np.nan, np.float32)])
+def test_a_mesh_that_is_none_is_refused(mesh: np.ndarray) -> None:
+    with pytest.raises(InputError, match="mesh"):
+        Anchor(np.zeros((64, 64), np.uint8), mesh)

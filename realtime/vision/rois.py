@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.errors import InputError
 from realtime.vision.lbp import spans_of
 from realtime.vision.tracking import PATCH_RADIUS_PX
 
@@ -88,10 +89,16 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def upright(mesh: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(2, 3) similarity: frame px -> face image px, eyes level, FACE_WIDTH_PX across, centred."""
+    """(2, 3) similarity: frame px -> face image px, eyes level, FACE_WIDTH_PX across, centred.
+
+    Raises InputError for a mesh without extent: kernels without bounds checks rely on what is placed by it.
+    """
     points = mesh.astype(np.float64)
     right, left = points[list(RIGHT_EYE)].mean(0), points[list(LEFT_EYE)].mean(0)
-    along = (left - right) / np.linalg.norm(left - right)
+    between = float(np.linalg.norm(left - right))
+    if not (np.isfinite(points).all() and between > 0):
+        raise InputError("a face mesh must be finite px with its eyes apart: pass FaceMesh.detect()'s result")
+    along = (left - right) / between
     width = abs(float((points[LEFT_CHEEK] - points[RIGHT_CHEEK]) @ along))
     scale = FACE_WIDTH_PX / max(width, 1.0)
     turn = scale * np.array([[along[0], along[1]], [-along[1], along[0]]])
