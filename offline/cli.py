@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +21,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from realtime.errors import MerealtimeError
+from realtime.errors import ConfigError, MerealtimeError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"error: {message} (see python -m {self.prog} --help)\n")
+        raise SystemExit(2)
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """Find out now, not after the work, that nothing can be written in `folder`; leaves nothing behind."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for made in missing:
+            made.rmdir()
+    except OSError as error:
+        raise ConfigError(f"{option} {folder}: can't be written ({error.strerror}); give another folder") from error
 
 
 def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
@@ -56,8 +80,6 @@ def progress(console: Console) -> Progress:
 def key_values(pairs: list[str]) -> dict[str, Any]:
     """``--set key=value …`` as a dictionary; values are JSON, or else words."""
     import msgspec
-
-    from realtime.errors import ConfigError
 
     found: dict[str, Any] = {}
     for pair in pairs:

@@ -66,7 +66,7 @@ def paired_test(
     ours, theirs = float(value(pooled(one, a))[0]), float(value(pooled(one, b))[0])
     swap = (random.random((rounds, people)) < 0.5).astype(np.float64)
     shuffled = value(pooled(1 - swap, a) + pooled(swap, b)) - value(pooled(swap, a) + pooled(1 - swap, b))
-    extreme = np.count_nonzero(np.abs(shuffled) >= abs(ours - theirs) - 1e-12)
+    extreme = int(np.count_nonzero(np.abs(shuffled) >= abs(ours - theirs) - 1e-12))
     drawn = random.multinomial(people, np.full(people, 1 / people), size=rounds).astype(np.float64)
     spread = value(pooled(drawn, a)) - value(pooled(drawn, b))
     low, high = np.quantile(spread, [0.025, 0.975])

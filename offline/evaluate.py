@@ -5,7 +5,6 @@ With two runs or more each is tested against the first, paired over subjects.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -21,12 +20,14 @@ from realtime.errors import UserError
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="offline.evaluate", description="One table over runs.")
+    parser = cli.Parser(prog="offline.evaluate", description="One table over runs.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="--out folders of offline.train")
     parser.add_argument("--html", type=Path, help="write the tables there as well")
     parser.add_argument("--metric", default="uf1", choices=("acc", "f1", "uf1", "uar"), help="of the paired test")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
+    if options.html:
+        cli.check_writable("--html: folder", options.html.parent)
     runs = [read_results(folder) for folder in options.runs]
     tests = compare(options.runs, runs, options.metric)
     console = Console()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from offline.zoo import ZOO
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="offline.models", description="The models that can be trained.")
+    parser = cli.Parser(prog="offline.models", description="The models that can be trained.")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     parser.parse_args(argv)
     table = Table("name", "parameters", "input", "trained", "source")

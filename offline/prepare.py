@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import multiprocessing
 import os
@@ -179,7 +178,7 @@ def print_skipped(skipped: tuple[Skipped, ...], console: Console, most: int = 8)
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="offline.prepare", description="Recordings to feature maps.")
+    parser = cli.Parser(prog="offline.prepare", description="Recordings to feature maps.")
     parser.add_argument("--dataset", required=True, choices=sorted(CLIP_DATASETS))
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder (synthetic: made there)")
     parser.add_argument("--out", type=Path, required=True, help="where maps.npz, report.json and the cache go")

@@ -7,7 +7,6 @@ and the STRS is given.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import multiprocessing
 import os
@@ -146,7 +145,7 @@ def summarise(results: list[VideoResult]) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="offline.spot", description="MEGC spotting over long videos.")
+    parser = cli.Parser(prog="offline.spot", description="MEGC spotting over long videos.")
     parser.add_argument("--dataset", required=True, choices=longvideos.NAMES)
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--model", help="bundle (name or folder) to label spotted micro-expressions with")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ FRAMES_EACH = 10
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="offline.train", description="Train and judge a model.")
+    parser = cli.Parser(prog="offline.train", description="Train and judge a model.")
     parser.add_argument("--dataset", required=True, choices=NAMES)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set, or an .npz of maps")
     parser.add_argument("--model", default="laenet", help=f"one of {', '.join(ZOO)} (default laenet)")
@@ -65,7 +64,7 @@ def main(argv: list[str]) -> None:
         variant=options.variant or "nested",
     )
     out = options.out or DEFAULT_OUT / f"{options.model}-{options.dataset}-{options.protocol}"
-    _check_out(out)
+    cli.check_writable("--out", out)
     frames = FRAMES_EACH if options.protocol == "frame-split" else 1
     data = load(options.dataset, options.data, out, console, frames)
     if options.pretrain:
@@ -83,6 +82,8 @@ def main(argv: list[str]) -> None:
 def _check(options: argparse.Namespace) -> None:
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds}: at least 1")
+    if options.epochs is not None and options.epochs < 1:
+        raise ConfigError(f"--epochs {options.epochs}: at least 1")
     if bool(options.pretrain) != bool(options.pretrain_data):
         raise ConfigError("--pretrain and --pretrain-data go together")
     if options.freeze and not options.pretrain:
@@ -91,16 +92,6 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--variant {options.variant}: only pooled-flow has variants, not {options.model}")
     if options.model == "pooled-flow" and (options.set or options.epochs is not None):
         raise ConfigError("--set and --epochs: pooled-flow has no such recipe; it takes --variant")
-
-
-def _check_out(folder: Path) -> None:
-    """Find out now, not after the training, that nothing can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: can't be written ({error.strerror}); give another folder") from error
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:

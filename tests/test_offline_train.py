@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from _offline_data import COMPOSITE, made_maps
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench import recognition
 from offline import cli, evaluate, fit, models, pooled_flow, sequential, shallow, train
 from offline.batches import Recipe, mirror
 from offline.datasets.flowmaps import MapSet
@@ -218,9 +221,10 @@ def test_runs_on_other_clips_can_not_be_paired(
         (["--data", "MAPS", "--set", "dropout=2"], "dropout"),
         (["--data", "MAPS", "--set", "dropout"], "key=value"),
         (["--data", "MAPS", "--seeds", "0"], "at least 1"),
-        (["--data", "MAPS", "--epochs", "-1"], "$.epochs"),
-        (["--data", "MAPS", "--epochs", "0"], "$.epochs"),
-        (["--data", "EMPTY"], "maps"),
+        (["--data", "MAPS", "--epochs", "-1"], "at least 1"),
+        (["--data", "MAPS", "--epochs", "0"], "at least 1"),
+        (["--data", "EMPTY"], "no folder <subject>"),
+        (["--data", "FILE"], "not an .npz"),
         (["--data", "MAPS", "--out", "FILE/run"], "can't be written"),
         (["--data", "MAPS", "--variant", "6w4"], "only pooled-flow"),
         (["--data", "MAPS", "--model", "pooled-flow", "--epochs", "3"], "no such recipe"),
@@ -233,13 +237,38 @@ def test_what_the_user_can_mend_is_one_line_and_code_2(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    words = {"MAPS": str(maps), "EMPTY": str(tmp_path / "empty"), "FILE/run": str(tmp_path / "file" / "run")}
+    words = {"MAPS": str(maps), "EMPTY": str(tmp_path / "empty"), "FILE": str(tmp_path / "file")}
+    words |= {"FILE/run": str(tmp_path / "file" / "run")}
     given = [words.get(a, a) for a in arguments]
     assert run("--dataset", "flowmaps", "--out", tmp_path, *given) == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
     assert "Traceback" not in error
+
+
+def test_arguments_that_are_no_numbers_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--dataset", "flowmaps", "--data", "m.npz", "--seeds", "many")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_refused_run_leaves_no_folder(maps: Path, tmp_path: Path) -> None:
+    for arguments in (["--data", "nowhere.npz"], ["--data", maps, "--model", "resnet"]):
+        assert run("--dataset", "flowmaps", *arguments, "--out", tmp_path / "deep" / "run") == 2
+    assert not (tmp_path / "deep").exists()
+
+
+def test_rows_for_the_readme_are_the_runs_figures(laenet_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    assert cli.run(recognition.main, [str(laenet_run), str(laenet_run), "--json", str(out)]) == 0
+    found, results = msgspec.json.decode(out.read_bytes()), read_results(laenet_run)
+    row = found["rows"][0]
+    assert (row["model"], row["parameters"], row["seeds"]) == ("laenet", 843, 2)
+    assert row["metrics"]["full"]["uar"]["mean"] == pytest.approx(results.metrics["full"]["uar"]["mean"], abs=1e-4)
+    assert "--set epochs=12 batch=16" in row["command"]
+    assert [t["p_value"] for t in found["paired_over_subjects"]] == [1.0, 1.0, 1.0]
 
 
 def test_maps_of_other_feature_settings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ and is only checked for lacking the subject.
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def checked(file: Path, arrays: dict[str, Any], skipped: tuple[Skipped, ...] = (
 
 
 def _load_npz(file: Path) -> MapSet:
+    if not zipfile.is_zipfile(file):
+        raise DatasetError(f"{file}: not an .npz; expected {LAYOUT}")
     try:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}

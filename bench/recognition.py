@@ -1,0 +1,103 @@
+"""Recognition as one small JSON: what runs of ``offline.train`` found, for the README's table.
+
+``python bench/recognition.py runs/laenet [runs/OTHER …] [--json FILE]``. Reads ``results.json``,
+``predictions.csv`` and the bundle of each run folder, trains nothing, and times one map through each bundle.
+Runs after the first are tested against it, paired over subjects. Figures on other clips than the first run's
+are refused.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench._harness import interleaved_ms, machine, write_json
+from offline import cli, evaluate
+from offline.results import Results, read_results
+from offline.zoo import get
+from realtime.recognition import bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+METRICS = ("uf1", "uar", "acc")
+PARTS = ("full", "smic", "casme2", "samm")
+
+
+def command(run: Results, folder: Path) -> str:
+    """What makes the run again (the composite's place is a placeholder)."""
+    words = [f"python -m offline.train --dataset {run.dataset} --data COMPOSITE.npz --model {run.model}"]
+    words.append(f"--seeds {len(run.seeds)}")
+    if run.config.get("variant", "nested") != "nested":
+        words.append(f"--variant {run.config['variant']}")
+    elif "variant" not in run.config:
+        usual = msgspec.to_builtins(get(run.model).recipe)
+        changed = [f"{k}={v}" for k, v in run.config["recipe"].items() if usual.get(k) != v]
+        words += ["--set", *changed] if changed else []
+    return " ".join([*words, f"--out runs/{folder.name}"])
+
+
+def row(run: Results, folder: Path) -> dict[str, Any]:
+    """One model's line of the table."""
+    served = bundle.load(folder / "bundle")
+    maps = np.random.default_rng(0).uniform(0, 255, (1, 28, 28, 3)).astype(np.float32)
+    return {
+        "model": run.model,
+        "parameters": run.parameters,
+        "seeds": len(run.seeds),
+        "selection": run.selection,
+        "chosen": run.chosen,
+        "metrics": {
+            part: {name: {k: round(v, 4) for k, v in run.metrics[part][name].items()} for name in METRICS}
+            for part in PARTS
+            if part in run.metrics
+        },
+        "leaky_best_epoch_on_test": run.warning_best_epoch_on_test,
+        "training_s": run.seconds,
+        "network_bytes": (folder / "bundle" / served.card.network.file).stat().st_size,
+        "one_map_ms": interleaved_ms({"map": lambda: served.predict(maps)}, rounds=300)["map"],
+        "command": command(run, folder),
+    }
+
+
+def paired(folders: list[Path], runs: list[Results]) -> list[dict[str, Any]]:
+    """Each later run against the first, in every metric."""
+    tests = [
+        {"first": run.model, "second": runs[0].model, **msgspec.to_builtins(test)}
+        for metric in METRICS
+        for run, (_, _, test) in zip(runs[1:], evaluate.compare(folders, runs, metric), strict=True)
+    ]
+    return [{k: round(v, 4) if isinstance(v, float) else v for k, v in test.items()} for test in tests]
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.Parser(prog="bench/recognition.py", description="Runs as one small JSON.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="--out folders of offline.train")
+    parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "recognition.json")
+    parser.add_argument("--debug", action="store_true", help="tracebacks")
+    options = parser.parse_args(argv)
+    runs = [read_results(folder) for folder in options.runs]
+    tests = paired(options.runs, runs)
+    rows = [row(run, folder) for run, folder in zip(runs, options.runs, strict=True)]
+    write_json(options.json, {"rows": rows, "paired_over_subjects": tests, "machine": machine()})
+    table = Table("model", "parameters", "seeds", *PARTS, title="UF1 / UAR / accuracy, leave-one-subject-out")
+    for one in rows:
+        cells = ["/".join(f"{part[name]['mean']:.3f}" for name in METRICS) for part in one["metrics"].values()]
+        table.add_row(one["model"], f"{one['parameters']:,}", str(one["seeds"]), *cells)
+    Console().print(table)
+    for test in tests:
+        print(
+            "{first} - {second}: {metric} {difference:+.4f} ({low:+.4f} … {high:+.4f}), p = {p_value:.4f}".format(
+                **test
+            )
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
