@@ -16,6 +16,7 @@ from offline import cli, report
 from offline.compare import Paired, by_person, paired_test
 from offline.published import LEAKY_NOTE, ROWS
 from offline.results import Predictions, Results, read_predictions, read_results
+from offline.zoo import ZOO
 from realtime.errors import UserError
 
 
@@ -33,14 +34,18 @@ def main(argv: list[str]) -> None:
     console = Console()
     _print(console, runs, tests)
     if options.html:
-        sections = [("UF1 / UAR", report.published_table(runs))]
+        sections = [("Runs", report.runs_table(runs)), ("UF1 / UAR", report.published_table(runs))]
         if tests:
             sections.append(("Paired tests over subjects", report.comparison_rows(tests)))
-        report.write_page(options.html, "Runs", [], [r for run in runs for r in report_warnings(run)], sections)
+        report.write_page(
+            options.html, "Runs and published figures", [], [r for run in runs for r in report_warnings(run)], sections
+        )
 
 
 def report_warnings(run: Results) -> list[str]:
-    return [f"{run.model}: this protocol leaks: {run.leak}."] if run.leak else []
+    found = [f"{run.model}: this protocol leaks: {run.leak}."] if run.leak else []
+    settled = ZOO[run.model].settled if run.model in ZOO else ""
+    return [*found, f"{run.model}: {settled[0].lower()}{settled[1:]}"] if settled else found
 
 
 def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple[str, str, Paired]]:

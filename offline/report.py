@@ -21,6 +21,7 @@ from offline.fit import Fitted
 from offline.metrics import NAMES, confusion, metrics
 from offline.published import LEAKY_NOTE, ROWS
 from offline.results import Results
+from offline.zoo import ZOO
 from realtime.types import LABELS
 
 PARTS = ("full", "smic", "casme2", "samm")
@@ -62,8 +63,8 @@ def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) ->
     if losses:
         curves = [one.curves for one in fitted if one.curves is not None]
         sections.append(("Learning curves", _curves(losses, curves, data.label)))
-    sections.append(("Subjects", _subjects(scores, data)))
-    sections.append(("Maps called right and wrong", _examples(scores, data)))
+    sections.append((f"Subjects (seed {summary.seeds[0]})", _subjects(scores, data)))
+    sections.append((f"Maps called right and wrong (seed {summary.seeds[0]})", _examples(scores, data)))
     write_page(
         folder / "report.html",
         f"{summary.model} on {summary.dataset}",
@@ -88,7 +89,8 @@ def write_page(
 def _intro(summary: Results) -> list[str]:
     return [
         f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds(summary)}; "
-        f"training took {summary.seconds:.1f} s. {_selection(summary)}"
+        f"training took {summary.seconds:.1f} s. {_selection(summary)}",
+        *([ZOO[summary.model].settled] if summary.model in ZOO else []),
     ]
 
 
@@ -120,6 +122,17 @@ def _warnings(summary: Results) -> list[str]:
 
 def _line(measured: dict[str, dict[str, float]]) -> str:
     return ", ".join(f"{name.upper()} {measured[name]['mean']:.4f}" for name in NAMES)
+
+
+def runs_table(runs: list[Results]) -> str:
+    """What each run is, and its figures over everything."""
+    rows = []
+    for run in runs:
+        values = [f"{short(run.metrics['full'][n]['mean'])} ± {short(run.metrics['full'][n]['std'])}" for n in NAMES]
+        cells = [run.model, f"{run.parameters:,}", str(len(run.seeds)), run.dataset, run.protocol, run.selection]
+        rows.append(([*cells, *values], ""))
+    head = ["model", "parameters", "seeds", "data", "protocol", "selection", *(name.upper() for name in NAMES)]
+    return _table(head, rows) + "<small>mean ± standard deviation over seeds, all data sets together</small>"
 
 
 def _table(head: list[str], rows: Iterable[tuple[list[str], str]]) -> str:
