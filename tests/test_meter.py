@@ -20,6 +20,7 @@ from realtime.vision.features import FeatureSpec, feature_map
 from realtime.vision.meter import FaceMeter
 from realtime.vision.registration import Anchor, register
 from realtime.vision.rois import FACE_WIDTH_PX, IMAGE_HEIGHT, IMAGE_WIDTH, LEFT_CHEEK, RIGHT_CHEEK, ROI_NAMES, lay_out
+from realtime.vision.spotting import Spotter
 
 FPS = 200.0
 EVENTS = SynthesisSettings(amplitude_px=(2.0, 2.0), event_gap_s=(0.9, 1.3))
@@ -263,3 +264,35 @@ def test_a_new_template_does_not_make_the_texture_s_noise_a_movement() -> None:
 def test_a_mesh_that_is_none_is_refused(mesh: np.ndarray) -> None:
     with pytest.raises(InputError, match="mesh"):
         Anchor(np.zeros((64, 64), np.uint8), mesh)
+
+
+def test_the_end_of_a_strong_movement_is_no_movement_of_its_own(mesh_finder: FaceMesh) -> None:
+    """A smile is closed at an eighth of its peak; the rest of its fall must not hide what follows."""
+    renderer = FaceRenderer(Portrait.packaged(), SynthesisSettings(macro_share=0.15), 0, (640, 480), 100.0)
+    renderer.prepare()
+    meter = FaceMeter(SpotSettings(), 100.0, mesh_finder)
+    frame = np.empty((480, 640), np.uint8)
+    events = []
+    for k in range(330, 960):
+        renderer.render(k, frame)
+        _, event = meter.process(frame, k, k * 10_000_000)
+        events += [event] if event else []
+    truth = [event for k in range(4) if (event := renderer.schedule.event(k, 960)) and event.onset > 330]
+    assert [event.kind for event in truth] == ["macro", "micro"]
+    assert [event.kind for event in events] == ["macro", "micro"]
+    for event, true in zip(events, truth, strict=True):
+        assert overlap(event, true) > 0.7
+        assert event.decided - true.offset < 10, "and it is told at once"
+
+
+def test_a_renewed_reference_begins_no_movement() -> None:
+    spotter = Spotter(SpotSettings(), 200.0)
+    for k in range(200):
+        assert spotter.push(k, k, [0.02 + 0.001 * (k % 3)]) is None
+    for k in range(200, 203):
+        spotter.push(k, k, [2.0])
+    assert spotter.active
+    spotter.rebase()
+    for k in range(203, 400):
+        assert spotter.push(k, k, [0.02 + 0.001 * (k % 3)]) is None
+        assert not spotter.active

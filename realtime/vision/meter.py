@@ -40,6 +40,8 @@ _TRAVEL_TURN = 0.06
 _BLINK_MAX_S = 0.8
 """Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
 _SNAP = 0.5
+_TAIL, _TAIL_S = 0.3, 0.25
+"""An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
 _LBP_PX = 25.0
 """px that a change of LBP correlation by 1 is worth: their ratio at the apex of the tuning clips' movements."""
 _LBP_SIGMAS = 3.0
@@ -86,6 +88,7 @@ class FaceMeter:
         self._request: tuple[int, Future[NDArray[np.float32] | None]] | None = None
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=self._lag + 2)
         self._misses = 0
+        self._tail_end = -1
         self.spotter.reset()
         self._blinks.clear()
         self._cut: SpotEvent | None = None
@@ -99,7 +102,7 @@ class FaceMeter:
             return measurement, self._named(event)
         begun = time.perf_counter_ns()
         event = self.spotter.push(number, t_ns, measurement.difference)
-        self._roll(event is not None)
+        self._roll(event)
         self._spent["decide"] += time.perf_counter_ns() - begun
         return measurement, self._named(event)
 
@@ -282,15 +285,20 @@ class FaceMeter:
         beyond = np.maximum(self._lbp - self._lbp_level - _LBP_SIGMAS * sigma, 0.0)
         np.hypot(self._difference, _LBP_PX * beyond, out=self._difference)
 
-    def _roll(self, closed: bool) -> None:
-        """Let the reference follow the face while it is at rest."""
+    def _roll(self, closed: SpotEvent | None) -> None:
+        """Let the reference follow the face while it is at rest. closed: the event that this frame completed."""
         anchor = self.anchor
         if anchor is None:
             return
-        if closed:
+        if closed is not None:
             rise = self._difference - self.spotter.level
             if (rise > _SNAP * self.spotter.threshold()).any():
-                self._seen = 0  # the face rests elsewhere now: that is the new reference
+                self._seen = 0  # the face rests elsewhere now, or the movement's last tenth is still to come
+                self._tail_end = self._frames + self._tail_of(closed)
+        if self._frames < self._tail_end:
+            # a reference of a face not yet at rest would make the rest of its way a movement: go along with it
+            self._reference[:] = anchor.displacement
+            self.spotter.rebase()
         if self.spotter.active:
             return
         self._seen += 1
@@ -301,6 +309,12 @@ class FaceMeter:
             off = self._lbp - self._lbp_level
             self._lbp_level += gain * off
             self._lbp_variance += gain * (off * off - self._lbp_variance)
+
+    def _tail_of(self, event: SpotEvent) -> int:
+        """Frames for which the fall may go on after an event was closed; texture is too noisy to be followed so."""
+        if self.settings.detector == "lbp":
+            return 0
+        return round(min(_TAIL_S, _TAIL * (event.offset_t_ns - event.apex_t_ns) / 1e9) * self.fps)
 
     # --- what an event needs ----------------------------------------------------------------------------
 

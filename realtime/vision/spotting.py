@@ -65,6 +65,8 @@ class Spotter:
         """Forget everything: the face was lost, or the camera changed."""
         self._names: tuple[str, ...] = ()
         self._count = 0
+        self._held = 0
+        """Frames in the running sum, at most ``_smooth``."""
         self._closed = 0
         self._level: Curve | None = None
         self._rest()
@@ -75,6 +77,13 @@ class Spotter:
         self._rest()
         # its end was not seen: a short one may be the beginning of a long one
         return event if event is not None and event.kind == "macro" else None
+
+    def rebase(self) -> None:
+        """The reference has been renewed: what the old one showed begins no event. The noise learnt is kept."""
+        self._held = 0
+        self._closed = self._count
+        self._sum[:] = 0.0
+        self._rest()
 
     def _rest(self) -> None:
         self.active = False
@@ -127,15 +136,17 @@ class Spotter:
     def _store(self, frame: int, t_ns: int, values: Curve) -> Curve:
         """Append; returns the mean of the last few frames."""
         at = self._count % self._keep
-        if self._count >= self._smooth:
+        if self._held == self._smooth:
             self._sum -= self._curve[(self._count - self._smooth) % self._keep]
+        else:
+            self._held += 1
         self._sum += values
         for i in (at, at + self._keep):
             self._curve[i] = values
             self._numbers[i] = frame
             self._times[i] = t_ns
         self._count += 1
-        return self._sum / min(self._count, self._smooth)
+        return self._sum / self._held
 
     def _learn(self, smooth: Curve, gain: float) -> None:
         """Follow the resting level and its variance."""
