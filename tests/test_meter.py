@@ -17,6 +17,7 @@ from realtime.types import SpotEvent
 from realtime.vision.alignment import apply, crop, crop_transform
 from realtime.vision.face import FaceMesh, search_windows, to_68
 from realtime.vision.features import FeatureSpec, feature_map
+from realtime.vision.history import FaceHistory
 from realtime.vision.meter import FaceMeter
 from realtime.vision.registration import Anchor, register
 from realtime.vision.rois import FACE_WIDTH_PX, IMAGE_HEIGHT, IMAGE_WIDTH, LEFT_CHEEK, RIGHT_CHEEK, ROI_NAMES, lay_out
@@ -296,3 +297,22 @@ def test_a_renewed_reference_begins_no_movement() -> None:
     for k in range(203, 400):
         assert spotter.push(k, k, [0.02 + 0.001 * (k % 3)]) is None
         assert not spotter.active
+
+
+def test_a_face_that_grows_does_not_lose_its_history(mesh_finder: FaceMesh) -> None:
+    frame = np.empty((480, 640), np.uint8)
+    FaceRenderer(Portrait.packaged(), SynthesisSettings.clean(events=False), 0, (640, 480), FPS).render(0, frame)
+    large = np.asarray(np.kron(frame, np.ones((2, 2), np.uint8)))
+    history = FaceHistory(4)
+    for number, picture in enumerate((frame, frame, large, large)):
+        mesh = mesh_finder.detect(picture)
+        assert mesh is not None
+        history.keep(10 * number, picture, Anchor(picture, mesh))
+    small, grown = history.find(10), history.find(20)
+    assert small is not None
+    assert grown is not None
+    assert grown.pixels.shape[0] > 1.8 * small.pixels.shape[0]
+    assert small.pixels.std() > 10
+    for number in (40, 50):
+        history.keep(number, large, Anchor(large, mesh))
+    assert [number for number in (0, 10, 20, 30, 40, 50) if history.find(number)] == [20, 30, 40, 50]

@@ -35,7 +35,7 @@ class FaceHistory:
         self._frames = max(2, frames)
         self._pixels = np.zeros((0, 0, 0), np.uint8)
         self._shrink = 1
-        self._entries: list[tuple[int, int, int, NDArray[np.float64], NDArray[np.float32]] | None] = []
+        self._entries: list[tuple[int, KeptFace] | None] = [None] * self._frames
         self._next = 0
         self._where: dict[int, int] = {}
 
@@ -61,25 +61,19 @@ class FaceHistory:
         scale = np.array([width / (x1 - x0), height / (y1 - y0)])
         to_pixels = anchor.to_frame * scale[:, None]
         to_pixels[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
-        self._entries[slot] = (number, height, width, to_pixels, anchor.layout.mesh)
+        self._entries[slot] = number, KeptFace(target, to_pixels, anchor.layout.mesh)
         self._where[number] = slot
 
     def _allocate(self, height: int, width: int) -> None:
-        """Room for faces a quarter larger than this one; what was kept is lost."""
+        """Room for faces a quarter larger than this one; what was kept stays where it is until its slot's turn."""
         self._shrink = 1
         while 1.6 * height * width / self._shrink**2 * self._frames > MAX_BYTES:
             self._shrink *= 2
         rows, columns = (int(1.25 * side / self._shrink) + 2 for side in (height, width))
         self._pixels = np.zeros((self._frames, rows, columns), np.uint8)
-        self._entries = [None] * self._frames
-        self._where.clear()
-        self._next = 0
 
     def find(self, number: int) -> KeptFace | None:
         """The face of a frame, or None when it was not kept or has been overwritten."""
         slot = self._where.get(number)
-        entry = self._entries[slot] if slot is not None else None
-        if slot is None or entry is None:
-            return None
-        _, height, width, to_pixels, mesh = entry
-        return KeptFace(self._pixels[slot, :height, :width], to_pixels, mesh)
+        entry = None if slot is None else self._entries[slot]
+        return None if entry is None else entry[1]
