@@ -175,9 +175,7 @@ def test_regions_lie_within_their_outlines_and_apart() -> None:
         assert (pixels <= high + 1).all()
 
 
-def test_only_the_newest_pose_counts_and_frames_that_left_the_ring_are_dropped(
-    context: Context, ring: RingWriter
-) -> None:
+def test_poses_that_never_came_and_frames_that_left_the_ring_are_dropped(context: Context, ring: RingWriter) -> None:
     worker = DenseWorker(context, ring.name, "cpu")  # type: ignore[arg-type]
     sender = bus.Broadcaster(context.zmq, context.endpoint("poses"))
     frame = np.random.default_rng(2).integers(0, 256, (H, W), np.uint8)
@@ -194,6 +192,11 @@ def test_only_the_newest_pose_counts_and_frames_that_left_the_ring_are_dropped(
     give(worker, sender, pose(12, seq=0))  # a spotter that was started again counts anew
     assert (worker.frames, worker.dropped) == (2, 2)
     assert worker.figures() == {"dense_frames": 2.0, "dense_dropped": float(2 + 1 + 97)}
+    for number in (8, 9, 10, 12):  # behind by 5, more than half of the ring: on to the newest
+        sender.send(pose(number, seq={8: 1, 9: 2, 10: 3, 12: 4}[number]))
+    time.sleep(0.2)
+    worker.step()
+    assert (worker.frames, worker.dropped) == (3, 5)
     worker.close()
     sender.close()
 

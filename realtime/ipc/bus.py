@@ -4,7 +4,7 @@
   and then raises; nothing is dropped silently. Messages sent before the peer is up are kept.
 * ``Broadcaster`` / ``Listener`` (PUB/SUB): lossy. What does not fit is dropped; ``seq`` in the messages
   shows it.
-* ``Broadcaster`` / ``Latest``: lossy, and only the newest counts.
+* ``Broadcaster`` / ``Subscriber``: the same between two stages.
 * ``Caller`` / ``Answerer`` (REQ/REP): control, request and reply with a time-out.
 
 Who binds is who lives longest: the supervisor for reports and ticks, each stage for its own work and control.
@@ -149,14 +149,14 @@ class Listener:
         self.socket.close()
 
 
-class Latest:
-    """Lossy receiving end that keeps the newest message only; those it passed over are counted by ``seq``."""
+class Subscriber:
+    """Lossy receiving end of poses, oldest first; those that never came are counted by ``seq``."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], codec.Pose]
     ) -> None:
         self.socket = context.socket(zmq.SUB)
-        self.socket.setsockopt(zmq.CONFLATE, 1)
+        self.socket.setsockopt(zmq.RCVHWM, 100)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SUBSCRIBE, b"")
         self.socket.bind(endpoint)
@@ -165,7 +165,7 @@ class Latest:
         self._next = 0
 
     def receive(self) -> codec.Pose | None:
-        """The newest message since the last call, or None."""
+        """The next message, or None."""
         try:
             message = self._decode(self.socket.recv(zmq.NOBLOCK))
         except zmq.Again:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from realtime.vision.registration import Anchor
 
 _RATE_NS = 1_000_000_000
+_MOST_BEHIND = 32  # frames
 
 
 class PoseSender:
@@ -76,13 +77,14 @@ class PoseSender:
 
 
 class DenseWorker:
-    """Motion's end: the newest pose, its frame from the ring, flow and strain, a message some 20 times a second."""
+    """Motion's end: a pose, its frame from the ring, flow and strain; some 20 times a second a message."""
 
     def __init__(self, context: StageContext, ring: str, backend: Backend) -> None:
-        self.poses = bus.Latest(context.zmq, context.endpoint("poses"), codec.decode_pose)
+        self.poses = bus.Subscriber(context.zmq, context.endpoint("poses"), codec.decode_pose)
         self.frames = 0
         self.dropped = 0
         self._reader = RingReader.attach(ring)
+        self._most_behind = max(1, min(_MOST_BEHIND, self._reader.slots // 2))
         self._ticks = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
         self._tick_ns = int(1e9 / context.settings.output.tick_hz)
         self._next_tick_ns = 0
@@ -92,8 +94,8 @@ class DenseWorker:
         self._seq = 0
 
     def step(self) -> None:
-        """Measure the frame of the newest pose, if one has come."""
-        pose = self.poses.receive()
+        """Measure one frame, if a pose has come."""
+        pose = self._next_pose()
         if pose is None:
             return
         found = self._measure(pose)
@@ -108,6 +110,16 @@ class DenseWorker:
         if now >= self._next_tick_ns:
             self._next_tick_ns = now + self._tick_ns
             self._tick(pose, found)
+
+    def _next_pose(self) -> codec.Pose | None:
+        """Each in turn, so that a stutter costs nothing; the newest when the ring has run too far ahead."""
+        pose = self.poses.receive()
+        if pose is None or self._reader.count - pose.index <= self._most_behind:
+            return pose
+        while (newer := self.poses.receive()) is not None:
+            self.dropped += 1
+            pose = newer
+        return pose
 
     def _measure(self, pose: codec.Pose) -> RegionFlow | None:
         """None where the frame has left the ring."""

@@ -2,7 +2,7 @@
 
 TV-L1 between the onset's and the apex' crop, optical strain, eye mask, 28×28×3: one call of
 ``realtime.vision.features``, the same that made the training data. In dense mode the time between events goes to
-flow and strain of the newest frame (``dense.py``).
+flow and strain of the other frames (``dense.py``).
 """
 
 from __future__ import annotations
