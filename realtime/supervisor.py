@@ -153,7 +153,8 @@ class Supervisor:
     def _is_drained(self) -> bool:
         recorded = "record" not in self._stages or self._stages["record"].phase in ("ended", "gone")
         written = self._expected_events is not None and len(self._session.settled) >= self._expected_events
-        return recorded and "classify" in self._account.ended and written
+        passed = "motion" in self._account.ended and "classify" in self._account.ended
+        return recorded and passed and written
 
     def _turn(self) -> None:
         """Messages, processes, view: once round."""
