@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -338,6 +339,29 @@ def test_publisher_counts_per_topic(tmp_path: Path) -> None:
     assert seen[-1] == "tick"
     publisher.close()
     context.destroy(linger=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_socket_file_takes_no_other_s_place(tmp_path: Path) -> None:
+    path, endpoint = tmp_path / "p", f"ipc://{tmp_path}/p"
+    path.write_text("a user's notes")
+    with pytest.raises(UserError, match="is no socket"):
+        Publisher(endpoint)
+    assert path.read_text() == "a user's notes"
+    path.unlink()
+    first = Publisher(endpoint)
+    with pytest.raises(UserError, match="another program publishes there"):
+        Publisher(endpoint)
+    assert path.is_socket()
+    first.close()
+    assert not path.exists()
+    with socket.socket(socket.AF_UNIX) as killed:  # what a killed session leaves
+        killed.bind(str(path))
+    Publisher(endpoint).close()
+    assert not path.exists()
+    with pytest.raises(UserError, match="event log"):  # a failed start
+        open_sinks(OutputSettings(publish=endpoint, events="/nonexistent/e.jsonl", view="none"))
+    assert not path.exists()
 
 
 def test_publishing_abroad_needs_keys(tmp_path: Path) -> None:
@@ -345,8 +369,23 @@ def test_publishing_abroad_needs_keys(tmp_path: Path) -> None:
         Publisher("tcp://0.0.0.0:0")
     with pytest.raises(UserError, match=r"server\.key_secret and clients"):
         Publisher("tcp://127.0.0.1:0", str(tmp_path))
-    with pytest.raises(UserError, match="--publish tcp://127"):
-        Publisher("tcp://127.0.0.1:notaport")
+    for endpoint in ("tcp://127.0.0.1:notaport", "tcp://127.0.0.1", "tcp://[::1]"):
+        with pytest.raises(UserError, match="the port is missing"):
+            Publisher(endpoint)
+
+
+def test_secret_keys_are_the_owner_s_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    make_keys(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    secrets = list(folder.rglob("*.key_secret"))
+    assert len(secrets) == 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
+    with pytest.raises(UserError, match="holds keys already"):
+        make_keys(folder)
+    (tmp_path / "open").mkdir(mode=0o755)
+    with pytest.raises(UserError, match="chmod 700"):
+        make_keys(tmp_path / "open")
 
 
 def test_only_known_clients_hear(tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ class Sink(Protocol):
 def open_sinks(settings: OutputSettings) -> list[Sink]:
     """The sinks that the settings ask for. UserError where one can't be opened (before anything starts)."""
     sinks: list[Sink] = []
+    try:
+        _open_each(settings, sinks)
+    except UserError:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
+
+
+def _open_each(settings: OutputSettings, sinks: list[Sink]) -> None:
+    """Append each sink as it is opened."""
     if settings.record is not None:
         _check_folder(settings.record)
     if settings.publish is not None:
@@ -52,7 +63,6 @@ def open_sinks(settings: OutputSettings) -> list[Sink]:
         from realtime.sinks.plain import PlainView
 
         sinks.append(PlainView())
-    return sinks
 
 
 def _check_folder(folder: str) -> None:

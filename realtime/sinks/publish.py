@@ -8,7 +8,12 @@ encrypted and only known clients may subscribe. ``--curve-dir`` then holds ``ser
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import os
+import re
+import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -31,6 +36,7 @@ class Publisher:
         self._seq = dict.fromkeys(TOPICS, 0)
         self._authenticator: ThreadAuthenticator | None = None
         self._socket = self._context.socket(zmq.PUB)
+        self._bound: tuple[str, os.stat_result] | None = None
         try:
             self._open(endpoint, curve_dir)
         except UserError:
@@ -40,6 +46,11 @@ class Publisher:
     def _open(self, endpoint: str, curve_dir: str | None) -> None:
         if not endpoint.startswith(("tcp://", "ipc://")):
             raise UserError(f"--publish {endpoint}: write tcp://HOST:PORT or ipc://PATH")
+        if endpoint.startswith("tcp://") and not re.search(r":(\d+|\*)$", endpoint):
+            raise UserError(f"--publish {endpoint}: the port is missing; write tcp://HOST:PORT")
+        path = _socket_path(endpoint)
+        if path:
+            _check_free(endpoint, path)
         if curve_dir is not None:
             self._secure(Path(curve_dir))
         elif endpoint.startswith("tcp://") and not is_loopback(endpoint):
@@ -53,6 +64,8 @@ class Publisher:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
             raise UserError(f"--publish {endpoint}: {error.strerror}") from error
+        if path:
+            self._bound = path, os.stat(path)
 
     def _secure(self, folder: Path) -> None:
         secret, clients = folder / "server.key_secret", folder / "clients"
@@ -85,6 +98,30 @@ class Publisher:
         if self._authenticator is not None:
             self._authenticator.stop()
         self._context.term()
+        if self._bound is not None:  # ZeroMQ leaves it; another session may have put its own there meanwhile
+            path, made = self._bound
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(path), made):
+                    os.unlink(path)
+
+
+def _socket_path(endpoint: str) -> str:
+    """The file of an ``ipc://`` endpoint; empty where there is none (tcp, an abstract name ``ipc://@NAME``)."""
+    path = endpoint.removeprefix("ipc://")
+    return "" if path == endpoint or path.startswith("@") else path
+
+
+def _check_free(endpoint: str, path: str) -> None:
+    """UserError unless the path is free, or a socket that nobody serves: ZeroMQ removes whatever is there."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # free, or bind() says what is wrong
+    if not stat.S_ISSOCK(mode):
+        raise UserError(f"--publish {endpoint}: {path} is there and is no socket; name another path")
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(path)
+        raise UserError(f"--publish {endpoint}: another program publishes there; name another path")
 
 
 def is_loopback(endpoint: str) -> bool:
@@ -99,16 +136,35 @@ def is_loopback(endpoint: str) -> bool:
 
 
 def make_keys(folder: Path) -> None:
-    """A server key and one client key; the client takes ``client.key_secret`` and ``server.key`` with it."""
+    """A server key and one client key; the client takes ``client.key_secret`` and ``server.key`` with it.
+
+    Raises UserError for a folder that others may enter, that holds keys already, or that can't be written.
+    """
     clients = folder / "clients"
-    clients.mkdir(mode=0o700, parents=True, exist_ok=True)
-    zmq.auth.create_certificates(folder, "server")
-    zmq.auth.create_certificates(folder, "client")
-    (folder / "client.key").rename(clients / "client.key")
+    before = os.umask(0o077)  # secrets are the owner's alone, from their first byte
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o077:
+            raise UserError(f"{folder}: open to others (mode {mode:o}); chmod 700 it, or name a new folder")
+        if (folder / "server.key_secret").exists():
+            raise UserError(f"{folder}: holds keys already; name a new folder, or remove them")
+        clients.mkdir(exist_ok=True)
+        zmq.auth.create_certificates(folder, "server")
+        zmq.auth.create_certificates(folder, "client")
+        (folder / "client.key").rename(clients / "client.key")
+    except OSError as error:
+        raise UserError(f"{folder}: can't write keys there ({error.strerror})") from error
+    finally:
+        os.umask(before)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m realtime.sinks.publish DIR")
-    make_keys(Path(sys.argv[1]))
+    try:
+        make_keys(Path(sys.argv[1]))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
     print(f"{sys.argv[1]}: server.key_secret stays here; give client.key_secret and server.key to the client")
