@@ -156,8 +156,11 @@ def _complain_of_bug(kind: type[BaseException], error: BaseException, _: object)
 
 def _run(arguments: argparse.Namespace) -> int:
     from realtime import config
+    from realtime.errors import UserError
 
     settings = config.load(arguments.config, overrides_of(arguments))
+    if arguments.curve_dir is not None and settings.output.publish is None:
+        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish ENDPOINT")
     if arguments.list_cameras:
         from realtime.check import print_cameras
 

@@ -7,7 +7,9 @@ never in frames.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -227,3 +229,7 @@ def _check(settings: Settings, where: str) -> None:
     spot = settings.spot
     if not spot.min_duration_s < spot.micro_max_s <= spot.max_duration_s:
         raise ConfigError(f"{where}: spot: min_duration_s < micro_max_s <= max_duration_s must hold")
+    events, camera = settings.output.events, settings.source.camera
+    with contextlib.suppress(OSError):  # one of them is no file
+        if events is not None and os.path.samefile(events, camera):
+            raise ConfigError(f"--events {events}: that is the source itself; write the log to another file")

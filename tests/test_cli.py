@@ -78,6 +78,8 @@ def test_bad_options(options: list[str], words: str, capsys: pytest.CaptureFixtu
         (["--record", "/proc/nowhere"], "--record /proc/nowhere: can't write there"),
         (["--publish", "tcp://0.0.0.0:5555"], "--curve-dir"),
         (["--publish", "udp://127.0.0.1:5555"], "tcp://HOST:PORT"),
+        (["--publish", "tcp://127.0.0.1"], "port is missing"),
+        (["--curve-dir", "keys"], "add --publish"),
     ],
 )
 def test_mistakes_found_before_anything_starts(
@@ -89,9 +91,21 @@ def test_mistakes_found_before_anything_starts(
     assert message.count("\n") == 1
 
 
-def test_a_missing_camera() -> None:
-    message = refused("--camera", "63")
+def test_a_missing_camera(tmp_path: Path) -> None:
+    older = tmp_path / "keep.jsonl"
+    older.write_text("an older log\n")
+    message = refused("--camera", "63", "--events", str(older))
     assert "/dev/video63" in message
+    assert older.read_text() == "an older log\n"
+
+
+def test_the_log_does_not_replace_the_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"frames")
+    (tmp_path / "link").symlink_to(clip)
+    assert cli.main(["--view", "none", "--camera", str(clip), "--events", str(tmp_path / "link")]) == 2
+    assert "the source itself" in capsys.readouterr().err
+    assert clip.read_bytes() == b"frames"
 
 
 def test_a_missing_file() -> None:

@@ -194,6 +194,19 @@ def test_event_log_writes_each_line_at_once(tmp_path: Path) -> None:
     log.close()
 
 
+def test_an_older_log_stays_until_the_session_starts(tmp_path: Path) -> None:
+    kept, new = tmp_path / "kept.jsonl", tmp_path / "new.jsonl"
+    kept.write_text("an older log\n" * 100)
+    for path in (kept, new):
+        EventLog(str(path)).close()
+    assert kept.read_text() == "an older log\n" * 100
+    assert not new.exists()
+    log = EventLog(str(kept))
+    log.line(SESSION)
+    log.close()
+    assert [json.loads(text)["type"] for text in kept.read_text().splitlines()] == ["session"]
+
+
 def test_event_log_keeps_what_a_full_disk_did_not_take() -> None:
     log = EventLog("/dev/full")
     with pytest.raises(OSError, match="/dev/full: No space left"):

@@ -12,20 +12,30 @@ from realtime.sinks.lines import AnyLine, State, TickLine
 
 
 class EventLog:
-    """The log file. A full disk is reported once (OSError); later lines are tried again."""
+    """The log file. A full disk is reported once (OSError); later lines are tried again.
+
+    An older log is replaced with the first line, not before: a session that does not start leaves it alone.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._made = not os.path.lexists(path)
+        self._begun = False
         try:
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115 (closed in close())
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise UserError(f"{path}: can't write the event log ({error.strerror})") from error
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._encoder = msgspec.json.Encoder()
         self._pending = b""
 
     def line(self, line: AnyLine) -> None:
         if isinstance(line, TickLine):
             return
+        if not self._begun:
+            self._begun = True
+            with contextlib.suppress(OSError):  # a pipe has no length
+                os.ftruncate(self._file.fileno(), 0)
         self._pending += self._encoder.encode(line) + b"\n"
         self._write()
 
@@ -48,3 +58,6 @@ class EventLog:
                 os.fsync(self._file.fileno())
         finally:
             self._file.close()
+            if self._made and not self._begun:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
