@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from realtime.config import STAGES, Settings
-from realtime.errors import MerealtimeError
+from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import codec
 from realtime.ipc.logs import LogThread
 from realtime.ipc.site import Site
@@ -254,10 +254,11 @@ class Supervisor:
 
     def _on_failed(self, message: codec.Failed) -> None:
         """What the user can mend, and a lost source, is final; the rest is met again as a process that
-        died.
+        died. A recorder that fails ends the recording only.
         """
         self.traceback = message.traceback
-        if not self._running or message.stage == "capture":
+        mendable = message.exit_code == UserError.exit_code and message.stage != "record"
+        if not self._running or mendable or message.stage == "capture":
             self._stages[message.stage].phase = "gone"
             self._fail(message.text, message.exit_code)
         else:

@@ -127,6 +127,13 @@ def test_a_truncated_video(tmp_path: Path) -> None:
     assert "cut.mp4" in refused("--camera", str(cut))
 
 
+def test_pictures_too_small_for_a_face(tmp_path: Path) -> None:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((24, 24), 128, np.uint8))
+    message = refused("--camera", str(tmp_path), "--fps", "100")
+    assert "24x24 px are too small for a face; give 32x32 at least" in message
+
+
 def test_a_broken_bundle(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(BUNDLE, bundle)

@@ -14,7 +14,7 @@ from realtime.config import Settings, load
 from realtime.errors import MerealtimeError, SourceError, SourceLostError
 from realtime.ipc import codec, names
 from realtime.ipc.board import Board
-from realtime.ipc.ring import RingReader, RingWriter
+from realtime.ipc.ring import FrameHeader, RingReader, RingWriter
 from realtime.stages import capture as capture_stage
 from realtime.stages import habits
 from realtime.stages import spot as spot_stage
@@ -416,6 +416,41 @@ def test_holes_of_the_camera_are_not_counted_twice(board: Board, ring: RingWrite
     assert context.gaps() == []  # capture reports 2–4
 
 
+def test_ticks_keep_their_rate(
+    board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RingReader.attach(ring.name) as reader:
+        spot, _ = make_spot(board, reader, FakeMeter())
+        measurement = type("M", (), {"face": True, "difference": np.zeros(2), "notices": []})()
+        clock = [10**12]
+        monkeypatch.setattr(spot_stage.time, "monotonic_ns", lambda: clock[0])
+        for number in range(400):  # two seconds at 200 fps; each frame is done with a little late
+            clock[0] = 10**12 + number * 5_000_000 + number % 3 * 1_000_000
+            spot._account(FrameHeader(number, number, clock[0], clock[0]), measurement, clock[0])
+        assert len(sockets["ticks"].messages) == 40
+        clock[0] += 10**9  # a second without frames is not caught up
+        for number in range(400, 440):
+            clock[0] += 5_000_000
+            spot._account(FrameHeader(number, number, clock[0], clock[0]), measurement, clock[0])
+        assert len(sockets["ticks"].messages) == 44
+
+
+def test_an_id_is_used_up_before_its_event_is_sent(
+    board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, the spotter's successor must not give it to another event."""
+    put(ring, 0, 1, 2, 3, 4)
+    ring.finish()
+    known: list[int] = []
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        spot, context = make_spot(board, reader, FakeMeter(every=5))
+        work = sockets["motion"]
+        monkeypatch.setattr(work, "send", lambda message: known.append(context.row.get("next_id")))
+        spot.run()
+    assert known == [1, 2, 2]
+
+
 def test_a_torn_frame_is_dropped_and_the_meter_reset(
     board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,11 +460,12 @@ def test_a_torn_frame_is_dropped_and_the_meter_reset(
         reader.start = 0
         meter = FakeMeter(every=2)
         spot, context = make_spot(board, reader, meter)
-        monkeypatch.setattr(reader, "still_valid", lambda index: index != 1)
+        monkeypatch.setattr(reader, "still_valid", lambda index: index not in (0, 1))
         spot.run()
-    assert meter.resets == 1
-    assert context.gaps() == [(1, 1, 1, "ring")]
-    assert context.row.get("frames") == 3
+    assert meter.resets == 2
+    assert context.gaps() == [(0, 1, 2, "ring")]
+    assert context.notices[0] == ("face found", "frame")  # though that frame was torn
+    assert context.row.get("frames") == 2
     decided = [message.event.decided for message in sockets["motion"].messages[:-1]]
     assert 1 not in decided  # the movement seen in the torn frame
 

@@ -193,3 +193,17 @@ def test_an_output_that_fails_leaves_nothing() -> None:
         Supervisor(load(overrides={"output.events": "/nonexistent/e.jsonl", "output.view": "none"}))
     left = {path for path in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in path.name}
     assert not left - before
+
+
+def test_what_the_user_can_mend_is_not_tried_again(tmp_path: Path) -> None:
+    supervisor = Supervisor(load(overrides={"output.view": "none", "output.record": str(tmp_path)}))
+    try:
+        supervisor._running = True
+        supervisor._on_failed(codec.Failed(stage="record", text="no codec", exit_code=2))
+        supervisor._on_failed(codec.Failed(stage="motion", text="a bug", exit_code=1))
+        assert supervisor.exit_code == 0
+        supervisor._on_failed(codec.Failed(stage="spot", text="too small", exit_code=2))
+        assert (supervisor.exit_code, supervisor.error) == (2, "too small")
+        assert supervisor._stages["spot"].phase == "gone"
+    finally:
+        supervisor._close()

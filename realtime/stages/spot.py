@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realtime.errors import MerealtimeError, UserError
+from realtime.errors import MerealtimeError, SourceError, UserError
 from realtime.ipc import bus, codec
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.stages.dense import PoseSender
 from realtime.stages.runner import StageContext
-from realtime.types import SpotEvent
+from realtime.types import SourceInfo, SpotEvent
 
 if TYPE_CHECKING:
     from realtime.vision.meter import FaceMeter, Measurement
@@ -33,7 +33,7 @@ _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up t
 def run(context: StageContext) -> None:
     """Load the networks, compile, wait for the ring, spot until the source has ended, stay for resends."""
     from realtime.vision.face import FaceMesh
-    from realtime.vision.meter import FaceMeter
+    from realtime.vision.meter import MIN_SIDE_PX, FaceMeter
 
     mesh = FaceMesh()  # the slow part, while capture still opens the source
     context.progress("waiting for the source")
@@ -41,6 +41,7 @@ def run(context: StageContext) -> None:
     if order is None:
         mesh.close()
         return
+    check_size(order.info, MIN_SIDE_PX)
     context.progress("warming the spotter")
     lossless = order.info is not None and not order.info.live
     reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
@@ -55,6 +56,15 @@ def run(context: StageContext) -> None:
         meter.close()
         if context.stopping.is_set():
             reader.close()  # not when we fail: the cursor then tells our successor where to go on
+
+
+def check_size(info: SourceInfo | None, least_px: int) -> None:
+    """Raise SourceError for pictures in which no face can be found."""
+    if info is not None and min(info.width, info.height) < least_px:
+        raise SourceError(
+            f"{info.source}: pictures of {info.width}x{info.height} px are too small for a face; "
+            f"give {least_px}x{least_px} at least, better 640x480"
+        )
 
 
 class Spot:
@@ -126,6 +136,8 @@ class Spot:
             return time.monotonic_ns()
         gray, header = found
         measurement, event = self._meter.process(gray, header.number, header.t_ns)
+        for what, detail in measurement.notices:
+            self._context.notice(what, detail, header.t_ns)
         if self._live and not reader.still_valid(index):
             self._skip_to(index + 1, "ring")
             self._meter.reset()  # it has seen pixels of two frames
@@ -139,8 +151,6 @@ class Spot:
             self._send(event, header, begun)
         if self._poses is not None and measurement.face:
             self._poses.send(header)
-        for what, detail in measurement.notices:
-            self._context.notice(what, detail, header.t_ns)
         return self._account(header, measurement, begun)
 
     def _account(self, header: FrameHeader, measurement: Measurement, begun: int) -> int:
@@ -178,7 +188,9 @@ class Spot:
         )
         self._seq += 1
         self._peak[:] = 0
-        self._next_tick_ns = now + self._tick_ns
+        self._next_tick_ns += self._tick_ns  # by the clock, so that lateness does not add up
+        if self._next_tick_ns <= now:
+            self._next_tick_ns = now + self._tick_ns
 
     def _skip_to(self, index: int, cause: codec.GapCause) -> None:
         """Leave frames out; they are reported with the next analysed one, whose number closes the gap."""
@@ -214,10 +226,10 @@ class Spot:
             taken_ns=taken_ns,
             sent_ns=time.monotonic_ns(),
         )
+        self._next_id += 1
+        self._row.put("next_id", self._next_id)  # first: a successor must not give an id twice
         self._work.send(message)
         self._sent.append(message)
-        self._next_id += 1
-        self._row.put("next_id", self._next_id)
 
     def _resend(self) -> None:
         """Send again what the supervisor misses after a restart further down."""

@@ -42,6 +42,8 @@ _BLINK_MAX_S = 0.8
 _SNAP = 0.5
 _TAIL, _TAIL_S = 0.3, 0.25
 """An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
+MIN_SIDE_PX = 32
+"""Smaller pictures are refused: no face can be found or followed in them."""
 _LBP_PX = 25.0
 """px that a change of LBP correlation by 1 is worth: their ratio at the apex of the tuning clips' movements."""
 _LBP_SIGMAS = 3.0
@@ -134,8 +136,8 @@ class FaceMeter:
 
     def measure(self, gray: NDArray[np.uint8], number: int, t_ns: int) -> Measurement:
         """Follow the face into a frame and compare it with the reference; the spotter is left alone."""
-        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < 32:
-            raise InputError(f"a gray frame is (H, W) uint8, 32 px at least, not {gray.shape} {gray.dtype}")
+        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_SIDE_PX:
+            raise InputError(f"a gray frame is (H, W) uint8, {MIN_SIDE_PX} px at least, not {gray.shape} {gray.dtype}")
         notices: list[tuple[str, str]] = []
         index, self._frames = self._frames, self._frames + 1
         if self.anchor is None:
