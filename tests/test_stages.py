@@ -125,6 +125,19 @@ def test_capture_stops_at_its_limits(board: Board, ring: RingWriter) -> None:
     assert context.ended == ["--frames"]
 
 
+@pytest.mark.parametrize("start_ns", [0, 10**15])
+def test_the_duration_of_a_recording_is_its_own_time(board: Board, ring: RingWriter, start_ns: int) -> None:
+    settings = load(overrides={"source.duration_s": 0.05})
+    capture, context = make_capture(board, ring, Script(list(range(20)), CLIP, start_ns), settings)
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 3, 4]
+    assert context.ended == ["--duration"]
+    capture, context = make_capture(board, ring, Script(list(range(20)), CLIP, start_ns), settings)
+    capture._resume()  # a successor counts from the first frame too
+    assert capture._time_is_up(start_ns + 50_000_000)
+    assert not capture._time_is_up(start_ns + 49_000_000)
+
+
 def test_a_camera_runs_warm_and_starts_at_frame_0(board: Board, ring: RingWriter) -> None:
     source = Script(list(range(1000)))
     capture, context = make_capture(board, ring, source)

@@ -63,7 +63,7 @@ class Capture:
         self._last_t_ns = self._row.get("last_t_ns")
         duration_s = context.settings.source.duration_s
         self._duration_ns = 2**62 if duration_s is None else int(duration_s * 1e9)
-        self._first_ns = self._row.get("first_ns")
+        self._first_ns = self._row.get("first_ns" if self._info.live else "first_t_ns")
         self._resumed = self._row.get("frames") > 0  # another capture process died before us
         self._check_size()
 
@@ -121,7 +121,7 @@ class Capture:
             now = time.monotonic_ns()
             if getattr(self.source, "notices", None):
                 self._pass_notices()
-            if stamp is None or self._time_is_up(now):
+            if stamp is None or self._time_is_up(now if live else stamp.t_ns):
                 writer.abandon()
                 return "end of source" if stamp is None else "--duration"
             number = stamp.number + self._offset
@@ -137,11 +137,13 @@ class Capture:
             self._note(frames, number, stamp.t_ns, now)
             if not live:  # a live source's read is mostly waiting
                 self._row.words[_BUSY] += now - begun
-        return "--duration" if self._time_is_up(time.monotonic_ns()) else ""
+        return "--duration" if live and self._time_is_up(time.monotonic_ns()) else ""
 
     def _time_is_up(self, now: int) -> bool:
-        """Whether ``--duration`` is over, counted from the first frame."""
-        return self._first_ns > 0 and now - self._first_ns >= self._duration_ns
+        """Whether ``--duration`` is over, counted from the first frame: by the clock, or where nothing is lost by
+        the recording's own time, so that every run takes the same frames.
+        """
+        return self._row.words[_FRAMES] > 0 and now - self._first_ns >= self._duration_ns
 
     def _pass_notices(self) -> None:
         for what, detail in take_notices(self.source):
@@ -153,7 +155,7 @@ class Capture:
         words[_BEAT] = now
 
     def _note_first(self, number: int, t_ns: int, now: int) -> None:
-        self._first_ns = now
+        self._first_ns = now if self._info.live else t_ns
         self._row.put("first_number", number)
         self._row.put("first_t_ns", t_ns)
         self._row.put("first_ns", now)
@@ -194,12 +196,13 @@ class Capture:
         while not context.stopping.is_set() and not self._time_is_up(time.monotonic_ns()):
             if time.monotonic() > deadline:
                 raise MerealtimeError(f"{self._info.source}: did not come back within {patience_s:g} s ({error})")
+            context.beat()
             try:
                 self.source = open_source(context.settings.source.camera, self._request)
             except (SourceError, SourceLostError):
                 context.stopping.wait(_RETRY_S)
-                context.beat()
                 continue
+            context.beat()
             self._check_size()
             if self._continue_numbers():
                 context.notice("camera back", self.source.info.detail)
