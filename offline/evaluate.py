@@ -1,6 +1,6 @@
 """One table over runs, published rows beside them: ``python -m offline.evaluate DIR [DIR …] [--html FILE]``.
 
-With two runs or more each is tested against the first, paired over subjects.
+With two runs or more each is tested against the first, paired over subjects, where both are on the same clips.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from offline.zoo import ZOO
 from realtime.errors import UserError
 
 
+class OtherClipsError(UserError):
+    """Two runs were not tested on the same clips."""
+
+
 def main(argv: list[str]) -> None:
     parser = cli.Parser(prog="offline.evaluate", description="One table over runs.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="--out folders of offline.train")
@@ -30,15 +34,26 @@ def main(argv: list[str]) -> None:
     if options.html:
         cli.check_writable("--html: folder", options.html.parent)
     runs = [read_results(folder) for folder in options.runs]
-    tests = compare(options.runs, runs, options.metric)
+    tests, notes = [], []
+    for folder, run in zip(options.runs[1:], runs[1:], strict=True):
+        try:
+            tests += compare([options.runs[0], folder], [runs[0], run], options.metric)
+        except OtherClipsError as error:
+            notes.append(f"{error}.")
     console = Console()
     _print(console, runs, tests)
+    for note in notes:
+        console.print(note, style="yellow", highlight=False)
     if options.html:
         sections = [("Runs", report.runs_table(runs)), ("UF1 / UAR", report.published_table(runs))]
         if tests:
             sections.append(("Paired tests over subjects", report.comparison_rows(tests)))
         report.write_page(
-            options.html, "Runs and published figures", [], [r for run in runs for r in report_warnings(run)], sections
+            options.html,
+            "Runs and published figures",
+            notes,
+            [r for run in runs for r in report_warnings(run)],
+            sections,
         )
 
 
@@ -49,7 +64,7 @@ def report_warnings(run: Results) -> list[str]:
 
 
 def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple[str, str, Paired]]:
-    """Each later run against the first. Raises UserError when they were not tested on the same clips."""
+    """Each later run against the first. Raises OtherClipsError when they can't be paired."""
     if len(folders) < 2:
         return []
     predictions = [read_predictions(folder) for folder in folders]
@@ -71,7 +86,7 @@ def _same_clips(one: Predictions, other: Predictions, first: Path, second: Path)
         (getattr(one, name) == getattr(other, name)).all() for name in ("person", "clip", "label")
     )
     if not same:
-        raise UserError(f"{first} and {second} were not tested on the same clips: they can't be paired")
+        raise OtherClipsError(f"{first} and {second} were not tested on the same clips: they can't be paired")
 
 
 def _print(console: Console, runs: list[Results], tests: list[tuple[str, str, Paired]]) -> None:

@@ -208,7 +208,14 @@ def test_runs_on_other_clips_can_not_be_paired(
 ) -> None:
     file = save(made_maps(5, 6), tmp_path / "m.npz")
     assert run("--dataset", "flowmaps", "--data", file, "--epochs", 1, "--out", tmp_path / "run") == 0
-    assert cli.run(evaluate.main, [str(laenet_run), str(tmp_path / "run")]) == 2
+    page = tmp_path / "all.html"
+    assert cli.run(evaluate.main, [str(laenet_run), str(tmp_path / "run"), "--html", str(page)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not tested on the same clips" in printed
+    assert "p = " not in printed
+    assert "not tested on the same clips" in page.read_text()
+    code = cli.run(recognition.main, [str(laenet_run), str(tmp_path / "run"), "--json", str(tmp_path / "r.json")])
+    assert code == 2
     assert "same clips" in capsys.readouterr().err
 
 
