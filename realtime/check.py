@@ -127,8 +127,10 @@ def _source(settings: Settings) -> str:
         first = last = source.read(frame)
         read = 0
         while last is not None and time.monotonic() - begun < _MEASURE_S:
-            last = source.read(frame)
-            read += 1
+            stamp = source.read(frame)
+            if stamp is None:
+                break
+            last, read = stamp, read + 1
         seconds = time.monotonic() - begun
         missing = last.number - first.number - read if last and first else 0
     except SourceLostError as error:

@@ -6,6 +6,8 @@ Exit codes: 0 ended; 1 something failed while running; 2 the user can mend it.
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -78,7 +80,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as spot.detector=lbp")
     add("--model", metavar="BUNDLE", help="model: a built-in bundle's name, or a folder")
     add("--flow", choices=("auto", "cpu", "cuda"), help="where optical flow is computed")
-    add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first frame")
+    add(
+        "--duration",
+        type=_positive,
+        metavar="SECONDS",
+        help="stop so long after the first frame; a recording counts its own time",
+    )
     add("--frames", type=_count, metavar="N", help="stop after so many frames")
     add("--live", action="store_true", default=None, help="play a recording in real time, drop what is late")
     add("--events", metavar="FILE.jsonl", help="write the event log")
@@ -138,11 +145,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before the session, which takes the signal itself
         return 0
-    except BrokenPipeError:  # the reader of our output has left
-        sys.stderr.close()
+    except BrokenPipeError as error:
+        if not _reader_has_left():
+            _complain(f"a process that was written to has gone ({error}); --debug shows more")
+            return 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer goes nowhere
         return 0
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody reads our standard output any more."""
+    poll = select.poll()
+    poll.register(1, 0)  # errors and hang-ups are always told
+    return bool(poll.poll(0))
 
 
 def _complain(text: str) -> None:

@@ -18,7 +18,7 @@ from types import FrameType
 from realtime.config import STAGES, Settings
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import codec
-from realtime.ipc.logs import LogThread
+from realtime.ipc.logs import LogThread, telling
 from realtime.ipc.site import Site
 from realtime.sinks import Sink, open_sinks
 from realtime.sinks.session import Session
@@ -285,9 +285,16 @@ class Supervisor:
                 self._fail(f"{process.stage}: not ready after {runtime.start_timeout_s:g} s", 1)
             elif process.phase == "ready":
                 age_s = now - self._site.board.row(process.stage).get("heartbeat_ns") / 1e9
-                if age_s > runtime.heartbeat_timeout_s:
+                if age_s > self._patience_s(process.stage):
                     self._session.notice("stage hangs", f"{process.stage}: no sign of life for {age_s:.0f} s")
                     process.kill()
+
+    def _patience_s(self, stage: str) -> float:
+        """How long a stage may be silent. Capture waits for its source, however slow that is."""
+        patience_s, info = self.settings.runtime.heartbeat_timeout_s, self._account.info
+        if stage == "capture" and info is not None and info.live:
+            patience_s += info.silence_s + 2 / info.fps
+        return patience_s
 
     def _on_death(self, process: StageProcess) -> None:
         stage, how = process.stage, process.describe_exit()
@@ -295,8 +302,8 @@ class Supervisor:
             return
         if not self._running:
             process.phase = "gone"
-            last = self._logs.tail(stage)[-1:]
-            self._fail(f"{stage} {how} while starting{': ' + last[0] if last else ''}", 1)
+            why = telling(self._logs.tail(stage))
+            self._fail(f"{stage} {how} while starting{': ' + why if why else ''}", 1)
         elif stage == "capture" and self._account.state.phase == "draining":
             self._end_ring()
         elif stage == "record":
@@ -353,7 +360,10 @@ class Supervisor:
             self._hurry = self._stop_reason.startswith("SIG")
             self._stop_reason = self._stop_reason or signal.Signals(number).name
 
-        before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: the session outlives its terminal
+            numbers.remove(signal.SIGHUP)
+        before = {n: signal.signal(n, stop) for n in numbers}
         try:
             yield
         finally:

@@ -35,6 +35,8 @@ class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
     pixel_format: str = "GREY"
     live: bool = True
     """A live source never waits; a recording does, unless ``--live``."""
+    silence_s: float = 0.0
+    """How long opening it again, or a read that fails, may take."""
     frame_count: int | None = None
     """Number of frames where it is known beforehand."""
     detail: str = ""

@@ -206,6 +206,24 @@ def test_plain_view_prints_one_line_an_event(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("done   --frames")
 
 
+@pytest.mark.parametrize(("closed", "code"), [(True, 0), (False, 1)])
+def test_only_a_closed_standard_output_is_no_failure(closed: bool, code: int) -> None:
+    text = "import sys\nfrom realtime import cli\ndef broken(*a):\n    print('x', flush=True)\n"
+    text += "    raise BrokenPipeError(32, 'Broken pipe')\ncli._run = broken\nsys.exit(cli.main([]))"
+    child = subprocess.Popen(
+        [sys.executable, "-c", text], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    if closed:
+        child.stdout.close()
+    errors = child.stderr.read()
+    assert child.wait(60) == code
+    assert errors.count("\n") == code, errors
+    child.stderr.close()
+    child.stdout.close()
+
+
 def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import sys\nfrom realtime import cli, supervisor\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,12 +11,14 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from realtime.config import Settings, load
 from realtime.errors import UserError
 from realtime.ipc import bus, codec, names
 from realtime.ipc.board import Board
+from realtime.ipc.logs import telling
 from realtime.ipc.site import Site
 from realtime.sinks import lines
 from realtime.sinks.session import Session
@@ -207,3 +210,45 @@ def test_what_the_user_can_mend_is_not_tried_again(tmp_path: Path) -> None:
         assert supervisor._stages["spot"].phase == "gone"
     finally:
         supervisor._close()
+
+
+def test_a_slow_source_is_no_hanging_capture() -> None:
+    supervisor = Supervisor(load(overrides={"output.view": "none", "runtime.heartbeat_timeout_s": 4.0}))
+    try:
+        assert supervisor._patience_s("capture") == 4.0
+        supervisor._account.info = msgspec.structs.replace(INFO, fps=0.05, silence_s=11.0)
+        assert supervisor._patience_s("capture") == 4.0 + 11.0 + 40.0
+        assert supervisor._patience_s("spot") == 4.0
+    finally:
+        supervisor._close()
+
+
+def test_a_session_under_nohup_outlives_its_terminal() -> None:
+    supervisor = Supervisor(load(overrides={"output.view": "none"}))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with supervisor._signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert supervisor._stop_reason == ""
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert supervisor._stop_reason == "SIGTERM"
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        supervisor._close()
+
+
+@pytest.mark.parametrize(
+    ("tail", "line"),
+    [
+        ([], ""),
+        (["I0000 00:00:17 gl_context.cc:357] GL"], "I0000 00:00:17 gl_context.cc:357] GL"),
+        (["cannot load libGL", "W0000 00:00:17 inference.cc:1] feedback"], "cannot load libGL"),
+        (["Traceback (most recent call last):", "ModuleNotFoundError: No module named 'x'", "INFO: Created delegate"],
+         "ModuleNotFoundError: No module named 'x'"),
+        (["Fatal Python error: Segmentation fault", "", "Thread 0x1:", '  File "a.py", line 3 in f'],
+         "Fatal Python error: Segmentation fault"),
+    ],
+)  # fmt: skip
+def test_the_telling_line(tail: list[str], line: str) -> None:
+    assert telling(tail) == line

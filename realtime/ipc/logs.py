@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import selectors
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 _KEEP = 60
 FORMAT = "%(levelname)s %(name)s: %(message)s"
+_ERROR = re.compile(r"(Fatal Python error|(ERROR|CRITICAL) |[\w.]*(Error|Exception)\b|terminate called)")
+_CHATTER = re.compile(r"([IWEF]\d{4} |\d{4}-\d\d-\d\d |(INFO|WARNING|DEBUG)\b|WARNING: All log|  )")
+"""glog of MediaPipe, TensorFlow's dated lines, ordinary log lines, lines of a traceback or a dump."""
 
 
 class LogThread:
@@ -92,6 +96,15 @@ class LogThread:
                 self._tails[stage].append(text)
             if self._show is not None:
                 self._show(f"[{stage}] {text}")
+
+
+def telling(tail: Sequence[str]) -> str:
+    """Of a stage's last lines the one that says why it died: an error, else the last that is no library's chatter."""
+    for found in (_ERROR.match, lambda line: not _CHATTER.match(line)):
+        for line in reversed(tail):
+            if found(line):
+                return line
+    return tail[-1] if tail else ""
 
 
 def set_up_child(debug: bool) -> None:

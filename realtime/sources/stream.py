@@ -50,6 +50,7 @@ class StreamSource:
             fps_requested=request.fps,
             pixel_format=codec,
             live=True,
+            silence_s=(OPEN_TIMEOUT_MS + READ_TIMEOUT_MS) / 1000,
             detail=f"{codec} {first.shape[1]}x{first.shape[0]}, {fps:g} fps {said}",
         )
 

@@ -17,6 +17,7 @@ import select
 import time
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -58,6 +59,7 @@ class V4l2Source:
         try:
             self.info = self._set_up(spec or path, request)
             self._silence_s = max(_SILENCE_S, _SILENCE_PERIODS / self.info.fps)
+            self.info = msgspec.structs.replace(self.info, silence_s=self._silence_s)
             self._clock = CameraClock(round(1e9 / self.info.fps), self.notices)
             self._start()
         except BaseException:
