@@ -5,15 +5,27 @@ Exit codes: 0 ended; 1 something failed while running; 2 the user can mend it.
 
 from __future__ import annotations
 
-import argparse
-import os
-import select
 import sys
-import traceback
-from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from realtime import __version__
+
+def _leave_quietly(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Ctrl-C while Python still loads us: one line, no traceback (Python then dies of the signal: 130)."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("merealtime: interrupted\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _leave_quietly  # before the imports, which take most of the time
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import select  # noqa: E402
+import traceback  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from typing import Any, NoReturn  # noqa: E402
+
+from realtime import __version__  # noqa: E402
 
 _EPILOG = """\
 sources:
@@ -133,11 +145,11 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors into one line and an exit code."""
+    from realtime.errors import MerealtimeError
+
     arguments = make_parser().parse_args(argv)
     if not arguments.debug:
         sys.excepthook = _complain_of_bug
-    from realtime.errors import MerealtimeError
-
     try:
         return _run(arguments)
     except MerealtimeError as error:
@@ -166,8 +178,10 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"merealtime: {' '.join(text.split())}\n")
 
 
-def _complain_of_bug(kind: type[BaseException], error: BaseException, _: object) -> None:
+def _complain_of_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """One line for what should not happen; Python then leaves with exit code 1."""
+    if issubclass(kind, KeyboardInterrupt):
+        return _leave_quietly(kind, error, trace)
     _complain(f"{kind.__name__}: {error}: this is a bug; --debug shows where")
 
 

@@ -224,6 +224,18 @@ def test_only_a_closed_standard_output_is_no_failure(closed: bool, code: int) ->
     child.stdout.close()
 
 
+def test_an_interrupt_while_loading_shows_no_traceback() -> None:
+    """Ctrl-C within an import of the command line's own, and within one of the session's."""
+    fake = "import sys, os, signal\nclass Finder:\n    def find_spec(self, name, *_):\n"
+    fake += "        if name == NAME:\n            os.kill(os.getpid(), signal.SIGINT)\n"
+    fake += "sys.modules.pop('argparse', None)\nsys.meta_path.insert(0, Finder())\n"
+    fake += "from realtime import cli\nsys.exit(cli.main(['--view', 'none']))"
+    for name, code, lines in (("argparse", -2, 1), ("realtime.supervisor", 0, 0)):
+        command = [sys.executable, "-c", fake.replace("NAME", repr(name))]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (code, lines), done
+
+
 def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import sys\nfrom realtime import cli, supervisor\n"
