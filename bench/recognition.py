@@ -69,7 +69,7 @@ def row(run: Results, folder: Path) -> dict[str, Any]:
 def paired(folders: list[Path], runs: list[Results]) -> list[dict[str, Any]]:
     """Each later run against the first, in every metric."""
     tests = [
-        {"first": run.model, "second": runs[0].model, **msgspec.to_builtins(test)}
+        {"model": run.model, "against": runs[0].model, **msgspec.to_builtins(test)}
         for metric in METRICS
         for run, (_, _, test) in zip(runs[1:], evaluate.compare(folders, runs, metric), strict=True)
     ]
@@ -86,14 +86,14 @@ def main(argv: list[str]) -> None:
     tests = paired(options.runs, runs)
     rows = [row(run, folder) for run, folder in zip(runs, options.runs, strict=True)]
     write_json(options.json, {"rows": rows, "paired_over_subjects": tests, "machine": machine()})
-    table = Table("model", "parameters", "seeds", *PARTS, title="UF1 / UAR / accuracy, leave-one-subject-out")
+    table = Table("model", "parameters", "seeds", *METRICS, title="Full, leave-one-subject-out")
     for one in rows:
-        cells = ["/".join(f"{part[name]['mean']:.3f}" for name in METRICS) for part in one["metrics"].values()]
+        cells = [f"{one['metrics']['full'][name]['mean']:.4f}" for name in METRICS]
         table.add_row(one["model"], f"{one['parameters']:,}", str(one["seeds"]), *cells)
     Console().print(table)
     for test in tests:
         print(
-            "{first} - {second}: {metric} {difference:+.4f} ({low:+.4f} … {high:+.4f}), p = {p_value:.4f}".format(
+            "{model} - {against}: {metric} {difference:+.4f} ({low:+.4f} … {high:+.4f}), p = {p_value:.4f}".format(
                 **test
             )
         )

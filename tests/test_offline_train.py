@@ -275,6 +275,7 @@ def test_rows_for_the_readme_are_the_runs_figures(laenet_run: Path, tmp_path: Pa
     assert (row["model"], row["parameters"], row["seeds"]) == ("laenet", 843, 2)
     assert row["metrics"]["full"]["uar"]["mean"] == pytest.approx(results.metrics["full"]["uar"]["mean"], abs=1e-4)
     assert "--set epochs=12 batch=16" in row["command"]
+    assert {(t["model"], t["against"]) for t in found["paired_over_subjects"]} == {("laenet", "laenet")}
     assert [t["p_value"] for t in found["paired_over_subjects"]] == [1.0, 1.0, 1.0]
 
 
