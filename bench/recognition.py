@@ -54,7 +54,7 @@ def row(run: Results, folder: Path) -> dict[str, Any]:
         "selection": run.selection,
         "chosen": run.chosen,
         "metrics": {
-            part: {name: {k: round(v, 4) for k, v in run.metrics[part][name].items()} for name in METRICS}
+            part: {name: {k: round(v, 6) for k, v in run.metrics[part][name].items()} for name in METRICS}
             for part in PARTS
             if part in run.metrics
         },
