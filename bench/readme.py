@@ -252,14 +252,16 @@ def recognition() -> str:
         cells = []
         for part in ("full", "smic", "casme2", "samm"):
             found = row["metrics"].get(part)
-            cells.append(f"{found['uf1']['mean']:.3f} / {found['uar']['mean']:.3f}" if found else "–")
-        full = row["metrics"]["full"]
-        spread = f" ± {full['uf1']['std']:.3f}" if row["seeds"] > 1 else ""
-        rows.append(
-            (row["model"], row["parameters"], row["seeds"], cells[0] + spread, f"{full['acc']['mean']:.3f}", *cells[1:])
-        )
+            many = row["seeds"] > 1 and part == "full"
+            cells.append(" / ".join(_mean(found[name], many) for name in ("uf1", "uar")) if found else "–")
+        accuracy = _mean(row["metrics"]["full"]["acc"], row["seeds"] > 1)
+        rows.append((row["model"], row["parameters"], row["seeds"], cells[0], accuracy, *cells[1:]))
     header = ("model", "parameters", "seeds", "full UF1 / UAR", "accuracy", "SMIC", "CASME II", "SAMM")
     return markdown(header, rows) + stamp(result)
+
+
+def _mean(metric: dict[str, float], spread: bool) -> str:
+    return f"{metric['mean']:.3f}" + (f" ± {metric['std']:.3f}" if spread else "")
 
 
 TABLES: dict[str, Callable[[], str]] = {
