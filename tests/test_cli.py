@@ -226,7 +226,9 @@ def test_only_a_closed_standard_output_is_no_failure(closed: bool, code: int) ->
 
 def test_an_interrupt_while_loading_shows_no_traceback() -> None:
     """Ctrl-C within an import of the command line's own, and within one of the session's."""
-    fake = "import sys, os, signal\nclass Finder:\n    def find_spec(self, name, *_):\n"
+    # as in a terminal: a shell's background job, CI's perhaps, starts with SIGINT ignored
+    fake = "import sys, os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    fake += "class Finder:\n    def find_spec(self, name, *_):\n"
     fake += "        if name == NAME:\n            os.kill(os.getpid(), signal.SIGINT)\n"
     fake += "sys.modules.pop('argparse', None)\nsys.meta_path.insert(0, Finder())\n"
     fake += "from realtime import cli\nsys.exit(cli.main(['--view', 'none']))"
