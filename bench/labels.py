@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import clips
 from _harness import ROOT, machine, write_json
-from spotting import match
 
+from offline.megc import hits
 from realtime.recognition import bundle
 from realtime.types import SpotEvent
 from realtime.vision.features import feature_map
@@ -47,8 +47,8 @@ def label_clip(clip: clips.ClipSpec, model: bundle.Bundle, found: Labels) -> Non
     finally:
         meter.close()
     truth = clip.truth()
-    pairs = match([(e.onset, e.offset) for e in truth], [(e.onset, e.offset) for e, _ in events])
-    for i, j in pairs:
+    pairs = hits([(e.onset, e.offset) for e, _ in events], [(e.onset, e.offset) for e in truth])
+    for j, i in pairs:
         found[f"{truth[i].au} ({truth[i].label})"][events[j][1]] += 1
 
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import clips
 from _harness import ROOT, machine, write_json
 
+from offline.megc import hits
 from realtime.config import SpotSettings
 from realtime.types import SpotEvent
 from realtime.vision.face import FaceMesh
@@ -69,22 +70,6 @@ class Tally:
         }
 
 
-def match(truth: list[tuple[int, int]], found: list[tuple[int, int]], least: float = 0.5) -> list[tuple[int, int]]:
-    """Index pairs (true, found) with IoU ≥ ``least``, each used once, best first. Intervals with inclusive ends."""
-    pairs = []
-    for i, (a0, a1) in enumerate(truth):
-        for j, (b0, b1) in enumerate(found):
-            shared = min(a1, b1) - max(a0, b0) + 1
-            union = (a1 - a0 + 1) + (b1 - b0 + 1) - shared
-            if shared > 0 and shared / union >= least:
-                pairs.append((shared / union, i, j))
-    kept: list[tuple[int, int]] = []
-    for _, i, j in sorted(pairs, reverse=True):
-        if all(i != a and j != b for a, b in kept):
-            kept.append((i, j))
-    return kept
-
-
 def run_clip(clip: clips.ClipSpec, meters: dict[str, FaceMeter], tallies: dict[str, Tally]) -> None:
     """Feed one clip to all detectors, frame by frame, and add up what they found."""
     truth = clip.truth()
@@ -103,9 +88,9 @@ def run_clip(clip: clips.ClipSpec, meters: dict[str, FaceMeter], tallies: dict[s
 
 
 def _count(tally: Tally, clip: clips.ClipSpec, truth: list, events: list[SpotEvent]) -> None:
-    pairs = match([(e.onset, e.offset) for e in truth], [(e.onset, e.offset) for e in events])
+    pairs = hits([(e.onset, e.offset) for e in events], [(e.onset, e.offset) for e in truth])
     to_ms = 1000.0 / clip.fps
-    for i, j in pairs:
+    for j, i in pairs:
         tally.apex_error_ms.append(abs(events[j].apex - truth[i].apex) * to_ms)
         tally.delay_ms.append((events[j].decided - truth[i].offset) * to_ms)
     tally.events += len(truth)
