@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from realtime.vision.features import FeatureSpec
 NETWORK_FILE = "network.tflite"
 
 
-def to_litert(model: Any, factor: float = 1.0) -> bytes:
-    """Keras model, (n, 28, 28, 3) 0..255 → logits, as a LiteRT file: (1, 28, 28, 3) → (1, 3) probabilities.
+def to_litert(logits: Callable[[Any], Any], factor: float = 1.0, half: bool = False) -> bytes:
+    """(n, 28, 28, 3) 0..255 → (n, 3) logits, as a LiteRT file: (1, 28, 28, 3) → (1, 3) probabilities.
 
-    factor: what the logits are multiplied by (calibration).
+    factor: what the logits are multiplied by (calibration); half: weights kept in 16 bits.
     """
     with bundle.quiet_tensorflow():
         import tensorflow as tf
 
-    return function_to_litert(lambda maps: tf.nn.softmax(factor * model(maps, training=False)))
+    return function_to_litert(lambda maps: tf.nn.softmax(factor * logits(maps)), half)
 
 
 def function_to_litert(function: Any, half: bool = False) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline import pooled_flow, sequential, shallow
-from offline.batches import Recipe
+from offline.batches import Recipe, Scaling
 from offline.datasets.flowmaps import MapSet
 from offline.files import write_bytes, write_npz
-from offline.zoo import Entry
+from offline.zoo import Entry, layers
 from realtime.errors import DatasetError, UserError
 from realtime.recognition.bundle import quiet_tensorflow
 
@@ -56,7 +57,7 @@ class Fitted(msgspec.Struct, frozen=True):
 
 def units(job: Job, folds: int) -> int:
     """Steps of the progress bar in one seed."""
-    return job.recipe.epochs if job.entry.trainer == "all-folds" else folds
+    return job.recipe.epochs * job.recipe.members if job.entry.trainer == "all-folds" else folds
 
 
 def fit(
@@ -110,8 +111,10 @@ def _read(file: Path) -> Fitted:
 
 
 def parameters(job: Job, fitted: Fitted) -> int:
-    """Numbers in the network that is served."""
-    return job.entry.parameters if fitted.chosen is None else pooled_flow.parameters(str(fitted.chosen[-1]))
+    """Numbers that were learnt for the network that is served."""
+    if fitted.chosen is not None:
+        return pooled_flow.parameters(str(fitted.chosen[-1]))
+    return job.entry.parameters // job.entry.recipe.members * job.recipe.members
 
 
 def check_source(data: MapSet, source: MapSet) -> None:
@@ -129,19 +132,26 @@ def _fit_all_folds(
     state: Path,
     progress: Callable[[int], None],
 ) -> Fitted:
-    start, trainable = shallow.initial(job.entry.streams, seed), None
-    if job.source is not None:
-        nobody = np.zeros((1, len(job.source)), bool)
-        trained = shallow.train_folds(job.source.maps, job.source.label, nobody, job.recipe, start, seed)
-        start = shallow.Weights(trained.weights.rows[0], trained.weights.moving[0])
-        trainable = shallow.frozen_mask(job.entry.streams, job.frozen)
-    result = shallow.train_folds(
-        data.maps, data.label, held_out, job.recipe, start, seed,
-        trainable=trainable, checkpoint=state / f"seed-{seed}.part.npz", on_epoch=progress,
-    )  # fmt: skip
-    final = shallow.Weights(result.weights.rows[-1], result.weights.moving[-1])
-    write_npz(state / f"network-{seed}.npz", rows=final.rows, moving=final.moving)
-    return Fitted(result.scores[-1], result.scores, result.losses.mean(axis=1))
+    results = []
+    for number, (recipe, own) in enumerate(job.recipe.each(seed)):
+        start, trainable = shallow.initial(job.entry.streams, own), None
+        if job.source is not None:
+            nobody = np.zeros((1, len(job.source)), bool)
+            trained = shallow.train_folds(job.source.maps, job.source.label, nobody, recipe, start, own)
+            start = shallow.Weights(trained.weights.rows[0], trained.weights.moving[0])
+            trainable = shallow.frozen_mask(job.entry.streams, job.frozen)
+        before = number * recipe.epochs
+        one = shallow.train_folds(
+            data.maps, data.label, held_out, recipe, start, own,
+            trainable=trainable, checkpoint=state / f"seed-{seed}.{number}.part.npz",
+            on_epoch=lambda epoch, before=before: progress(before + epoch),  # type: ignore[misc]
+        )  # fmt: skip
+        results.append(one)
+        progress(before + recipe.epochs)
+    rows, moving = (np.stack([getattr(one.weights, name)[-1] for one in results]) for name in ("rows", "moving"))
+    write_npz(state / f"network-{seed}.npz", rows=rows, moving=moving)
+    curves = shallow.averaged(np.stack([one.scores for one in results]))
+    return Fitted(curves[-1], curves, np.mean([one.losses for one in results], axis=(0, 2)))
 
 
 def _fit_keras(
@@ -156,6 +166,8 @@ def _fit_keras(
         import keras
 
     start = None
+    if job.recipe.members > 1 or job.recipe.scaling == "centred":
+        raise UserError(f"{job.entry.name} is trained fold by fold, as one network: leave out members and centred")
     if job.source is not None:
         nobody = np.zeros((1, len(job.source)), bool)
         _, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
@@ -192,7 +204,7 @@ def _fit_pooled(
 def _builder(job: Job) -> Callable[[float], Any]:
     if job.entry.build is None:
         raise UserError(f"{job.entry.name} is not a Keras network")
-    return job.entry.build
+    return partial(job.entry.build, scaling=job.recipe.scaling)
 
 
 def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
@@ -210,11 +222,26 @@ def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
         machines = [pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(count)]
         served = pooled_flow.serving_function(machines, variant, factor * pooled_flow.SHARPNESS)
         return export.function_to_litert(served, half=True)
-    model = _builder(job)(job.recipe.dropout)
     if job.entry.trainer == "all-folds":
-        weights = shallow.Weights(arrays["rows"], arrays["moving"])
-        shallow.to_keras(weights, model, job.entry.streams)
-    else:
-        for i, variable in enumerate(model.variables):
-            variable.assign(arrays[f"v{i}"])
-    return export.to_litert(model, factor)
+        members = [shallow.Weights(*one) for one in zip(arrays["rows"], arrays["moving"], strict=True)]
+        parts = _merged(job, members)
+        return export.to_litert(
+            lambda maps: sum(part(maps, training=False) for part in parts), factor, half=len(members) > 1
+        )
+    model = _builder(job)(job.recipe.dropout)
+    for i, variable in enumerate(model.variables):
+        variable.assign(arrays[f"v{i}"])
+    return export.to_litert(partial(model, training=False), factor)
+
+
+def _merged(job: Job, members: list[shallow.Weights]) -> list[Any]:
+    """Keras models, one for each way of reading a map, whose logits sum to the mean of the members' logits."""
+    by_scaling: dict[Scaling, list[shallow.Weights]] = {}
+    for (recipe, _), weights in zip(job.recipe.each(0), members, strict=True):
+        by_scaling.setdefault(recipe.scaling, []).append(weights)
+    models = []
+    for scaling, own in by_scaling.items():
+        weights = shallow.merged(own, 1 / len(members))
+        streams = (weights.rows.shape[1],)
+        models.append(shallow.to_keras(weights, layers.shallow(streams, 0.0, scaling, "merged"), streams))
+    return models

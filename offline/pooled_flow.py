@@ -1,21 +1,17 @@
-"""Linear machines on rectified, pooled flow, averaged; how finely the flow is described is chosen in inner folds.
+"""Linear machines on rectified, pooled flow, averaged; how the flow is described is chosen in inner folds.
 
 Each map loses its median and is divided by its spread (or neither), because the public maps' zero and scale
 are unknown; the flow is half-wave rectified along 4 or 8 directions, the strain is appended, all is averaged
 over windows, and then with the mirrored face's features. One-against-one linear support vector machines over
 a fixed grid (spread × root × C × class weight) vote by their margins, all with the same weight.
 
-The variants of `VARIANTS` had been compared by their leave-one-subject-out scores on the MEGC 2019 composite
-when this was first written. "nested" is the honest way to use them: each fold chooses its variant by inner
-folds over its own training subjects. That such features suit these maps at all was found with results on the
-same composite in view, and no protocol takes that back.
-
-Nested, on the composite: UF1 0.750, UAR 0.761, accuracy 0.769. Against LAENet (5 seeds; paired over subjects)
-+0.023 (p = 0.07), +0.006 (p = 0.64), +0.027 (p = 0.03): more often right, but not better in UF1 and UAR, so it
-is no built-in bundle. ``python -m offline.train --dataset flowmaps --data COMPOSITE.npz --model pooled-flow``.
+Leave-one-subject-out scores of several `VARIANTS` on the MEGC 2019 composite were known when the list was
+made: all ways to divide × all windows. "nested" is the honest way to use it: each fold chooses its variant by
+inner folds over its own training subjects. That such features suit these maps at all was found with results
+on the same composite in view, and no protocol takes that back.
 
 The sum of the linear machines on one descriptor is one linear map, and what mirroring makes equal is kept
-once: 6 to 24 descriptors and as many maps are served.
+once: 4 to 24 descriptors and as many maps are served.
 """
 
 from __future__ import annotations
@@ -30,7 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.batches import rescaled
+from offline.batches import centred, rescaled
 from offline.files import write_npz
 from offline.metrics import confusion, metrics
 
@@ -39,7 +35,8 @@ COSTS = (0.3, 1.0, 3.0, 10.0)
 POWERS = (0.5, 1.0)
 PAIRS = ((0, 1), (0, 2), (1, 2))
 INNER_FOLDS = 5
-SPREADS = ("mean-abs", "std", "none")
+Spread = Literal["mean-abs", "std", "none"]
+SPREADS: tuple[Spread, ...] = ("mean-abs", "std", "none")
 SHARPNESS = 2.0
 """Softmax of this × mean margin; a bundle's own is fitted on its training subjects."""
 CHECKPOINT_FOLDS = 5
@@ -67,27 +64,31 @@ class Descriptor(msgspec.Struct, frozen=True):
     """One way to describe a map."""
 
     shape: Shape
-    spread: Literal["mean-abs", "std", "none"]
+    spread: Spread
     """What the centred map is divided by; none: u, v are read as −1 to 1, the strain as 0 to 1."""
     root: bool
     """Square root of the pooled values, which tames the largest."""
 
 
-FINE, COARSE = Shape(4, 4, 2), Shape(4, 7, 3)
-VARIANTS: dict[str, tuple[Shape, ...]] = {
-    "24": (FINE, COARSE, Shape(8, 4, 2), Shape(8, 7, 3)),
-    "12": (FINE, COARSE),
-    "6w4": (FINE,),
-    "6w7": (COARSE,),
-}
-"""Shapes by name; each with 3 spreads, with and without root. On a tie the first counts."""
+class Variant(msgspec.Struct, frozen=True):
+    """Descriptors that belong together: each shape with each spread, with and without root."""
+
+    spreads: tuple[Spread, ...]
+    shapes: tuple[Shape, ...]
+
+
+_FINE, _COARSE = (Shape(4, 4, 2), Shape(8, 4, 2)), (Shape(4, 7, 3), Shape(8, 7, 3))
+_SPREADS: dict[str, tuple[Spread, ...]] = {"centred": ("mean-abs", "std"), "all": SPREADS} | {s: (s,) for s in SPREADS}
+_SHAPES = {"w4": _FINE, "w47": _FINE + _COARSE, "w7": _COARSE}
+VARIANTS = {f"{s}-{w}": Variant(_SPREADS[s], _SHAPES[w]) for s in _SPREADS for w in _SHAPES}
+"""By name; on a tie the first counts."""
 CHOICES = ("nested", *VARIANTS)
 
 
 def descriptors(variant: str) -> tuple[Descriptor, ...]:
     """Descriptors of a variant; "nested": of all of them."""
-    shapes = VARIANTS["24" if variant == "nested" else variant]
-    return tuple(Descriptor(s, spread, root) for s in shapes for spread in SPREADS for root in (False, True))  # type: ignore[arg-type]
+    own = VARIANTS["all-w47" if variant == "nested" else variant]
+    return tuple(Descriptor(shape, s, root) for shape in own.shapes for s in own.spreads for root in (False, True))
 
 
 def parameters(variant: str) -> int:
@@ -126,7 +127,8 @@ def describe(maps: Float32, descriptor: Descriptor) -> Float32:
     Features that come twice (a cell and its mirror image) are kept once, times √2: inner products stay.
     """
     shape = descriptor.shape
-    u, v, strain = np.moveaxis(_normalised(maps, descriptor.spread), -1, 0)
+    normal = rescaled(maps) if descriptor.spread == "none" else centred(maps, descriptor.spread)
+    u, v, strain = np.moveaxis(normal, -1, 0)
     along = [np.maximum(u * c + v * s, 0) for c, s in _axes(shape.directions)]
     pooled = _mean_windows(np.stack([*along, strain], -1), shape)
     if descriptor.root:
@@ -155,15 +157,6 @@ def twins(directions: int) -> tuple[list[int], list[int]]:
     """(channels whose mirror image is another channel, one of each two; channels that are their own)."""
     other = _mirrored(directions)
     return [k for k, o in enumerate(other) if k < o], [k for k, o in enumerate(other) if k == o]
-
-
-def _normalised(maps: Float32, spread: str) -> Float32:
-    if spread == "none":
-        return rescaled(maps)
-    centred = maps - np.median(maps, axis=(1, 2), keepdims=True)
-    size = centred**2 if spread == "std" else np.abs(centred)
-    mean = size.mean((1, 2), keepdims=True)
-    return centred / np.maximum(np.sqrt(mean) if spread == "std" else mean, 1e-6)
 
 
 def _mean_windows(channels: Float32, shape: Shape) -> Float32:
@@ -293,8 +286,8 @@ def serving_function(machines: list[Linear], variant: str, factor: float) -> Any
     bias = np.mean([m.bias[:2] for m in machines], axis=0, dtype=np.float32) * np.float32(factor)
 
     def function(maps: Any) -> Any:
-        normal = _served_normalised(maps)
-        features = tf.concat([_served_features(normal, shape) for shape in VARIANTS[variant]], axis=1)
+        normal = _served_normal(maps, VARIANTS[variant].spreads)
+        features = tf.concat([_served_features(normal, shape) for shape in VARIANTS[variant].shapes], axis=1)
         two = tf.matmul(features, weights) + bias
         # the margins of the three classes sum to zero
         return tf.nn.softmax(tf.concat([two, -tf.reduce_sum(two, axis=1, keepdims=True)], axis=1))
@@ -302,35 +295,37 @@ def serving_function(machines: list[Linear], variant: str, factor: float) -> Any
     return function
 
 
-def _served_normalised(maps: Any) -> Any:
-    """(1, 28, 28, 3) → (3, 28, 28, 3) in the order of `SPREADS`."""
+def _served_normal(maps: Any, spreads: tuple[Spread, ...]) -> Any:
+    """(1, 28, 28, 3) → (spreads, 28, 28, 3)."""
     import tensorflow as tf
 
-    # the median of 784 values lies between the 392nd and the 393rd
-    ranked = tf.math.top_k(tf.reshape(tf.transpose(maps, (0, 3, 1, 2)), (3, 784)), 393).values
-    centred = maps - tf.reshape(tf.reduce_mean(ranked[:, 391:], axis=-1), (1, 1, 1, 3))
-    mean = tf.reduce_mean(tf.abs(centred), axis=(1, 2), keepdims=True)
-    square = tf.reduce_mean(centred * centred, axis=(1, 2), keepdims=True)
-    plain = maps * [1 / 127.5, 1 / 127.5, 1 / 255] - [1.0, 1.0, 0.0]
-    spreads = (centred / tf.maximum(mean, 1e-6), centred / tf.maximum(tf.sqrt(square), 1e-6), plain)
-    return tf.concat(spreads, axis=0)
+    from offline.zoo.layers import centred
+
+    moved, mean, square = centred(maps)
+    read = {
+        "mean-abs": moved / tf.maximum(mean, 1e-6),
+        "std": moved / tf.maximum(tf.sqrt(square), 1e-6),
+        "none": maps * [1 / 127.5, 1 / 127.5, 1 / 255] - [1.0, 1.0, 0.0],
+    }
+    return tf.concat([read[spread] for spread in spreads], axis=0)
 
 
 def _served_features(normal: Any, shape: Shape) -> Any:
-    """(3, 28, 28, 3) → (1, 6 × size): `describe` for the 3 spreads, without and with root."""
+    """(spreads, 28, 28, 3) → (1, 2 × spreads × size): `describe` for each, without and with root."""
     import tensorflow as tf
 
     (pairs, own), half, cells = twins(shape.directions), (shape.cells + 1) // 2, shape.cells
+    count = 2 * normal.shape[0]
     turn = np.pad(_axes(shape.directions).T, ((0, 1), (0, 0))).reshape(1, 1, 3, shape.directions)
     along = tf.nn.relu(tf.nn.conv2d(normal, turn, 1, "VALID"))
     pooled = tf.nn.avg_pool2d(tf.concat([along, normal[..., 2:]], axis=-1), shape.window, shape.stride, "VALID")
     rooted = tf.sign(pooled) * tf.sqrt(tf.abs(pooled))
-    pooled = tf.reshape(tf.stack([pooled, rooted], axis=1), (6, cells, cells, shape.directions + 1))
+    pooled = tf.reshape(tf.stack([pooled, rooted], axis=1), (count, cells, cells, shape.directions + 1))
     mirrored = tf.gather(tf.reverse(pooled, axis=[2]), _mirrored(shape.directions), axis=3)
     both = np.float32(np.sqrt(0.5)) * (pooled + mirrored)
     weight = np.ones((1, 1, half, 1), np.float32)
     if cells % 2:
         weight[:, :, -1] = np.sqrt(0.5)
     halves = tf.gather(both[:, :, :half], own, axis=3) * weight
-    parts = [tf.reshape(tf.gather(both, pairs, axis=3), (6, -1)), tf.reshape(halves, (6, -1))]
-    return tf.reshape(tf.concat(parts, axis=1), (1, 6 * shape.size))
+    parts = [tf.reshape(tf.gather(both, pairs, axis=3), (count, -1)), tf.reshape(halves, (count, -1))]
+    return tf.reshape(tf.concat(parts, axis=1), (1, count * shape.size))

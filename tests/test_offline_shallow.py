@@ -10,7 +10,7 @@ import pytest
 from _offline_data import made_maps
 
 from offline import shallow
-from offline.batches import Recipe, class_weights, epoch_batches, rescaled
+from offline.batches import Recipe, Scaling, class_weights, epoch_batches, rescaled
 from offline.splits import loso
 from offline.zoo import ZOO, laenet, ststnet
 
@@ -40,21 +40,17 @@ def test_a_fold_alone_is_bit_for_bit_the_fold_among_all(together: shallow.Traine
         np.testing.assert_array_equal(alone.scores[:, HELD[fold]], together.scores[:, HELD[fold]])
 
 
-@pytest.mark.parametrize("streams", [(3, 5), (3, 5, 8), (3, 2)])
-def test_all_folds_at_once_equal_fold_by_fold_in_keras(streams: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("streams", "scaling"), [((3, 5), "range"), ((3, 5, 8), "mean-abs"), ((3, 2), "range"), ((3, 5), "std")]
+)
+def test_all_folds_at_once_equal_fold_by_fold_in_keras(streams: tuple[int, ...], scaling: Scaling) -> None:
     """Same batches, same start, no dropout: Keras' gradients, batch norm and Adam give the same networks."""
-    import keras
-
     from offline.sequential import Stepper
-    from offline.zoo.layers import rescale, stream
+    from offline.zoo.layers import shallow as shallow_network
 
-    recipe = Recipe(epochs=3, batch=20, warmup_steps=2, mixup=0.4, dropout=0.0)
+    recipe = Recipe(epochs=3, batch=20, warmup_steps=2, mixup=0.4, dropout=0.0, scaling=scaling)
     batched = train(HELD[:3], recipe, streams)
-    maps = keras.Input((28, 28, 3))
-    scaled = rescale(maps)
-    x = keras.layers.Concatenate()([stream(scaled, k, 0.0) for k in streams])
-    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(x))
-    model = keras.Model(maps, keras.layers.Dense(3, name="logits")(x))
+    model = shallow_network(streams, 0.0, scaling, "both")
     stepper = Stepper(shallow.to_keras(shallow.initial(streams, 0), model, streams), seed=0)
     for fold in range(3):
         stepper.reset()
@@ -171,6 +167,19 @@ def test_exported_keras_model_is_the_trained_network(name: str, module: Any) -> 
     model = shallow.to_keras(weights, module.build(), module.STREAMS)
     theirs = model(DATA.maps[:10], training=False).numpy()
     np.testing.assert_allclose(theirs, shallow.logits(weights, shallow.patches(DATA.maps[:10])), atol=1e-4)
+
+
+def test_merged_members_are_the_mean_of_their_log_probabilities() -> None:
+    trained = [train(HELD[:1], streams=STREAMS, maps=DATA.maps + 9.0 * i).weights for i in range(3)]
+    members = [shallow.Weights(one.rows[0], one.moving[0]) for one in trained]
+    seen = shallow.patches(DATA.maps, "std")
+    apart = np.stack([shallow.probabilities(one, seen) for one in members])
+    assert np.abs(apart[0] - apart[1]).max() > 1e-3
+    expected = np.prod(apart.astype(np.float64), axis=0) ** (1 / 3)
+    expected /= expected.sum(1, keepdims=True)
+    np.testing.assert_allclose(shallow.averaged(apart), expected, atol=1e-5)
+    np.testing.assert_allclose(shallow.probabilities(shallow.merged(members, 1 / 3), seen), expected, atol=1e-5)
+    np.testing.assert_array_equal(shallow.averaged(apart[:1]), apart[0])
 
 
 @pytest.mark.parametrize("name", [n for n, entry in ZOO.items() if entry.build is not None])

@@ -119,6 +119,45 @@ def test_a_second_run_reads_the_first_ones_work(laenet_run: Path, maps: Path, mo
     assert (laenet_run / "predictions.csv").read_bytes() == before
 
 
+def test_an_ensemble_is_served_as_the_mean_of_its_members(
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the members trained one by one; and a run killed at the third member ends the same."""
+    arguments = ["--dataset", "flowmaps", "--data", maps, "--model", "laenet-ensemble", "--epochs", 3]
+    arguments += ["--set", "members=3", "batch=16"]
+    assert run(*arguments, "--out", tmp_path / "whole") == 0
+    data, served = made_maps(6, 9), bundle.load(tmp_path / "whole" / "bundle")
+    everybody = np.zeros((1, len(data)), bool)
+    recipe = Recipe(epochs=3, batch=16, members=3, scaling="centred")
+    logs = []
+    for own, seed in recipe.each(0):
+        start = shallow.initial((3, 5), seed)
+        weights = shallow.train_folds(data.maps, data.label, everybody, own, start, seed).weights
+        one = shallow.Weights(weights.rows[0], weights.moving[0])
+        logs.append(np.log(shallow.probabilities(one, shallow.patches(data.maps, own.scaling))))
+    factor = served.card.recipe["calibration"]
+    expected = pooled_flow.softmax(factor * np.mean(logs, axis=0))
+    np.testing.assert_allclose(served.predict(data.maps), expected, atol=0.01)  # 16-bit weights
+    assert served.card.parameters == read_results(tmp_path / "whole").parameters == 3 * 843
+    assert (tmp_path / "whole" / "bundle" / "network.tflite").stat().st_size < 40_000
+
+    whole, calls = shallow.train_folds, []
+
+    def killed(*args: Any, **options: Any) -> shallow.Trained:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(*args, **options)
+
+    monkeypatch.setattr(shallow, "train_folds", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train.main([str(a) for a in [*arguments, "--out", tmp_path / "killed"]])
+    monkeypatch.setattr(shallow, "train_folds", whole)
+    assert run(*arguments, "--out", tmp_path / "killed") == 0
+    same = [(tmp_path / name / "predictions.csv").read_bytes() for name in ("whole", "killed")]
+    assert same[0] == same[1]
+
+
 def test_pretraining_and_freezing(maps: Path, tmp_path: Path) -> None:
     source = made_maps(4, 9, seed=9)
     source = msgspec.structs.replace(source, dataset=("other",) * len(source))
@@ -137,8 +176,8 @@ def test_pretraining_and_freezing(maps: Path, tmp_path: Path) -> None:
     start = shallow.initial((3, 5), 0)
     trained = shallow.train_folds(source.maps, source.label, nobody, recipe, start, 0).weights.rows[0]
     with np.load(network) as saved:
-        np.testing.assert_array_equal(saved["rows"][:28], trained[:28])
-        assert not np.array_equal(saved["rows"][28:], trained[28:])
+        np.testing.assert_array_equal(saved["rows"][0, :28], trained[:28])
+        assert not np.array_equal(saved["rows"][0, 28:], trained[28:])
 
 
 def test_pretraining_on_the_tested_people_is_refused(
@@ -233,8 +272,9 @@ def test_runs_on_other_clips_can_not_be_paired(
         (["--data", "EMPTY"], "no folder <subject>"),
         (["--data", "FILE"], "not an .npz"),
         (["--data", "MAPS", "--out", "FILE/run"], "can't be written"),
-        (["--data", "MAPS", "--variant", "6w4"], "only pooled-flow"),
+        (["--data", "MAPS", "--variant", "centred-w4"], "only pooled-flow"),
         (["--data", "MAPS", "--model", "pooled-flow", "--epochs", "3"], "no such recipe"),
+        (["--data", "MAPS", "--model", "offapexnet", "--set", "members=2"], "one network"),
         (["--data", "MAPS", "--freeze", "0.5"], "--pretrain"),
         (["--data", "MAPS", "--pretrain", "ckplus"], "together"),
     ],
@@ -323,7 +363,7 @@ def by_all_folds(data: MapSet, held: np.ndarray) -> np.ndarray:
 
 
 def by_pooled_flow(data: MapSet, held: np.ndarray) -> np.ndarray:
-    return pooled_flow.train_folds(data.maps, data.label, held, data.person, "6w7").scores
+    return pooled_flow.train_folds(data.maps, data.label, held, data.person, "mean-abs-w7").scores
 
 
 def by_nested(data: MapSet, held: np.ndarray) -> np.ndarray:
@@ -442,7 +482,7 @@ def test_a_killed_pooled_run_goes_on_to_the_same_result(tmp_path: Path, monkeypa
 def test_features_kept_once_have_the_inner_products_of_all() -> None:
     """Against the plain mean of map and mirrored map, no feature left out."""
     maps = made_maps(2, 6, noise=2.0).maps
-    for shape in pooled_flow.VARIANTS["24"]:
+    for shape in pooled_flow.VARIANTS["all-w47"].shapes:
         d = pooled_flow.Descriptor(shape, "std", True)
         plain = np.mean([_plain_features(m, d) for m in (maps, mirror(maps))], axis=0)
         folded = pooled_flow.describe(maps, d)
@@ -461,7 +501,7 @@ def _plain_features(maps: np.ndarray, d: pooled_flow.Descriptor) -> np.ndarray:
     return (np.sign(means) * np.sqrt(np.abs(means))).reshape(len(maps), -1)
 
 
-@pytest.mark.parametrize("variant", ["24", "6w4"])
+@pytest.mark.parametrize("variant", ["all-w47", "centred-w4", "none-w7"])
 def test_pooled_flow_as_served_is_pooled_flow_as_trained(variant: str) -> None:
     from offline.export import function_to_litert
 

@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from offline.zoo.layers import rescale, stream
+from offline.batches import Scaling
+from offline.zoo.layers import shallow
 
 STREAMS = (3, 5, 8)
 PARAMETERS = 1683
 
 
-def build(dropout: float = 0.5) -> Any:
+def build(dropout: float = 0.5, scaling: Scaling = "range") -> Any:
     """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits."""
-    import keras
-
-    maps = keras.Input((28, 28, 3), name="maps")
-    x = rescale(maps)
-    x = keras.layers.Concatenate()([stream(x, k, dropout) for k in STREAMS])  # (n, 10, 10, 16)
-    x = keras.layers.AveragePooling2D(2)(x)  # (n, 5, 5, 16)
-    logits = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x))
-    return keras.Model(maps, logits, name="ststnet")
+    return shallow(STREAMS, dropout, scaling, "ststnet")
