@@ -14,7 +14,7 @@ from rich.table import Table
 
 from offline import cli, report
 from offline.compare import Paired, by_person, paired_test
-from offline.published import LEAKY_NOTE, ROWS
+from offline.published import ROWS
 from offline.results import Predictions, Results, read_predictions, read_results
 from offline.zoo import ZOO
 from realtime.errors import UserError
@@ -41,20 +41,30 @@ def main(argv: list[str]) -> None:
         except OtherClipsError as error:
             notes.append(f"{error}.")
     console = Console()
-    _print(console, runs, tests)
+    named = _named(options.runs, runs)
+    _print(console, named, tests)
     for note in notes:
         console.print(note, style="yellow", highlight=False)
     if options.html:
-        sections = [("Runs", report.runs_table(runs)), ("UF1 / UAR", report.published_table(runs))]
+        sections = [("Runs", report.runs_table(named)), ("UF1 / UAR", report.published_table(named))]
         if tests:
             sections.append(("Paired tests over subjects", report.comparison_rows(tests)))
         report.write_page(
             options.html,
             "Runs and published figures",
             notes,
-            [r for run in runs for r in report_warnings(run)],
+            list(dict.fromkeys(r for run in runs for r in report_warnings(run))),
             sections,
         )
+
+
+def _named(folders: list[Path], runs: list[Results]) -> dict[str, Results]:
+    """Runs by model, with the folder where that is not the model's name or a model comes twice."""
+    named: dict[str, Results] = {}
+    for folder, run in zip(folders, runs, strict=True):
+        name = run.model if folder.name == run.model else f"{run.model} ({folder.name})"
+        named[name if name not in named else f"{run.model} ({folder})"] = run
+    return named
 
 
 def report_warnings(run: Results) -> list[str]:
@@ -89,23 +99,18 @@ def _same_clips(one: Predictions, other: Predictions, first: Path, second: Path)
         raise OtherClipsError(f"{first} and {second} were not tested on the same clips: they can't be paired")
 
 
-def _print(console: Console, runs: list[Results], tests: list[tuple[str, str, Paired]]) -> None:
+def _print(console: Console, runs: dict[str, Results], tests: list[tuple[str, str, Paired]]) -> None:
     table = Table(title="UF1 / UAR, leave-one-subject-out unless said")
     for name in ("", *report.PARTS):
         table.add_column(name, justify="left" if not name else "right")
-    for run in runs:
-        table.add_row(*report.ours_cells(run), style="bold")
+    for name, run in runs.items():
+        table.add_row(*report.ours_cells(name, run), style="bold")
     table.add_section()
     for row in ROWS:
-        values = [report.pair(v) for v in (row.full, row.smic, row.casme2, row.samm)]
-        table.add_row(
-            f"{row.method} ({row.year}){' †' if row.leaky else ''}",
-            *values,
-            style="dim" if row.leaky else None,
-        )
+        table.add_row(*report.published_cells(row), style="dim" if row.leaky else None)
     console.print(table)
-    console.print(f"† {LEAKY_NOTE}", highlight=False)
-    for run in runs:
+    console.print(report.PUBLISHED_NOTES, highlight=False)
+    for run in runs.values():
         if run.leak:
             console.print(f"{run.model}: {run.protocol} leaks: {run.leak}", style="yellow", highlight=False)
     for first, second, test in tests:

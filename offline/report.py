@@ -19,7 +19,7 @@ from offline.datasets.flowmaps import MapSet
 from offline.files import write_bytes
 from offline.fit import Fitted
 from offline.metrics import NAMES, confusion, metrics
-from offline.published import LEAKY_NOTE, ROWS
+from offline.published import LEAKY_NOTE, ROWS, Published
 from offline.results import Results
 from offline.zoo import ZOO
 from realtime.types import LABELS
@@ -36,6 +36,8 @@ th:first-child,td:first-child{text-align:left}
 .ours td{font-weight:600}
 figure{margin:0}
 figcaption{font-size:.8rem}
+.maps{display:grid;grid-template-columns:6rem 1fr;gap:.8rem}
+.maps figure{width:10.5rem}
 img.map{image-rendering:pixelated;width:84px;height:84px}
 small{color:#556}
 """
@@ -57,7 +59,7 @@ def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) ->
     sections = [
         ("Metrics", _metric_table(summary)),
         ("Confusion", _confusions(summary)),
-        ("Beside published figures", published_table([summary])),
+        ("Beside published figures", published_table({summary.model: summary})),
     ]
     losses = [one.losses for one in fitted if one.losses is not None]
     if losses:
@@ -124,14 +126,13 @@ def _line(measured: dict[str, dict[str, float]]) -> str:
     return ", ".join(f"{name.upper()} {measured[name]['mean']:.4f}" for name in NAMES)
 
 
-def runs_table(runs: list[Results]) -> str:
-    """What each run is, and its figures over everything."""
+def runs_table(runs: dict[str, Results]) -> str:
+    """What each run is, and its figures over everything; runs by name."""
     rows = []
-    for run in runs:
-        values = [f"{short(run.metrics['full'][n]['mean'])} ± {short(run.metrics['full'][n]['std'])}" for n in NAMES]
-        cells = [run.model, f"{run.parameters:,}", str(len(run.seeds)), run.dataset, run.protocol, run.selection]
-        rows.append(([*cells, *values], ""))
-    head = ["model", "parameters", "seeds", "data", "protocol", "selection", *(name.upper() for name in NAMES)]
+    for name, run in runs.items():
+        cells = [name, f"{run.parameters:,}", str(len(run.seeds)), run.dataset, run.protocol, run.selection]
+        rows.append(([*cells, *measured_cells(run, "full")], ""))
+    head = ["run", "parameters", "seeds", "data", "protocol", "selection", *(name.upper() for name in NAMES)]
     return _table(head, rows) + "<small>mean ± standard deviation over seeds, all data sets together</small>"
 
 
@@ -145,10 +146,7 @@ def _table(head: list[str], rows: Iterable[tuple[list[str], str]]) -> str:
 
 
 def _metric_table(summary: Results) -> str:
-    rows = [
-        ([part, *(f"{short(m[n]['mean'])} ± {short(m[n]['std'])}" for n in NAMES)], "")
-        for part, m in summary.metrics.items()
-    ]
+    rows = [([part, *measured_cells(summary, part)], "") for part in summary.metrics]
     return _table(["", *(name.upper() for name in NAMES)], rows) + "<small>mean ± standard deviation over seeds</small>"
 
 
@@ -174,26 +172,37 @@ def _shaded(share: float, count: int) -> str:
     return f'<td style="background:{colour}">{share:.1%}<br><small>{count}</small></td>'
 
 
-def published_table(runs: list[Results]) -> str:
-    """Runs and published rows: UF1/UAR in full and per data set; leaky rows are marked."""
-    rows = [(ours_cells(run), "ours") for run in runs]
-    for row in ROWS:
-        pairs = [pair(value) for value in (row.full, row.smic, row.casme2, row.samm)]
-        mark = " †" if row.leaky else (" ‡" if row.note else "")
-        rows.append(([f"{row.method} ({row.year}){mark}", *pairs], "leaky" if row.leaky else ""))
-    notes = f"† {LEAKY_NOTE}. " + "; ".join(f"‡ {r.method}: {r.note}" for r in ROWS if r.note)
-    return _table(["UF1 / UAR", *PARTS], rows) + f"<small>{html.escape(notes)}.</small>"
+PUBLISHED_NOTES = f"† {LEAKY_NOTE}. " + "; ".join(f"‡ {row.method}: {row.note}" for row in ROWS if row.note) + "."
+
+
+def published_table(runs: dict[str, Results]) -> str:
+    """Runs by name and published rows: UF1/UAR in full and per data set; leaky rows are marked."""
+    rows = [(ours_cells(name, run), "ours") for name, run in runs.items()]
+    rows += [(published_cells(row), "leaky" if row.leaky else "") for row in ROWS]
+    return _table(["UF1 / UAR", *PARTS], rows) + f"<small>{html.escape(PUBLISHED_NOTES)}</small>"
+
+
+def published_cells(row: Published) -> list[str]:
+    """Name, marked, then UF1 / UAR of each part."""
+    mark = " †" if row.leaky else (" ‡" if row.note else "")
+    return [f"{row.method} ({row.year}){mark}", *(pair(value) for value in (row.full, row.smic, row.casme2, row.samm))]
 
 
 def seeds(run: Results) -> str:
     return f"{len(run.seeds)} seed{'s' * (len(run.seeds) > 1)}"
 
 
-def ours_cells(run: Results) -> list[str]:
-    """First cells of a run's row: name, then UF1 / UAR of each part."""
+def ours_cells(name: str, run: Results) -> list[str]:
+    """Name of a run, then UF1 / UAR of each part."""
     measured = [run.metrics.get(part) for part in PARTS]
-    name = f"{run.model}, here ({seeds(run)}{', ' + run.protocol if run.protocol != 'loso' else ''})"
+    name = f"{name}, here ({seeds(run)}{', ' + run.protocol if run.protocol != 'loso' else ''})"
     return [name, *(pair((m["uf1"]["mean"], m["uar"]["mean"])) if m else "–" for m in measured)]
+
+
+def measured_cells(run: Results, part: str) -> list[str]:
+    """Each metric: mean over seeds, and standard deviation where there are several."""
+    several, measured = len(run.seeds) > 1, [run.metrics[part][name] for name in NAMES]
+    return [short(m["mean"]) + (f" ± {short(m['std'])}" if several else "") for m in measured]
 
 
 def short(value: float) -> str:
@@ -246,18 +255,20 @@ def _subjects(scores: NDArray[np.float32], data: MapSet) -> str:
 
 
 def _examples(scores: NDArray[np.float32], data: MapSet, each: int = 4) -> str:
-    """The surest right and the surest wrong call of each class (first seed)."""
+    """The surest right and the surest wrong calls of each class (first seed), a row each."""
     tested = np.isfinite(scores[:, 0])
     called, sure = scores.argmax(-1), np.nan_to_num(scores.max(-1))
-    figures = []
+    rows = []
     for label in range(3):
         for right in (True, False):
             own = np.flatnonzero(tested & (data.label == label) & ((called == label) == right))
+            figures = []
             for i in own[np.argsort(-sure[own], kind="stable")][:each]:
-                verdict = "right" if right else f"called {LABELS[called[i]]}"
-                caption = html.escape(f"{LABELS[label]}, {verdict} ({sure[i]:.2f})")
+                caption = f"{'right' if right else f'called {LABELS[called[i]]}'} ({sure[i]:.2f})"
                 figures.append(f"<figure>{_picture(data.maps[i])}<figcaption>{caption}</figcaption></figure>")
-    return f'<div class="row">{"".join(figures)}</div><small>red u, green v, blue strain</small>'
+            if figures:
+                rows.append(f'<span>{LABELS[label]}</span><div class="row">{"".join(figures)}</div>')
+    return f'<div class="maps">{"".join(rows)}</div><small>red u, green v, blue strain</small>'
 
 
 def _picture(one: NDArray[np.float32]) -> str:
@@ -273,8 +284,8 @@ def print_table(console: Console, summary: Results) -> None:
     table.add_column("")
     for name in NAMES:
         table.add_column(name.upper(), justify="right")
-    for part, measured in summary.metrics.items():
-        table.add_row(part, *(f"{short(measured[n]['mean'])} ± {short(measured[n]['std'])}" for n in NAMES))
+    for part in summary.metrics:
+        table.add_row(part, *measured_cells(summary, part))
     console.print(table)
     for warning in _warnings(summary):
         console.print(warning, style="yellow", highlight=False)
