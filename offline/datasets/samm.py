@@ -7,27 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from offline.datasets.casme2 import frames_root
-from offline.datasets.common import (
-    NEGATIVE,
-    POSITIVE,
-    SURPRISE,
-    Loaded,
-    RawClip,
-    labelled,
-    require_file,
-    table,
-    text,
-    whole,
-)
+from offline.datasets import sheets
+from offline.datasets.common import NEGATIVE, POSITIVE, SURPRISE, Loaded, RawClip, labelled
 
-LAYOUT = "SAMM_Micro_FACS_Codes_v2.xlsx beside 006/006_1_2/006_05562.jpg"
 CLASSES = {
     "happiness": POSITIVE,
     "surprise": SURPRISE,
     **dict.fromkeys(["anger", "contempt", "disgust", "fear", "sadness"], NEGATIVE),
 }
-FPS = 200.0
+SHEET = sheets.Sheet(
+    dataset="samm",
+    file="*FACS*.xlsx",
+    folders="[0-9][0-9][0-9]",
+    layout="SAMM_Micro_FACS_Codes_v2.xlsx beside 006/006_1_2/006_05562.jpg",
+    subject=lambda cell: cell.zfill(3),
+    fps=200.0,
+)
 
 
 def load(root: Path) -> Loaded:
@@ -37,26 +32,4 @@ def load(root: Path) -> Loaded:
 
 def scan(root: Path) -> Iterator[RawClip]:
     """Every clip of the FACS sheet; its preamble is passed over."""
-    sheet = require_file(root, ["*FACS*.xlsx"], LAYOUT)
-    frames = frames_root(root, "[0-9][0-9][0-9]", LAYOUT)
-    columns = {
-        "subject": "Subject",
-        "name": "Filename",
-        "onset": "Onset",
-        "apex": "Apex",
-        "offset": "Offset",
-        "emotion": "Estimated Emotion",
-    }
-    for row in table(sheet, columns, LAYOUT):
-        subject, name = text(row["subject"]).zfill(3), text(row["name"])
-        yield RawClip(
-            dataset="samm",
-            subject=subject,
-            name=name,
-            emotion=text(row["emotion"]),
-            onset=whole(row["onset"]),
-            apex=whole(row["apex"]),
-            offset=whole(row["offset"]),
-            folder=frames / subject / name,
-            fps=FPS,
-        )
+    return sheets.scan(root, SHEET)
