@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -16,9 +16,6 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
-Scaling = Literal["range", "mean-abs", "std", "centred"]
-TYPICAL = {"mean-abs": 1 / 3, "std": 1 / 2}
-"""What the spread of a centred map becomes: about that of a map read as −1 to 1."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,16 +39,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     class_weight: Annotated[float, Meta(ge=0, le=2)] = 1.0
     """Power of the inverse class frequency in the loss; 0: none."""
-    scaling: Scaling = "range"
-    """How a network reads a map: see `rescaled`; centred: the members by mean-abs and by std, in turn."""
     members: Annotated[int, Meta(ge=1, le=100)] = 1
     """Networks from different starts whose log-probabilities are averaged."""
 
-    def each(self, seed: int) -> list[tuple[Recipe, int]]:
-        """Recipe and seed of each member; no two members of any two seeds share a seed."""
-        scalings = ("mean-abs", "std") if self.scaling == "centred" else (self.scaling,)
-        alone = [msgspec.structs.replace(self, scaling=scaling, members=1) for scaling in scalings]
-        return [(alone[m % len(alone)], seed * self.members + m) for m in range(self.members)]
+    def member_seeds(self, seed: int) -> range:
+        """Seeds of the members; no two members of any two seeds share one."""
+        return range(seed * self.members, (seed + 1) * self.members)
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -108,23 +101,9 @@ def mirror(maps: Float32) -> Float32:
     return out
 
 
-def rescaled(maps: Float32, scaling: Scaling = "range") -> Float32:
-    """As the networks' first layer does: (n, 28, 28, 3) 0..255 → the same, float32.
-
-    range: u, v in [−1, 1], strain in [0, 1]. mean-abs, std: each channel of each map loses its median and is
-    divided by its spread, because the public maps' zero and scale were stretched away.
-    """
-    if scaling == "range":
-        return maps * np.array([1 / 127.5, 1 / 127.5, 1 / 255], np.float32) - np.array([1, 1, 0], np.float32)
-    return centred(maps, scaling) * np.float32(TYPICAL[scaling])
-
-
-def centred(maps: Float32, spread: str) -> Float32:
-    """Each channel of each map less its median, divided by its spread about it, "mean-abs" or "std"."""
-    moved = maps - np.median(maps, axis=(1, 2), keepdims=True)
-    size = moved**2 if spread == "std" else np.abs(moved)
-    mean = size.mean((1, 2), keepdims=True)
-    return moved / np.maximum(np.sqrt(mean) if spread == "std" else mean, 1e-6)
+def rescaled(maps: Float32) -> Float32:
+    """As the networks' first layer does: (n, 28, 28, 3) 0..255 → u, v in [−1, 1], strain in [0, 1]."""
+    return maps * np.array([1 / 127.5, 1 / 127.5, 1 / 255], np.float32) - np.array([1, 1, 0], np.float32)
 
 
 def _mix(

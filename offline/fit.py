@@ -1,10 +1,10 @@
-"""One seed of one model over a set of folds, whatever trains it; and the network to serve."""
+"""One seed of one model over a set of folds, whatever trains it."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline import pooled_flow, sequential, shallow
-from offline.batches import Recipe, Scaling
+from offline.batches import Recipe
 from offline.datasets.flowmaps import MapSet
 from offline.files import write_bytes, write_npz
-from offline.zoo import Entry, layers
+from offline.zoo import Entry
 from realtime.errors import DatasetError, UserError
 from realtime.recognition.bundle import quiet_tensorflow
 
@@ -31,12 +31,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     frozen: float = 0.0
     """Share of the layers that fine-tuning leaves alone."""
     variant: str = "nested"
-    """Of pooled-flow: see `offline.pooled_flow.CHOICES`."""
+    """Of pooled flow: see `offline.pooled_flow.CHOICES`."""
 
     @property
     def selection(self) -> str:
         """What a run of this job chooses, and where: for ``results.json``."""
-        nested = self.entry.trainer == "pooled-flow" and self.variant == "nested"
+        nested = self.entry.pooled and self.variant == "nested"
         return "nested: inner folds of the training subjects" if nested else "none"
 
 
@@ -57,7 +57,8 @@ class Fitted(msgspec.Struct, frozen=True):
 
 def units(job: Job, folds: int) -> int:
     """Steps of the progress bar in one seed."""
-    return job.recipe.epochs * job.recipe.members if job.entry.trainer == "all-folds" else folds
+    epochs = job.recipe.epochs * job.recipe.members
+    return {"all-folds": epochs, "fusion": epochs + folds}.get(job.entry.trainer, folds)
 
 
 def fit(
@@ -77,7 +78,7 @@ def fit(
         progress(units(job, len(held_out)))
         return _read(done)
     everything = np.vstack([held_out, np.zeros((1, len(data)), bool)])
-    trainer = {"all-folds": _fit_all_folds, "keras": _fit_keras, "pooled-flow": _fit_pooled}
+    trainer = {"all-folds": _fit_all_folds, "keras": _fit_keras, "pooled-flow": _fit_pooled, "fusion": _fit_fusion}
     clock = _Clock(state / f"seed-{seed}.seconds")
 
     def tick(done: int) -> None:
@@ -112,9 +113,8 @@ def _read(file: Path) -> Fitted:
 
 def parameters(job: Job, fitted: Fitted) -> int:
     """Numbers that were learnt for the network that is served."""
-    if fitted.chosen is not None:
-        return pooled_flow.parameters(str(fitted.chosen[-1]))
-    return job.entry.parameters // job.entry.recipe.members * job.recipe.members
+    networks = 0 if job.entry.network is None else job.entry.network * job.recipe.members
+    return networks + (0 if fitted.chosen is None else pooled_flow.parameters(str(fitted.chosen[-1])))
 
 
 def check_source(data: MapSet, source: MapSet) -> None:
@@ -132,8 +132,8 @@ def _fit_all_folds(
     state: Path,
     progress: Callable[[int], None],
 ) -> Fitted:
-    results = []
-    for number, (recipe, own) in enumerate(job.recipe.each(seed)):
+    results, recipe = [], job.recipe
+    for number, own in enumerate(recipe.member_seeds(seed)):
         start, trainable = shallow.initial(job.entry.streams, own), None
         if job.source is not None:
             nobody = np.zeros((1, len(job.source)), bool)
@@ -166,8 +166,8 @@ def _fit_keras(
         import keras
 
     start = None
-    if job.recipe.members > 1 or job.recipe.scaling == "centred":
-        raise UserError(f"{job.entry.name} is trained fold by fold, as one network: leave out members and centred")
+    if job.recipe.members > 1:
+        raise UserError(f"{job.entry.name} is trained fold by fold, as one network: leave out members")
     if job.source is not None:
         nobody = np.zeros((1, len(job.source)), bool)
         _, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
@@ -191,57 +191,37 @@ def _fit_pooled(
 ) -> Fitted:
     if job.source is not None:
         raise UserError(f"{job.entry.name} has no weights to pre-train: leave out --pretrain")
-    result = pooled_flow.train_folds(
-        data.maps, data.label, held_out, data.person, job.variant,
-        checkpoint=state / f"seed-{seed}.part.npz", on_fold=progress,
-    )  # fmt: skip
-    arrays = {f"w{i}": m.weights for i, m in enumerate(result.machines)}
-    arrays |= {f"b{i}": m.bias for i, m in enumerate(result.machines)}
-    write_npz(state / f"network-{seed}.npz", variant=np.array(result.chosen[-1]), **arrays)
-    return Fitted(result.scores, chosen=np.array(result.chosen))
+    # nothing random in it: seeds with the same folds share the work
+    key = hashlib.sha256(np.packbits(held_out).tobytes()).hexdigest()[:8]
+    done = state / f"machines-{key}.npz"
+    if not done.exists():
+        result = pooled_flow.train_folds(
+            data.maps, data.label, held_out, data.person, job.variant,
+            checkpoint=state / f"pooled-{key}.part.npz", on_fold=progress,
+        )  # fmt: skip
+        arrays = {f"w{i}": m.weights for i, m in enumerate(result.machines)}
+        arrays |= {f"b{i}": m.bias for i, m in enumerate(result.machines)}
+        write_npz(done, scores=result.scores, chosen=np.array(result.chosen), **arrays)
+    progress(len(held_out))
+    with np.load(done) as saved:
+        return Fitted(saved["scores"], chosen=saved["chosen"])
+
+
+def _fit_fusion(
+    job: Job,
+    data: MapSet,
+    held_out: NDArray[np.bool_],
+    seed: int,
+    state: Path,
+    progress: Callable[[int], None],
+) -> Fitted:
+    """Networks and linear machines, their probabilities averaged, all with the same weight."""
+    flow = _fit_pooled(job, data, held_out, seed, state, progress)
+    networks = _fit_all_folds(job, data, held_out, seed, state, lambda done: progress(len(held_out) + done))
+    return Fitted(np.float32(0.5) * (flow.scores + networks.scores), chosen=flow.chosen)
 
 
 def _builder(job: Job) -> Callable[[float], Any]:
     if job.entry.build is None:
         raise UserError(f"{job.entry.name} is not a Keras network")
-    return partial(job.entry.build, scaling=job.recipe.scaling)
-
-
-def network(job: Job, state: Path, seed: int, factor: float) -> bytes:
-    """The network trained on everything, as it is served; factor: on its log-probabilities (calibration)."""
-    from offline import export
-
-    with quiet_tensorflow():
-        import tensorflow  # noqa: F401
-
-    with np.load(state / f"network-{seed}.npz") as saved:
-        arrays = dict(saved)
-    if job.entry.trainer == "pooled-flow":
-        variant = str(arrays["variant"])
-        count = len(pooled_flow.descriptors(variant))
-        machines = [pooled_flow.Linear(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(count)]
-        served = pooled_flow.serving_function(machines, variant, factor * pooled_flow.SHARPNESS)
-        return export.function_to_litert(served, half=True)
-    if job.entry.trainer == "all-folds":
-        members = [shallow.Weights(*one) for one in zip(arrays["rows"], arrays["moving"], strict=True)]
-        parts = _merged(job, members)
-        return export.to_litert(
-            lambda maps: sum(part(maps, training=False) for part in parts), factor, half=len(members) > 1
-        )
-    model = _builder(job)(job.recipe.dropout)
-    for i, variable in enumerate(model.variables):
-        variable.assign(arrays[f"v{i}"])
-    return export.to_litert(partial(model, training=False), factor)
-
-
-def _merged(job: Job, members: list[shallow.Weights]) -> list[Any]:
-    """Keras models, one for each way of reading a map, whose logits sum to the mean of the members' logits."""
-    by_scaling: dict[Scaling, list[shallow.Weights]] = {}
-    for (recipe, _), weights in zip(job.recipe.each(0), members, strict=True):
-        by_scaling.setdefault(recipe.scaling, []).append(weights)
-    models = []
-    for scaling, own in by_scaling.items():
-        weights = shallow.merged(own, 1 / len(members))
-        streams = (weights.rows.shape[1],)
-        models.append(shallow.to_keras(weights, layers.shallow(streams, 0.0, scaling, "merged"), streams))
-    return models
+    return job.entry.build

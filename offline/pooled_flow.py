@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.batches import centred, rescaled
+from offline.batches import rescaled
 from offline.files import write_npz
 from offline.metrics import confusion, metrics
 
@@ -127,8 +127,7 @@ def describe(maps: Float32, descriptor: Descriptor) -> Float32:
     Features that come twice (a cell and its mirror image) are kept once, times √2: inner products stay.
     """
     shape = descriptor.shape
-    normal = rescaled(maps) if descriptor.spread == "none" else centred(maps, descriptor.spread)
-    u, v, strain = np.moveaxis(normal, -1, 0)
+    u, v, strain = np.moveaxis(_normalised(maps, descriptor.spread), -1, 0)
     along = [np.maximum(u * c + v * s, 0) for c, s in _axes(shape.directions)]
     pooled = _mean_windows(np.stack([*along, strain], -1), shape)
     if descriptor.root:
@@ -157,6 +156,15 @@ def twins(directions: int) -> tuple[list[int], list[int]]:
     """(channels whose mirror image is another channel, one of each two; channels that are their own)."""
     other = _mirrored(directions)
     return [k for k, o in enumerate(other) if k < o], [k for k, o in enumerate(other) if k == o]
+
+
+def _normalised(maps: Float32, spread: Spread) -> Float32:
+    if spread == "none":
+        return rescaled(maps)
+    centred = maps - np.median(maps, axis=(1, 2), keepdims=True)
+    size = centred**2 if spread == "std" else np.abs(centred)
+    mean = size.mean((1, 2), keepdims=True)
+    return centred / np.maximum(np.sqrt(mean) if spread == "std" else mean, 1e-6)
 
 
 def _mean_windows(channels: Float32, shape: Shape) -> Float32:
@@ -299,9 +307,11 @@ def _served_normal(maps: Any, spreads: tuple[Spread, ...]) -> Any:
     """(1, 28, 28, 3) → (spreads, 28, 28, 3)."""
     import tensorflow as tf
 
-    from offline.zoo.layers import centred
-
-    moved, mean, square = centred(maps)
+    # the median of 784 values lies between the 392nd and the 393rd
+    ranked = tf.math.top_k(tf.reshape(tf.transpose(maps, (0, 3, 1, 2)), (3, 784)), 393).values
+    moved = maps - tf.reshape(tf.reduce_mean(ranked[:, 391:], axis=-1), (1, 1, 1, 3))
+    mean = tf.reduce_mean(tf.abs(moved), axis=(1, 2), keepdims=True)
+    square = tf.reduce_mean(moved * moved, axis=(1, 2), keepdims=True)
     read = {
         "mean-abs": moved / tf.maximum(mean, 1e-6),
         "std": moved / tf.maximum(tf.sqrt(square), 1e-6),

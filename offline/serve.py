@@ -1,19 +1,20 @@
-"""From a run to the bundle that the camera serves: network trained on everybody, calibration, threshold,
-card.
-"""
+"""From a run to the bundle that the camera serves: what was trained on everybody, calibration, threshold, card."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from offline import export, fit, pooled_flow
+from offline import export, fit, pooled_flow, shallow
 from offline.datasets.flowmaps import MapSet
 from offline.results import Results
-from realtime.recognition.bundle import ThresholdCard
+from offline.zoo import layers
+from realtime.recognition.bundle import ThresholdCard, quiet_tensorflow
 
 RIGHT = 0.8
 """Share of the accepted clips that are to be right."""
@@ -70,7 +71,7 @@ def write(
     counts = {str(d): int(np.sum(np.array(data.dataset) == d)) for d in sorted(set(data.dataset))}
     return export.write_bundle(
         folder,
-        fit.network(job, state, summary.seeds[0], factor),
+        network(job, state, summary.seeds[0], factor),
         name=name,
         parameters=fit.parameters(job, loso[0]),
         trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
@@ -84,23 +85,71 @@ def write(
     )
 
 
+def network(job: fit.Job, state: Path, seed: int, factor: float) -> bytes:
+    """What was trained on everything, as a LiteRT file; factor: on its log-probabilities (calibration)."""
+    with quiet_tensorflow():
+        import tensorflow as tf
+    if job.entry.trainer == "keras":
+        return export.to_litert(_keras(job, state, seed), factor)
+    if job.entry.trainer == "all-folds":
+        return export.to_litert(_networks(job, state, seed), factor, half=job.recipe.members > 1)
+    if job.entry.trainer == "pooled-flow":
+        return export.function_to_litert(_machines(state, factor * pooled_flow.SHARPNESS), half=True)
+    logits, flow = _networks(job, state, seed), _machines(state, pooled_flow.SHARPNESS)
+
+    def fused(maps: Any) -> Any:
+        mean = (tf.nn.softmax(logits(maps)) + flow(maps)) / 2
+        return tf.nn.softmax(factor * tf.math.log(mean + 1e-9))
+
+    return export.function_to_litert(fused, half=True)
+
+
+def _networks(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
+    """Maps → mean of the members' logits, as one Keras model."""
+    with np.load(state / f"network-{seed}.npz") as saved:
+        members = [shallow.Weights(*one) for one in zip(saved["rows"], saved["moving"], strict=True)]
+    streams = job.entry.streams if len(members) == 1 else (len(members) * sum(job.entry.streams),)
+    model = layers.shallow(streams, 0.0, job.entry.name)
+    return partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)
+
+
+def _machines(state: Path, factor: float) -> Callable[[Any], Any]:
+    """Maps → probabilities of the linear machines."""
+    (file,) = state.glob("machines-*.npz")
+    with np.load(file) as saved:
+        variant = str(saved["chosen"][-1])
+        count = len(pooled_flow.descriptors(variant))
+        machines = [pooled_flow.Linear(saved[f"w{i}"], saved[f"b{i}"]) for i in range(count)]
+    return pooled_flow.serving_function(machines, variant, factor)  # type: ignore[no-any-return]
+
+
+def _keras(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
+    assert job.entry.build is not None
+    model = job.entry.build(job.recipe.dropout)
+    with np.load(state / f"network-{seed}.npz") as saved:
+        for i, variable in enumerate(model.variables):
+            variable.assign(saved[f"v{i}"])
+    return partial(model, training=False)
+
+
 def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
+    metrics, served = ["metrics: leave-one-subject-out"], ["network: trained on all subjects"]
+    if job.entry.network is not None:
+        metrics.append("last epoch")
+        served.append(f"seed {seed}")
     if fitted.chosen is None:
-        return (
-            "metrics: leave-one-subject-out, last epoch, the run chose nothing; "
-            f"network: trained on all subjects, seed {seed}"
-        )
-    if job.selection == "none":
-        return f"metrics: leave-one-subject-out, variant {job.variant}; network: trained on all subjects"
-    return (
-        f"metrics: leave-one-subject-out, {job.selection} choose each fold's variant; "
-        f"network: trained on all subjects, variant {fitted.chosen[-1]} by inner folds over all"
-    )
+        metrics.append("the run chose nothing")
+    elif job.selection == "none":
+        metrics.append(f"variant {job.variant}")
+    else:
+        metrics.append(f"{job.selection} choose each fold's variant")
+        served.append(f"variant {fitted.chosen[-1]} by inner folds over all")
+    return f"{', '.join(metrics)}; {', '.join(served)}"
 
 
 def _notes(job: fit.Job, data: MapSet) -> tuple[str, ...]:
     notes = [job.entry.settled] if job.entry.settled else []
-    if job.entry.trainer == "pooled-flow" and job.selection == "none":
+    if job.entry.pooled and job.selection == "none":
         notes.append("This variant's own leave-one-subject-out figures were in view when it was given a name.")
     notes += [
         "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from offline.batches import (
     Recipe,
-    Scaling,
     class_weights,
     epoch_batches,
     learning_rate,
@@ -137,7 +136,7 @@ class _Run:
         self.slots = LANES // self.kernels
         self.groups = -(-self.folds // self.slots)
         self.epoch = 0
-        self.patches = patches(maps, recipe.scaling)
+        self.patches = patches(maps)
         self.state = np.zeros((3, self.groups, 108, LANES), np.float32)
         self.moving = np.zeros((self.groups, 2, LANES), np.float32)
         used = self.slots * self.kernels
@@ -186,7 +185,7 @@ class _Run:
         used = slots * self.kernels
         for step, batch in enumerate(batches):
             n = len(batch.images)
-            images[step, :n, :, 1:-1, 1:-1] = rescaled(batch.images, recipe.scaling).transpose(0, 3, 1, 2)
+            images[step, :n, :, 1:-1, 1:-1] = rescaled(batch.images).transpose(0, 3, 1, 2)
             targets[:, step, :n] = batch.targets[None] * self.class_weights[:, None]
             hidden = self.held_out[:, batch.first] | self.held_out[:, batch.second]
             counts[: self.folds, step, :n] = ~hidden
@@ -230,9 +229,9 @@ def dropout_mask(random: int, n: int, kernels: int, rate: float) -> Float32:
     return kept.astype(np.float32) / np.float32(1 - rate)
 
 
-def patches(maps: Float32, scaling: Scaling = "range") -> Float32:
+def patches(maps: Float32) -> Float32:
     """3×3 neighbourhoods: (n, 28, 28, 3) 0..255 → (n, 28, 28, 27) [channel, dy, dx], rescaled, 0 outside."""
-    padded = np.pad(rescaled(maps, scaling), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    padded = np.pad(rescaled(maps), ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     return windows.reshape(*maps.shape[:3], 27)
 
@@ -257,11 +256,11 @@ def probabilities(weights: Weights, neighbourhoods: Float32) -> Float32:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def merged(members: list[Weights], share: float) -> Weights:
-    """One network, of all the members' kernels, whose logits are share × the sum of theirs."""
+def merged(members: list[Weights]) -> Weights:
+    """One network, of all the members' kernels, whose logits are the mean of theirs."""
     rows = np.concatenate([one.rows for one in members], axis=-1)
-    rows[30:105] *= share
-    rows[105:108] = share * sum(one.rows[105:108, :1] for one in members)
+    rows[30:105] /= len(members)
+    rows[105:108] = np.mean([one.rows[105:108, :1] for one in members], axis=0)
     return Weights(rows, np.concatenate([one.moving for one in members], axis=-1))
 
 

@@ -46,7 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, help="passes over the data")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help=f"recipe: {', '.join(Recipe.__struct_fields__)}")  # fmt: skip
-    parser.add_argument("--variant", choices=pooled_flow.CHOICES, help="of pooled-flow (default nested: inner folds)")
+    parser.add_argument("--variant", choices=pooled_flow.CHOICES, help="of pooled flow (default nested: inner folds)")
     parser.add_argument("--name", help="name of the bundle (default MODEL-DATASET)")
     parser.add_argument("--out", type=Path, help="default runs/MODEL-DATASET-PROTOCOL")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
@@ -88,8 +88,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("--pretrain and --pretrain-data go together")
     if options.freeze and not options.pretrain:
         raise ConfigError("--freeze keeps pre-trained layers: give --pretrain too")
-    if options.variant and options.model != "pooled-flow":
-        raise ConfigError(f"--variant {options.variant}: only pooled-flow has variants, not {options.model}")
+    if options.variant and not get(options.model).pooled:
+        raise ConfigError(f"--variant {options.variant}: only pooled flow has variants, not {options.model}")
     if options.model == "pooled-flow" and (options.set or options.epochs is not None):
         raise ConfigError("--set and --epochs: pooled-flow has no such recipe; it takes --variant")
 
@@ -142,8 +142,9 @@ class Run:
             "data_digest": digest(data),
             "pretrain_digest": digest(job.source) if job.source is not None else None,
         }
-        if job.entry.trainer == "pooled-flow":
-            self.config |= {"recipe": pooled_flow.recipe(job.variant), "variant": job.variant}
+        if job.entry.pooled:
+            networks = {} if job.entry.network is None else {"networks": self.config["recipe"]}
+            self.config |= {"recipe": networks | pooled_flow.recipe(job.variant), "variant": job.variant}
         identity = msgspec.json.encode([job.entry.name, self.config], order="deterministic")
         self.state = out / ".state" / hashlib.sha256(identity).hexdigest()[:16]
 

@@ -9,7 +9,6 @@ import pytest
 
 from offline.batches import (
     Recipe,
-    Scaling,
     augment,
     class_weights,
     epoch_batches,
@@ -26,34 +25,17 @@ def maps() -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (20, 28, 28, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("scaling", ["range", "mean-abs", "std"])
-def test_mirroring_negates_horizontal_motion_only(maps: np.ndarray, scaling: Scaling) -> None:
-    before, after = rescaled(maps, scaling), rescaled(mirror(maps), scaling)
+def test_mirroring_negates_horizontal_motion_only(maps: np.ndarray) -> None:
+    before, after = rescaled(maps), rescaled(mirror(maps))
     np.testing.assert_allclose(after[..., 0], -before[:, :, ::-1, 0], atol=1e-5)
     np.testing.assert_allclose(after[..., 1:], before[:, :, ::-1, 1:], atol=1e-5)
     np.testing.assert_allclose(mirror(mirror(maps)), maps, atol=1e-4)
 
 
-def test_centred_maps_forget_zero_and_scale(maps: np.ndarray) -> None:
-    """What the public maps' stretching took away does not matter; a map that is flat stays finite."""
-    mean_abs, std = rescaled(maps, "mean-abs"), rescaled(maps, "std")
-    for read in (mean_abs, std):
-        np.testing.assert_allclose(np.median(read, axis=(1, 2)), 0, atol=1e-6)
-    np.testing.assert_allclose(np.abs(mean_abs).mean((1, 2)), 1 / 3, rtol=1e-5)
-    np.testing.assert_allclose((std.astype(np.float64) ** 2).mean((1, 2)), 1 / 4, rtol=1e-5)
-    stretched = maps * np.float32([0.5, 0.25, 0.1]) + np.float32([100, 7, 3])
-    np.testing.assert_allclose(rescaled(stretched, "mean-abs"), mean_abs, atol=1e-4)
-    np.testing.assert_allclose(rescaled(stretched, "std"), std, atol=1e-4)
-    assert np.all(rescaled(np.full((1, 28, 28, 3), 80, np.float32), "std") == 0)
-
-
 def test_members_never_share_a_seed() -> None:
-    recipe = Recipe(members=4, scaling="centred")
-    each = [recipe.each(seed) for seed in range(3)]
-    assert [seed for own in each for _, seed in own] == list(range(12))
-    assert [own.scaling for own, _ in each[1]] == ["mean-abs", "std", "mean-abs", "std"]
-    assert all(own.members == 1 for own, _ in each[0])
-    assert Recipe().each(7) == [(Recipe(), 7)]
+    recipe = Recipe(members=4)
+    assert [own for seed in range(3) for own in recipe.member_seeds(seed)] == list(range(12))
+    assert list(Recipe().member_seeds(7)) == [7]
 
 
 def test_mirroring_is_what_a_mirrored_film_gives() -> None:

@@ -119,43 +119,58 @@ def test_a_second_run_reads_the_first_ones_work(laenet_run: Path, maps: Path, mo
     assert (laenet_run / "predictions.csv").read_bytes() == before
 
 
+@pytest.mark.parametrize("model", ["laenet", "fusion"])
 def test_an_ensemble_is_served_as_the_mean_of_its_members(
-    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against the members trained one by one; and a run killed at the third member ends the same."""
-    arguments = ["--dataset", "flowmaps", "--data", maps, "--model", "laenet-ensemble", "--epochs", 3]
+    monkeypatch.setattr(pooled_flow, "COSTS", (1.0,))
+    arguments = ["--dataset", "flowmaps", "--data", maps, "--model", model, "--seeds", 2, "--epochs", 3]
     arguments += ["--set", "members=3", "batch=16"]
-    assert run(*arguments, "--out", tmp_path / "whole") == 0
-    data, served = made_maps(6, 9), bundle.load(tmp_path / "whole" / "bundle")
-    everybody = np.zeros((1, len(data)), bool)
-    recipe = Recipe(epochs=3, batch=16, members=3, scaling="centred")
-    logs = []
-    for own, seed in recipe.each(0):
-        start = shallow.initial((3, 5), seed)
-        weights = shallow.train_folds(data.maps, data.label, everybody, own, start, seed).weights
-        one = shallow.Weights(weights.rows[0], weights.moving[0])
-        logs.append(np.log(shallow.probabilities(one, shallow.patches(data.maps, own.scaling))))
+    whole = tmp_path / "whole"
+    assert run(*arguments, "--out", whole) == 0
+    results, data, served = read_results(whole), made_maps(6, 9), bundle.load(whole / "bundle")
+    held = np.stack([fold.held_out() for fold in loso(data.person)] + [np.zeros(len(data), bool)])
+    recipe = Recipe(epochs=3, batch=16)
+    trained = [
+        shallow.train_folds(data.maps, data.label, held, recipe, shallow.initial((3, 5), seed), seed)
+        for seed in range(6)
+    ]
+    seen = shallow.patches(data.maps)
+    weights = [shallow.Weights(one.weights.rows[-1], one.weights.moving[-1]) for one in trained[:3]]
+    expected = pooled_flow.softmax(np.mean([np.log(shallow.probabilities(w, seen)) for w in weights], axis=0))
+    second = pooled_flow.softmax(np.mean([np.log(one.scores[-1]) for one in trained[3:]], axis=0))
+    parameters = 3 * 843
+    if model == "fusion":
+        flow = pooled_flow.train_folds(data.maps, data.label, held, data.person)
+        second = (second + flow.scores) / 2
+        which = pooled_flow.descriptors(flow.chosen[-1])
+        margins = [
+            pooled_flow.describe(data.maps, d) @ m.weights + m.bias for d, m in zip(which, flow.machines, strict=True)
+        ]
+        expected = (expected + pooled_flow.softmax(pooled_flow.SHARPNESS * np.mean(margins, axis=0))) / 2
+        parameters += pooled_flow.parameters(flow.chosen[-1])
+    order = sorted(range(len(data)), key=lambda i: (data.subject[i], data.clip[i]))
+    np.testing.assert_allclose(read_predictions(whole).scores[1], second[order], atol=1e-5)
     factor = served.card.recipe["calibration"]
-    expected = pooled_flow.softmax(factor * np.mean(logs, axis=0))
-    np.testing.assert_allclose(served.predict(data.maps), expected, atol=0.01)  # 16-bit weights
-    assert served.card.parameters == read_results(tmp_path / "whole").parameters == 3 * 843
-    assert (tmp_path / "whole" / "bundle" / "network.tflite").stat().st_size < 40_000
+    expected = pooled_flow.softmax(factor * np.log(expected))
+    np.testing.assert_allclose(served.predict(data.maps), expected, atol=0.02)  # 16-bit weights
+    assert served.card.parameters == results.parameters == parameters
 
-    whole, calls = shallow.train_folds, []
+    train_folds, calls = shallow.train_folds, []
 
-    def killed(*args: Any, **options: Any) -> shallow.Trained:
+    def killed(*given: Any, **options: Any) -> shallow.Trained:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return whole(*args, **options)
+        return train_folds(*given, **options)
 
     monkeypatch.setattr(shallow, "train_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         train.main([str(a) for a in [*arguments, "--out", tmp_path / "killed"]])
-    monkeypatch.setattr(shallow, "train_folds", whole)
+    monkeypatch.setattr(shallow, "train_folds", train_folds)
     assert run(*arguments, "--out", tmp_path / "killed") == 0
-    same = [(tmp_path / name / "predictions.csv").read_bytes() for name in ("whole", "killed")]
-    assert same[0] == same[1]
+    assert (tmp_path / "killed" / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
 
 
 def test_pretraining_and_freezing(maps: Path, tmp_path: Path) -> None:
@@ -272,7 +287,7 @@ def test_runs_on_other_clips_can_not_be_paired(
         (["--data", "EMPTY"], "no folder <subject>"),
         (["--data", "FILE"], "not an .npz"),
         (["--data", "MAPS", "--out", "FILE/run"], "can't be written"),
-        (["--data", "MAPS", "--variant", "centred-w4"], "only pooled-flow"),
+        (["--data", "MAPS", "--variant", "centred-w4"], "only pooled flow"),
         (["--data", "MAPS", "--model", "pooled-flow", "--epochs", "3"], "no such recipe"),
         (["--data", "MAPS", "--model", "offapexnet", "--set", "members=2"], "one network"),
         (["--data", "MAPS", "--freeze", "0.5"], "--pretrain"),

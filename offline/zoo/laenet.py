@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from offline.batches import Scaling
 from offline.zoo.layers import shallow
 
 STREAMS = (3, 5)
 PARAMETERS = 843
 
 
-def build(dropout: float = 0.5, scaling: Scaling = "range") -> Any:
+def build(dropout: float = 0.5) -> Any:
     """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits."""
-    return shallow(STREAMS, dropout, scaling, "laenet")
+    return shallow(STREAMS, dropout, "laenet")

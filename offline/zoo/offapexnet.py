@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from offline.batches import Scaling
 from offline.zoo.layers import rescale
 
 PARAMETERS = 2_664_475
 
 
-def build(dropout: float = 0.5, scaling: Scaling = "range") -> Any:
+def build(dropout: float = 0.5) -> Any:
     """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits; the strain is not used."""
     import keras
 
     maps = keras.Input((28, 28, 3), name="maps")
-    x = rescale(maps, scaling)
+    x = rescale(maps)
     streams = []
     for name, channel in (("u", 0), ("v", 1)):
         y = x[..., channel : channel + 1]  # (n, 28, 28, 1)
