@@ -260,6 +260,24 @@ def recognition() -> str:
     return markdown(header, rows) + stamp(result)
 
 
+def paired() -> str:
+    """Each model against the first, paired over subjects."""
+    tests: dict[str, dict[str, dict[str, float]]] = {}
+    for test in load("recognition")["paired_over_subjects"]:
+        tests.setdefault(f"{test['model']} − {test['against']}", {})[test["metric"]] = test
+    rows = [
+        (
+            name,
+            *(
+                f"{t['difference']:+.3f} ({t['low']:+.3f} … {t['high']:+.3f}), p = {t['p_value']:.3f}"
+                for t in (own[metric] for metric in ("uf1", "uar", "acc"))
+            ),
+        )
+        for name, own in tests.items()
+    ]
+    return markdown(("", "UF1 (95 % interval)", "UAR", "accuracy"), rows) + stamp(load("recognition"))
+
+
 def _mean(metric: dict[str, float], spread: bool) -> str:
     return f"{metric['mean']:.3f}" + (f" ± {metric['std']:.3f}" if spread else "")
 
@@ -279,6 +297,7 @@ TABLES: dict[str, Callable[[], str]] = {
         flow,
         labels,
         recognition,
+        paired,
     )
 }
 

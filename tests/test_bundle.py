@@ -51,6 +51,18 @@ def test_every_built_in_bundle_serves_the_cameras_features() -> None:
         assert 0 < loaded.threshold < 1
 
 
+def test_the_cards_figures_are_the_tables() -> None:
+    """What a built-in card says of its model is what the README's table is drawn from."""
+    file = Path(__file__).resolve().parents[1] / "bench" / "results" / "recognition.json"
+    rows = {row["model"]: row for row in msgspec.json.decode(file.read_bytes())["rows"]}
+    for name in bundle.builtin_names():
+        card, row = bundle.load(name).card, rows[name.removesuffix("-composite")]
+        assert card.parameters == row["parameters"]
+        for part, measured in row["metrics"].items():
+            for metric, value in measured.items():
+                assert card.metrics[part][metric]["mean"] == pytest.approx(value["mean"], abs=1e-6)
+
+
 def test_a_weak_score_is_uncertain(built_in: bundle.Bundle) -> None:
     low = np.array([0.34, 0.33, 0.33], np.float32)
     sure = np.array([0.0, 0.0, 1.0], np.float32)
