@@ -31,15 +31,21 @@ PARTS = ("full", "smic", "casme2", "samm")
 
 
 def command(run: Results, folder: Path) -> str:
-    """What makes the run again (the composite's place is a placeholder)."""
+    """What makes the run again (the data's places are placeholders)."""
     words = [f"python -m offline.train --dataset {run.dataset} --data COMPOSITE.npz --model {run.model}"]
     words.append(f"--seeds {len(run.seeds)}")
+    if run.protocol != "loso":
+        words.append(f"--protocol {run.protocol}")
+    if run.config.get("pretrain"):
+        words.append(f"--pretrain {run.config['pretrain']} --pretrain-data SOURCE")
+    if run.config.get("freeze"):
+        words.append(f"--freeze {run.config['freeze']}")
     if run.config.get("variant", "nested") != "nested":
         words.append(f"--variant {run.config['variant']}")
-    elif "variant" not in run.config:
-        usual = msgspec.to_builtins(get(run.model).recipe)
-        changed = [f"{k}={v}" for k, v in run.config["recipe"].items() if usual.get(k) != v]
-        words += ["--set", *changed] if changed else []
+    networks = run.config["recipe"].get("networks", {}) if "variant" in run.config else run.config["recipe"]
+    usual = msgspec.to_builtins(get(run.model).recipe)
+    changed = [f"{k}={msgspec.json.encode(v).decode()}" for k, v in networks.items() if usual.get(k) != v]
+    words += ["--set", *changed] if changed else []
     return " ".join([*words, f"--out runs/{folder.name}"])
 
 
@@ -48,7 +54,7 @@ def row(run: Results, folder: Path) -> dict[str, Any]:
     served = bundle.load(folder / "bundle")
     maps = np.random.default_rng(0).uniform(0, 255, (1, 28, 28, 3)).astype(np.float32)
     return {
-        "model": run.model,
+        "model": run.title,
         "parameters": run.parameters,
         "seeds": len(run.seeds),
         "selection": run.selection,
@@ -69,7 +75,7 @@ def row(run: Results, folder: Path) -> dict[str, Any]:
 def paired(folders: list[Path], runs: list[Results]) -> list[dict[str, Any]]:
     """Each later run against the first, in every metric."""
     tests = [
-        {"model": run.model, "against": runs[0].model, **msgspec.to_builtins(test)}
+        {"model": run.title, "against": runs[0].title, **msgspec.to_builtins(test)}
         for metric in METRICS
         for run, (_, _, test) in zip(runs[1:], evaluate.compare(folders, runs, metric), strict=True)
     ]

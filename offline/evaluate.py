@@ -62,8 +62,8 @@ def _named(folders: list[Path], runs: list[Results]) -> dict[str, Results]:
     """Runs by model, with the folder where that is not the model's name or a model comes twice."""
     named: dict[str, Results] = {}
     for folder, run in zip(folders, runs, strict=True):
-        name = run.model if folder.name == run.model else f"{run.model} ({folder.name})"
-        named[name if name not in named else f"{run.model} ({folder})"] = run
+        name = run.title if folder.name == run.model else f"{run.title} ({folder.name})"
+        named[name if name not in named else f"{run.title} ({folder})"] = run
     return named
 
 
@@ -82,7 +82,7 @@ def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple
     for run, own, folder in zip(runs[1:], predictions[1:], folders[1:], strict=True):
         _same_clips(predictions[0], own, folders[0], folder)
         first, second = _counts(own), _counts(predictions[0])
-        tests.append((f"{run.model} ({folder.name})", f"{runs[0].model} ({folders[0].name})",
+        tests.append((f"{run.title} ({folder.name})", f"{runs[0].title} ({folders[0].name})",
         paired_test(first, second, metric)))  # type: ignore[arg-type]  # fmt: skip
     return tests
 

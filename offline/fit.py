@@ -20,6 +20,11 @@ from offline.zoo import Entry
 from realtime.errors import DatasetError, UserError
 from realtime.recognition.bundle import quiet_tensorflow
 
+CODE_VERSION = 1
+"""Of all that training computes (splits, batches, networks, machines): raise it when the same command would give
+other numbers, or checkpoints another content. State of another version is not used.
+"""
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What to train."""
@@ -48,7 +53,7 @@ class Fitted(msgspec.Struct, frozen=True):
     curves: NDArray[np.float32] | None = None
     """(epochs, n, 3) the same after each epoch."""
     losses: NDArray[np.float32] | None = None
-    """(epochs,) mean training loss over the folds."""
+    """(epochs,) mean training loss over the folds (fusion: of its networks); None: nothing is trained in epochs."""
     chosen: NDArray[np.str_] | None = None
     """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose."""
     seconds: float = 0.0
@@ -170,15 +175,15 @@ def _fit_keras(
         raise UserError(f"{job.entry.name} is trained fold by fold, as one network: leave out members")
     if job.source is not None:
         nobody = np.zeros((1, len(job.source)), bool)
-        _, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
+        *_, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
         start = [v.numpy() for v in model.variables]
         keras.backend.clear_session()
-    scores, model = sequential.train_folds(
+    scores, losses, model = sequential.train_folds(
         _builder(job), data.maps, data.label, held_out, job.recipe, seed,
         start=start, frozen=job.frozen, checkpoint=state / f"seed-{seed}.part.npz", on_fold=progress,
     )  # fmt: skip
     write_npz(state / f"network-{seed}.npz", **{f"v{i}": v.numpy() for i, v in enumerate(model.variables)})
-    return Fitted(scores)
+    return Fitted(scores, losses=losses)
 
 
 def _fit_pooled(
@@ -218,7 +223,8 @@ def _fit_fusion(
     """Networks and linear machines, their probabilities averaged, all with the same weight."""
     flow = _fit_pooled(job, data, held_out, seed, state, progress)
     networks = _fit_all_folds(job, data, held_out, seed, state, lambda done: progress(len(held_out) + done))
-    return Fitted(np.float32(0.5) * (flow.scores + networks.scores), chosen=flow.chosen)
+    scores = np.float32(0.5) * (flow.scores + networks.scores)
+    return Fitted(scores, losses=networks.losses, chosen=flow.chosen)
 
 
 def _builder(job: Job) -> Callable[[float], Any]:

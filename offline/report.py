@@ -59,17 +59,14 @@ def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) ->
     sections = [
         ("Metrics", _metric_table(summary)),
         ("Confusion", _confusions(summary)),
-        ("Beside published figures", published_table({summary.model: summary})),
+        ("Beside published figures", published_table({summary.title: summary})),
+        ("Learning curves", _curves(fitted, data.label)),
     ]
-    losses = [one.losses for one in fitted if one.losses is not None]
-    if losses:
-        curves = [one.curves for one in fitted if one.curves is not None]
-        sections.append(("Learning curves", _curves(losses, curves, data.label)))
     sections.append((f"Subjects (seed {summary.seeds[0]})", _subjects(scores, data)))
     sections.append((f"Maps called right and wrong (seed {summary.seeds[0]})", _examples(scores, data)))
     write_page(
         folder / "report.html",
-        f"{summary.model} on {summary.dataset}",
+        f"{summary.title} on {summary.dataset}",
         _intro(summary),
         _warnings(summary),
         sections,
@@ -92,6 +89,7 @@ def _intro(summary: Results) -> list[str]:
     return [
         f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds(summary)}; "
         f"training took {summary.seconds:.1f} s. {_selection(summary)}",
+        *([f"The networks were {summary.pretraining}."] if summary.pretraining else []),
         *([ZOO[summary.model].settled] if summary.model in ZOO else []),
     ]
 
@@ -194,7 +192,9 @@ def seeds(run: Results) -> str:
 
 def ours_cells(name: str, run: Results) -> list[str]:
     """Name of a run, then UF1 / UAR of each part."""
-    measured = [run.metrics.get(part) for part in PARTS]
+    # "full" is the three sets together, as in the published rows, and nothing else
+    parts = run.metrics if set(PARTS) <= set(run.metrics) else {p: m for p, m in run.metrics.items() if p != "full"}
+    measured = [parts.get(part) for part in PARTS]
     name = f"{name}, here ({seeds(run)}{', ' + run.protocol if run.protocol != 'loso' else ''})"
     return [name, *(pair((m["uf1"]["mean"], m["uar"]["mean"])) if m else "–" for m in measured)]
 
@@ -214,28 +214,36 @@ def pair(value: tuple[float, float] | None) -> str:
     return "–" if value is None else f"{short(value[0])}/{short(value[1])}"
 
 
-def _curves(losses: list[NDArray[np.float32]], curves: list[NDArray[np.float32]], label: NDArray[np.int64]) -> str:
+def _curves(fitted: list[Fitted], label: NDArray[np.int64]) -> str:
+    """Training loss, and held-out UF1 where it was recorded, over the epochs: a line a seed."""
+    losses = [one.losses for one in fitted if one.losses is not None]
+    curves = [one.curves for one in fitted if one.curves is not None]
+    if not losses:
+        return "<p>Nothing here is trained in epochs: the machines are solved for, so there is no curve.</p>"
     from io import StringIO
 
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(8 if curves else 4, 3), layout="constrained")
+    (left, *more) = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
     for loss in losses:
         left.plot(np.arange(1, len(loss) + 1), loss, color="#3060c0", alpha=0.6, linewidth=1)
     left.set(xlabel="epoch", ylabel="training loss, mean over folds", ylim=(0, None))
-    for one in curves:
-        tested = np.isfinite(one[0, :, 0])
-        values = [metrics(confusion(label[tested], epoch[tested].argmax(-1)))["uf1"] for epoch in one]
-        right.plot(np.arange(1, len(values) + 1), values, color="#c04030", alpha=0.6, linewidth=1)
-    right.set(xlabel="epoch", ylabel="held-out UF1", ylim=(0, 1))
+    for right in more:
+        _held_out(right, curves, label)
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
-    return (
-        svg[svg.index("<svg") :]
-        + "<p><small>One line a seed. Held-out curves are shown; nothing reads them.</small></p>"
-    )
+    note = " Held-out curves are shown; nothing reads them." if curves else " No held-out curve was recorded."
+    return f"{svg[svg.index('<svg') :]}<p><small>One line a seed.{note}</small></p>"
+
+
+def _held_out(axes: Any, curves: list[NDArray[np.float32]], label: NDArray[np.int64]) -> None:
+    for one in curves:
+        tested = np.isfinite(one[0, :, 0])
+        values = [metrics(confusion(label[tested], epoch[tested].argmax(-1)))["uf1"] for epoch in one]
+        axes.plot(np.arange(1, len(values) + 1), values, color="#c04030", alpha=0.6, linewidth=1)
+    axes.set(xlabel="epoch", ylabel="held-out UF1", ylim=(0, 1))
 
 
 def _subjects(scores: NDArray[np.float32], data: MapSet) -> str:

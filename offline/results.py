@@ -46,6 +46,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     loso: dict[str, dict[str, float]] | None = None
     """With a leaky protocol: the honest figures of the same model and samples."""
 
+    @property
+    def pretraining(self) -> str:
+        """What the networks were trained on first, in words; empty: nothing."""
+        if not self.config.get("pretrain"):
+            return ""
+        frozen = f", first {self.config['freeze']:.0%} of the layers frozen" if self.config.get("freeze") else ""
+        return f"pre-trained on {self.config['pretrain']} ({self.config.get('pretrain_clips')} clips){frozen}"
+
+    @property
+    def title(self) -> str:
+        """Model and pre-training, for tables."""
+        return ", ".join(filter(None, [self.model, self.pretraining]))
+
 
 class Predictions(msgspec.Struct, frozen=True):
     """``predictions.csv`` of a run."""
@@ -68,8 +81,6 @@ def summarise(
 ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[list[int]]]]:
     """Metrics and confusion, full and per data set: scores (seeds, n, 3), NaN where a clip was not tested."""
     parts = {"full": np.ones(len(label), bool)} | {str(n): dataset == n for n in sorted(set(dataset))}
-    if len(parts) == 2:  # one data set: "full" says it all
-        parts.popitem()
     measured: dict[str, dict[str, dict[str, float]]] = {}
     counts: dict[str, list[list[int]]] = {}
     for name, own in parts.items():

@@ -68,13 +68,11 @@ class Stepper:
         for variable, value in zip(self.optimizer.variables, self._zero, strict=True):
             variable.assign(value)
 
-    def train(self, maps: Float32, labels: NDArray[np.int64], held: NDArray[np.bool_], recipe: Recipe) -> float:
-        """One fold: all epochs over the batches, without the samples of `held`. Returns the last epoch's
-        loss.
-        """
+    def train(self, maps: Float32, labels: NDArray[np.int64], held: NDArray[np.bool_], recipe: Recipe) -> Float32:
+        """One fold: all epochs over the batches, without the samples of `held`. Returns (epochs,) mean losses."""
         weights = class_weights(labels[~held], recipe.class_weight)
         steps = steps_per_epoch(len(maps), recipe)
-        losses: list[float] = []
+        means = np.zeros(recipe.epochs, np.float32)
         for epoch in range(recipe.epochs):
             losses = []
             for step, batch in enumerate(epoch_batches(maps, labels, recipe, self.seed, epoch)):
@@ -83,7 +81,8 @@ class Stepper:
                     continue
                 self.optimizer.learning_rate.assign(learning_rate(recipe, epoch * steps + step, steps * recipe.epochs))
                 losses.append(float(self._step(batch.images[own], batch.targets[own] * weights)))
-        return float(np.mean(losses))
+            means[epoch] = np.mean(losses)
+        return means
 
 
 def train_folds(
@@ -98,11 +97,11 @@ def train_folds(
     frozen: float = 0.0,
     checkpoint: Path | None = None,
     on_fold: Callable[[int], None] | None = None,
-) -> tuple[Float32, Any]:
+) -> tuple[Float32, Float32, Any]:
     """Train a network for each row of `held_out` (folds, n), one after the other.
 
-    Returns ((n, 3) probabilities by the fold that held each clip out, the Keras model of the last fold).
-    The last fold is trained even when it was resumed past.
+    Returns (n, 3) probabilities by the fold that held each clip out, (epochs,) mean training loss over the
+    folds, and the Keras model of the last fold. The last fold is trained even when it was resumed past.
     """
     with quiet_tensorflow():
         import keras
@@ -113,9 +112,11 @@ def train_folds(
     freeze(model, frozen)
     stepper = Stepper(model, seed)
     scores, first = np.full((len(maps), 3), np.nan, np.float32), 0
+    losses = np.full((len(held_out), recipe.epochs), np.nan, np.float32)
     if checkpoint is not None and checkpoint.exists():
         with np.load(checkpoint) as saved:
-            scores, first = saved["scores"], min(int(saved["folds"]), len(held_out) - 1)
+            scores, losses = saved["scores"], saved["losses"]
+            first = min(int(saved["folds"]), len(held_out) - 1)
     for fold in range(first, len(held_out)):
         held = held_out[fold]
         # dropout draws from Keras' own generators: seeded by fold, so that a resumed run repeats the whole
@@ -123,14 +124,14 @@ def train_folds(
         keras.utils.set_random_seed(seed * 1000 + fold)
         _reseed(model, seed * 1000 + fold)
         stepper.reset(start)
-        stepper.train(maps, labels, held, recipe)
+        losses[fold] = stepper.train(maps, labels, held, recipe)
         if held.any():
             scores[held] = stepper.predict(maps[held]).numpy()
         if checkpoint is not None:
-            write_npz(checkpoint, scores=scores, folds=fold + 1)
+            write_npz(checkpoint, scores=scores, losses=losses, folds=fold + 1)
         if on_fold is not None:
             on_fold(fold + 1)
-    return scores, model
+    return scores, losses.mean(0), model
 
 
 def freeze(model: Any, share: float) -> None:

@@ -75,7 +75,8 @@ def write(
         name=name,
         parameters=fit.parameters(job, loso[0]),
         trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
-        + ", ".join(f"{name} {count}" for name, count in counts.items()),
+        + ", ".join(f"{name} {count}" for name, count in counts.items())
+        + (f"; {summary.pretraining}" if summary.pretraining else ""),
         protocol=_protocol(job, loso[0], summary.seeds[0]),
         metrics=metrics,
         threshold=choose_threshold(calibrated, data.label),

@@ -138,6 +138,7 @@ class Run:
         self.config = {
             "recipe": msgspec.to_builtins(job.recipe),
             "pretrain": options.pretrain,
+            "pretrain_clips": None if job.source is None else len(job.source),
             "freeze": options.freeze,
             "data_digest": digest(data),
             "pretrain_digest": digest(job.source) if job.source is not None else None,
@@ -145,8 +146,7 @@ class Run:
         if job.entry.pooled:
             networks = {} if job.entry.network is None else {"networks": self.config["recipe"]}
             self.config |= {"recipe": networks | pooled_flow.recipe(job.variant), "variant": job.variant}
-        identity = msgspec.json.encode([job.entry.name, self.config], order="deterministic")
-        self.state = out / ".state" / hashlib.sha256(identity).hexdigest()[:16]
+        self.state = out / ".state" / identity(job, self.config)
 
     def execute(self) -> None:
         loso = np.stack([fold.held_out() for fold in splits.loso(self.data.person)])
@@ -222,6 +222,13 @@ class Run:
         serve.write(self.out / "bundle", self.job, self.state / "loso", self.name, data, loso, summary)
         report.print_table(self.console, summary)
         print(f"{self.out}/results.json, predictions.csv, report.html, bundle/ ({seconds:.1f} s of training)")
+
+
+def identity(job: fit.Job, config: dict[str, Any]) -> str:
+    """Name of the folder that holds a run's state: what its content depends on, seeds and folds aside."""
+    variants = list(pooled_flow.VARIANTS.items()) if job.entry.pooled else []
+    parts = [fit.CODE_VERSION, job.entry.name, config, variants]
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 
 def digest(data: MapSet) -> str:

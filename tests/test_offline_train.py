@@ -66,6 +66,7 @@ def test_results_json_has_the_contracts_fields(laenet_run: Path) -> None:
     assert raw["seconds"] > 0
     assert set(raw["metrics"]["full"]) == {"acc", "f1", "uf1", "uar"}
     assert set(raw["metrics"]["full"]["uf1"]) == {"mean", "std"}
+    assert raw["confusion"]["full"] == raw["confusion"]["made"]
     assert np.sum(raw["confusion"]["full"]) == 2 * 54
     assert raw["config"]["recipe"]["epochs"] == 12
     assert raw["metrics"]["full"]["uf1"]["mean"] > 0.8  # the classes show
@@ -156,6 +157,7 @@ def test_an_ensemble_is_served_as_the_mean_of_its_members(
     expected = pooled_flow.softmax(factor * np.log(expected))
     np.testing.assert_allclose(served.predict(data.maps), expected, atol=0.02)  # 16-bit weights
     assert served.card.parameters == results.parameters == parameters
+    assert "One line a seed." in (whole / "report.html").read_text()
 
     train_folds, calls = shallow.train_folds, []
 
@@ -183,7 +185,12 @@ def test_pretraining_and_freezing(maps: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert code == 0
     config = read_results(tmp_path / "run").config
-    assert (config["pretrain"], config["freeze"]) == ("flowmaps", 0.5)
+    assert (config["pretrain"], config["freeze"], config["pretrain_clips"]) == ("flowmaps", 0.5, 36)
+    said = "pre-trained on flowmaps (36 clips), first 50% of the layers frozen"
+    assert bundle.load(tmp_path / "run" / "bundle").card.trained_on.endswith(said)
+    assert f"The networks were {said}" in (tmp_path / "run" / "report.html").read_text()
+    assert cli.run(evaluate.main, [str(tmp_path / "run"), "--html", str(tmp_path / "all.html")]) == 0
+    assert f"laenet, {said} (run)" in (tmp_path / "all.html").read_text()
     # the frozen convolutions are those that pre-training gave
     (network,) = (tmp_path / "run" / ".state").rglob("network-0.npz")
     recipe = Recipe(epochs=4, batch=16, learning_rate=1e-3)
@@ -248,6 +255,7 @@ def test_evaluate_puts_runs_beside_published_rows(
     assert "p = " in printed
     assert "6 subjects" in printed
     results, card = read_results(other), bundle.load(other / "bundle").card
+    assert "Nothing here is trained in epochs" in (other / "report.html").read_text()
     assert results.selection == "nested: inner folds of the training subjects"
     assert results.chosen is not None
     assert sum(results.chosen.values()) == 6
@@ -430,8 +438,10 @@ def test_a_killed_keras_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
     held = np.stack([fold.held_out() for fold in loso(data.person)])
     recipe = Recipe(epochs=2, batch=16, warmup_steps=2)
 
-    def once(**options: Any) -> np.ndarray:
-        return sequential.train_folds(get("laenet").build, data.maps, data.label, held, recipe, 0, **options)[0]  # type: ignore[arg-type]
+    def once(**options: Any) -> tuple[np.ndarray, np.ndarray]:
+        build = get("laenet").build
+        assert build is not None
+        return sequential.train_folds(build, data.maps, data.label, held, recipe, 0, **options)[:2]
 
     def kill(fold: int) -> None:
         if fold == 2:
@@ -443,7 +453,10 @@ def test_a_killed_keras_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
     folds: list[int] = []
     resumed = once(checkpoint=tmp_path / "part.npz", on_fold=folds.append)
     assert folds == [3, 4]
-    np.testing.assert_array_equal(resumed, whole)
+    np.testing.assert_array_equal(resumed[0], whole[0])
+    np.testing.assert_array_equal(resumed[1], whole[1])
+    assert whole[1].shape == (2,)
+    assert whole[1][0] > whole[1][1] > 0
 
 
 def test_choosing_reads_nothing_but_the_training_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
