@@ -34,15 +34,23 @@ class MapOf(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class FaceLost(DatasetError):
-    """No face where one is needed; the clip is skipped with this reason."""
+class UnusableClip(DatasetError):
+    """No map can be made; the clip is skipped with this reason."""
+
+
+class FaceLost(UnusableClip):
+    """No face where one is needed."""
+
+
+class UnreadableFrame(UnusableClip):
+    """A frame's file is broken, empty or not there."""
 
 
 def read_gray(file: str) -> Gray:
-    """(H, W) uint8. Raises DatasetError when the file can't be read."""
+    """(H, W) uint8. Raises UnreadableFrame."""
     image = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
     if image is None:
-        raise DatasetError(f"{file}: not a readable image")
+        raise UnreadableFrame(f"{file}: not a readable image")
     return np.ascontiguousarray(image, np.uint8)
 
 
@@ -50,7 +58,7 @@ def map_clip(clip: Clip, spec: FeatureSpec, detect: Callable[[Gray], Any], frame
     """Feature map of the movement from the onset to the apex.
 
     detect: gray (H, W) uint8 → (478, 2) float32 mesh, px, or None. frames > 1: maps of so many frames, evenly
-    over the clip after its onset, instead of the apex alone (for the frame-split protocol). Raises FaceLost.
+    over the clip after its onset, instead of the apex alone (for the frame-split protocol). Raises UnusableClip.
     """
     tracked = _Tracked(clip, detect)
     apex = clip.apex if clip.apex is not None else tracked.spotted_apex()
@@ -72,10 +80,14 @@ class _Tracked:
         from realtime.vision.registration import Anchor
 
         self.clip, self.detect, self.note = clip, detect, ""
-        self.onset = read_gray(clip.file_of(clip.onset))
+        self.files = dict(zip(clip.numbers, clip.files, strict=True))
+        self.files |= dict(zip(clip.margin_numbers, clip.margin_files, strict=True))
+        self.forward = sorted(number for number in self.files if number >= clip.onset)
+        self.onset = read_gray(self.files[clip.onset])
         mesh = detect(self.onset)
         if mesh is None:
-            raise FaceLost(f"no face in the onset frame {clip.file_of(clip.onset)}")
+            raise FaceLost(f"no face in the onset frame {self.files[clip.onset]}")
+        self.mesh = mesh
         self.anchor = Anchor(self.onset, mesh)
         self.poses = {clip.onset: self.anchor.to_frame.copy()}
         self.slipped = {clip.onset: False}
@@ -97,14 +109,28 @@ class _Tracked:
         return out
 
     def _follow_to(self, number: int, compare: bool = False) -> None:
-        while self.clip.numbers[self._at] < number:
+        """Follow the face on, to the last frame that is there and not after `number`."""
+        while self._at + 1 < len(self.forward) and self.forward[self._at + 1] <= number:
             self._at += 1
-            frame = self.clip.numbers[self._at]
-            self.anchor.update(read_gray(self.clip.files[self._at]))
+            frame = self.forward[self._at]
+            self.anchor.update(read_gray(self.files[frame]))
             self.poses[frame] = self.anchor.to_frame.copy()
             self.slipped[frame] = self.anchor.slipped
             if compare:
                 self.differences.append(self._difference(self.reference))
+
+    def _follow_back(self, near: int) -> None:
+        """Poses of the frames before the onset, by an anchor of its own: the other one only goes forward."""
+        from realtime.vision.registration import Anchor
+
+        anchor = None
+        for frame in sorted((n for n in self.files if self.clip.onset - near <= n < self.clip.onset), reverse=True):
+            if frame in self.poses:
+                continue
+            anchor = anchor or Anchor(self.onset, self.mesh)
+            anchor.update(read_gray(self.files[frame]))
+            self.poses[frame] = anchor.to_frame.copy()
+            self.slipped[frame] = anchor.slipped
 
     def spotted_apex(self) -> int:
         """Frame number by D&C-RoIs over the whole clip; never the onset itself."""
@@ -120,7 +146,8 @@ class _Tracked:
         from realtime.vision.features import feature_map
 
         near = spec.neighbours(self.clip.fps)
-        self._follow_to(min(number + near, self.clip.numbers[-1]))
+        self._follow_back(near)
+        self._follow_to(number + near)
         points = to_68(self.anchor.layout.mesh)
         to_crop = crop_transform(points, spec)
         landmarks = apply(to_crop, points).astype(np.float32)
@@ -128,19 +155,19 @@ class _Tracked:
         if not self.slipped[number]:
             second = self._mean(number, near, to_crop, spec)
         else:
-            image = read_gray(self.clip.file_of(number))
+            image = read_gray(self.files[number])
             mesh = self.detect(image)
             if mesh is None:
-                raise FaceLost(f"no face in frame {self.clip.file_of(number)}")
+                raise FaceLost(f"no face in frame {self.files[number]}")
             second = crop(image, crop_transform(to_68(mesh), spec), spec)
             self.note = "registration lost hold: the later frame's own landmarks were used"
         return feature_map(first, second, landmarks, spec)
 
     def _mean(self, number: int, near: int, to_crop: NDArray[np.float64], spec: FeatureSpec) -> Gray:
-        """Crop of a frame, averaged with its neighbours as the camera's are."""
+        """Crop of a frame, averaged with its neighbours as the camera's are (`FaceMeter.crops`), before and after,
+        in the clip or just outside it.
+        """
         from realtime.vision.alignment import compose, invert, mean_crop
 
         usable = [k for k in self.poses if abs(k - number) <= near and (k == number or not self.slipped[k])]
-        return mean_crop(
-            ((read_gray(self.clip.file_of(k)), compose(to_crop, invert(self.poses[k]))) for k in usable), spec
-        )
+        return mean_crop(((read_gray(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), spec)

@@ -1,8 +1,8 @@
 """Recordings → feature maps, in parallel, cached by the digest of clip and feature spec, resumable.
 
 ``python -m offline.prepare --dataset NAME --data DIR --out DIR`` writes ``DIR/maps.npz`` (readable as
-``--dataset flowmaps``), ``DIR/report.json`` (what was skipped, and why) and one small file a clip in
-``DIR/cache``, which a later run reuses.
+``--dataset flowmaps``), ``DIR/report.json`` (what was skipped, and why; what to know of the others) and one small
+file a clip in ``DIR/cache``, which a later run reuses.
 """
 
 from __future__ import annotations
@@ -11,27 +11,31 @@ import hashlib
 import multiprocessing
 import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from offline import cli
-from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Skipped, load_clips
+from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Note, Skipped, load_clips
 from offline.files import write_bytes, write_npz
 from realtime.errors import DatasetError, MerealtimeError
 from realtime.vision.features import FeatureSpec
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it when `offline.mapping` changes what it makes of the same clip."""
 
 
 def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
     """SHA-256 of all that decides a clip's maps: record, its files' sizes and times, spec, code version."""
-    stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in clip.files]
+    files = (*clip.files, *clip.margin_files)
+    stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in files]
     record = msgspec.json.encode(
         [
             CODE_VERSION,
@@ -60,19 +64,28 @@ def prepare(
 ) -> MapSet:
     """Feature maps of all clips; what is in `cache` is not made again.
 
-    frames > 1: so many maps a clip, spread over it (frame-split protocol). Clips without a face are skipped
-    and listed. Raises DatasetError when nothing is left.
+    frames > 1: so many maps a clip, spread over it (frame-split protocol). Clips without a face, or with a frame
+    that can't be read, are skipped and listed. Raises DatasetError when nothing is left.
     """
     spec = spec or FeatureSpec()
     console = console or Console(stderr=True)
-    files = {clip: cache / f"{clip_key(clip, spec, frames)}.npz" for clip in loaded.clips}
-    missing = [clip for clip in loaded.clips if not files[clip].exists()]
+    files: dict[Clip, Path] = {}
+    skipped = list(loaded.skipped)
+    for clip in loaded.clips:
+        try:
+            files[clip] = cache / f"{clip_key(clip, spec, frames)}.npz"
+        except OSError as error:
+            why = f"unreadable frame {error.filename}: {error.strerror}"
+            skipped.append(Skipped(f"{clip.subject}/{clip.name}", why))
+    missing = [clip for clip, file in files.items() if _read(file) is None]
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
-    with cli.progress(console) as bar:
+    with cli.native_log_dropped(), cli.progress(console) as bar:
         task = bar.add_task("feature maps", total=len(files), completed=len(files) - len(missing))
         for _ in _make(missing, files, spec, frames, workers):
             bar.advance(task)
-    return _collect(loaded, files, spec.digest())
+    data = _collect(files, skipped, loaded.notes, spec.digest())
+    print_notes(data.notes, console)
+    return data
 
 
 def _make(clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames: int, workers: int) -> Iterator[None]:
@@ -112,7 +125,7 @@ def worker() -> None:
 
 def make_file(clip: Clip, file: Path, spec: FeatureSpec, frames: int) -> None:
     """Make one clip's maps; a clip that can't be mapped leaves a file that says why."""
-    from offline.mapping import FaceLost, map_clip
+    from offline.mapping import UnusableClip, map_clip
     from realtime.vision.face import FaceMesh
 
     # a mesh finder of its own: in video mode it looks where the last face was, which would tie clips together
@@ -120,20 +133,32 @@ def make_file(clip: Clip, file: Path, spec: FeatureSpec, frames: int) -> None:
     try:
         made = map_clip(clip, spec, mesh.detect, frames)
         write_npz(file, maps=made.maps, frames=made.frames, apex=made.apex, note=made.note)
-    except FaceLost as error:
+    except UnusableClip as error:
         write_npz(file, maps=np.zeros((0, 28, 28, 3), np.float32), frames=(), apex=-1, note=str(error))
     finally:
         mesh.close()
 
 
-def _collect(loaded: Loaded, files: dict[Clip, Path], digest: str) -> MapSet:
-    maps, owners = [], []
-    skipped = list(loaded.skipped)
-    for clip, file in files.items():
+def _read(file: Path) -> tuple[NDArray[np.float32], str] | None:
+    """Maps and note of a finished clip; None where it is to be made: not there, or not whole."""
+    try:
         with np.load(file) as saved:
-            made, note = saved["maps"], str(saved["note"])
+            return saved["maps"], str(saved["note"])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _collect(files: dict[Clip, Path], skipped: list[Skipped], notes: tuple[Note, ...], digest: str) -> MapSet:
+    maps, owners, own_notes = [], [], []
+    for clip, file in files.items():
+        name, found = f"{clip.subject}/{clip.name}", _read(file)
+        if found is None:
+            raise MerealtimeError(f"{file}: can't be read again: is the disk full?")
+        made, note = found
         if len(made) == 0:
-            skipped.append(Skipped(f"{clip.subject}/{clip.name}", note))
+            skipped.append(Skipped(name, note))
+        elif what := "; ".join(filter(None, [clip.note, note])):
+            own_notes.append(Note(name, what))
         maps.append(made)
         owners += [clip] * len(made)
     if not owners:
@@ -145,6 +170,7 @@ def _collect(loaded: Loaded, files: dict[Clip, Path], digest: str) -> MapSet:
         dataset=tuple(clip.dataset for clip in owners),
         clip=tuple(clip.name for clip in owners),
         skipped=tuple(skipped),
+        notes=(*notes, *own_notes),
         feature_digest=digest,
     )
 
@@ -162,7 +188,8 @@ def save(data: MapSet, folder: Path, spec: FeatureSpec) -> None:
     )
     report = {
         "clips": len(data),
-        "skipped": [{"clip": s.clip, "why": s.why} for s in data.skipped],
+        "skipped": msgspec.to_builtins(data.skipped),
+        "notes": msgspec.to_builtins(data.notes),
         "feature_spec": msgspec.to_builtins(spec),
         "feature_digest": spec.digest(),
     }
@@ -177,6 +204,17 @@ def print_skipped(skipped: tuple[Skipped, ...], console: Console, most: int = 8)
         console.print(f"… and {len(skipped) - most} more", highlight=False)
 
 
+def print_notes(notes: tuple[Note, ...], console: Console) -> None:
+    """Those of whole data sets, and how many clips have one, with an example."""
+    clips = [note for note in notes if "/" in note.clip]
+    for note in notes:
+        if note not in clips:
+            console.print(f"{note.clip}: {note.what}", highlight=False, markup=False)
+    if clips:
+        line = f"{len(clips)} clips with a note, such as {clips[0].clip}: {clips[0].what}"
+        console.print(line, highlight=False, markup=False)
+
+
 def main(argv: list[str]) -> None:
     parser = cli.Parser(prog="offline.prepare", description="Recordings to feature maps.")
     parser.add_argument("--dataset", required=True, choices=sorted(CLIP_DATASETS))
@@ -185,6 +223,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
+    cli.check_workers(options.workers)
+    cli.check_writable("--out", options.out)
     console = Console(stderr=True)
     console.print(NOTICE, style="dim")
     spec = FeatureSpec()
@@ -197,7 +237,7 @@ def main(argv: list[str]) -> None:
     print_skipped(data.skipped, console)
     print(
         f"{options.out}/maps.npz: {len(data)} maps of {len(set(data.person))} subjects, "
-        f"{len(data.skipped)} clips skipped"
+        f"{len(data.skipped)} clips skipped, {len(data.notes)} notes in report.json"
     )
 
 

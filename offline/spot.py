@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from offline import cli, megc
-from offline.datasets import NOTICE, longvideos
+from offline.datasets import NOTICE, Skipped, longvideos
 from offline.datasets.longvideos import LongVideo
 from offline.files import write_bytes
 from offline.megc import Interval, VideoResult
 from offline.prepare import print_skipped, worker
 from realtime.config import SpotSettings
+from realtime.errors import DatasetError
 from realtime.types import LABELS, SpotEvent
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class Labeller:
 
 
 def spot_video(video: LongVideo, settings: SpotSettings, model: str | None) -> list[Interval]:
-    """Run the live spotter over one video; with a bundle, label the micro-expressions that it spots."""
+    """Run the live spotter over one video; with a bundle, label the micro-expressions that it spots.
+
+    Raises UnreadableFrame.
+    """
     from offline.mapping import read_gray
     from realtime.vision.meter import FaceMeter
 
@@ -78,8 +82,14 @@ def spot_video(video: LongVideo, settings: SpotSettings, model: str | None) -> l
 
 
 def spot_to_file(video: LongVideo, settings: SpotSettings, model: str | None, file: Path) -> None:
-    """`spot_video`, kept in a file."""
-    write_bytes(file, msgspec.json.encode(spot_video(video, settings, model)))
+    """`spot_video`, kept in a file; a video that can't be read leaves the reason there."""
+    from offline.mapping import UnreadableFrame
+
+    try:
+        found: list[Interval] | str = spot_video(video, settings, model)
+    except UnreadableFrame as error:
+        found = str(error)
+    write_bytes(file, msgspec.json.encode(found))
 
 
 def key_of(video: LongVideo, settings: SpotSettings, model: str | None) -> str:
@@ -101,12 +111,16 @@ def spot_all(
     model: str | None,
     console: Console,
     workers: int | None = None,
-) -> list[VideoResult]:
-    """All videos, in parallel; those whose result is in `state` are read from there."""
-    files = [state / f"{key_of(video, settings, model)}.json" for video in videos]
-    missing = [i for i, file in enumerate(files) if not file.exists()]
+) -> list[VideoResult | Skipped]:
+    """All videos, in parallel; those whose result is in `state` are read from there.
+
+    A video with a frame that can't be read is skipped, with the reason.
+    """
+    keys = [_key_or_reason(video, settings, model) for video in videos]
+    files = {i: state / f"{key}.json" for i, key in enumerate(keys) if isinstance(key, str)}
+    missing = [i for i, file in files.items() if _read(file) is None]
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
-    with cli.progress(console) as bar:
+    with cli.native_log_dropped(), cli.progress(console) as bar:
         task = bar.add_task("spotting", total=len(videos), completed=len(videos) - len(missing))
         if workers == 1:
             for i in missing:
@@ -119,11 +133,33 @@ def spot_all(
                 for job in as_completed(jobs):
                     job.result()
                     bar.advance(task)
-    results = []
-    for video, file in zip(videos, files, strict=True):
-        marked = tuple(Interval(m.onset, m.offset, m.kind, m.label) for m in video.marked)
-        results.append(VideoResult(marked, msgspec.json.decode(file.read_bytes(), type=tuple[Interval, ...])))
-    return results
+    return [
+        _result(video, key if isinstance(key, Skipped) else _read(files[i]))
+        for i, (video, key) in enumerate(zip(videos, keys, strict=True))
+    ]
+
+
+def _key_or_reason(video: LongVideo, settings: SpotSettings, model: str | None) -> str | Skipped:
+    try:
+        return key_of(video, settings, model)
+    except OSError as error:
+        return Skipped(f"{video.subject}/{video.name}", f"unreadable frame {error.filename}: {error.strerror}")
+
+
+def _read(file: Path) -> tuple[Interval, ...] | str | None:
+    """A finished video's intervals, or why it has none; None where it is to be spotted."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=tuple[Interval, ...] | str)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _result(video: LongVideo, found: tuple[Interval, ...] | str | Skipped | None) -> VideoResult | Skipped:
+    if found is None or isinstance(found, Skipped):
+        return found or Skipped(f"{video.subject}/{video.name}", "its result is gone")
+    if isinstance(found, str):
+        return Skipped(f"{video.subject}/{video.name}", found)
+    return VideoResult(tuple(Interval(m.onset, m.offset, m.kind, m.label) for m in video.marked), found)
 
 
 def summarise(results: list[VideoResult]) -> dict[str, Any]:
@@ -153,16 +189,23 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
+    out = options.out or Path("runs") / f"spot-{options.dataset}"
+    cli.check_workers(options.workers)
+    cli.check_writable("--out", out)
     console = Console(stderr=True)
     console.print(NOTICE, style="dim")
-    out = options.out or Path("runs") / f"spot-{options.dataset}"
     loaded = longvideos.load(options.dataset, options.data)
-    print_skipped(loaded.skipped, console)
     settings = SpotSettings()
-    results = spot_all(loaded.videos, out / ".state", settings, options.model, console, options.workers)
-    write(out, options.dataset, options.model, settings, loaded.videos, results)
+    spotted = spot_all(loaded.videos, out / ".state", settings, options.model, console, options.workers)
+    skipped = (*loaded.skipped, *(one for one in spotted if isinstance(one, Skipped)))
+    print_skipped(skipped, console)
+    pairs = [(v, one) for v, one in zip(loaded.videos, spotted, strict=True) if not isinstance(one, Skipped)]
+    if not pairs:
+        raise DatasetError(f"{options.data}: no video could be read; first: {skipped[-1].clip}: {skipped[-1].why}")
+    videos, results = tuple(v for v, _ in pairs), [one for _, one in pairs]
+    write(out, options.dataset, options.model, settings, videos, results)
     _print(options.dataset, summarise(results))
-    print(f"{out}/spotting.json, intervals.csv: {len(loaded.videos)} videos, {len(loaded.skipped)} skipped")
+    print(f"{out}/spotting.json, intervals.csv: {len(videos)} videos, {len(skipped)} skipped")
 
 
 def write(

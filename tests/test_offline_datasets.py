@@ -40,7 +40,8 @@ def test_casme2(tmp_path: Path) -> None:
     first = clips["EP02_01f"]
     assert (first.subject, first.label, first.onset, first.apex, first.offset) == ("sub01", 0, 46, 59, 86)
     assert first.numbers == tuple(range(46, 87))
-    assert first.file_of(59).endswith("reg_img59.jpg")
+    assert first.files[first.numbers.index(59)].endswith("reg_img59.jpg")
+    assert first.margin_numbers == (*range(40, 46), 87, 88, 89)
     assert first.fps == 200
     assert clips["EP03_02"].apex is None
     assert clips["EP03_02"].label == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from offline.datasets import casme2, ckplus, composite, flowmaps, samm, smic, synthetic
-from offline.datasets.common import Clip, Loaded, Skipped
+from offline.datasets.common import Clip, Loaded, Note, Skipped
 from offline.datasets.flowmaps import MapSet
 from realtime.errors import DatasetError
 
-__all__ = ["CLIP_DATASETS", "NAMES", "Clip", "Loaded", "MapSet", "Skipped", "flowmaps", "load_clips"]
+__all__ = ["CLIP_DATASETS", "NAMES", "Clip", "Loaded", "MapSet", "Note", "Skipped", "flowmaps", "load_clips"]
 
 CLIP_DATASETS = {
     "casme2": casme2.load,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from offline.datasets import sheets
-from offline.datasets.common import NEGATIVE, POSITIVE, SURPRISE, Loaded, RawClip, labelled
+from offline.datasets.common import NEGATIVE, POSITIVE, SURPRISE, Listed, Loaded, labelled
+from offline.datasets.people import number_of
 
 CLASSES = {"happiness": POSITIVE, "surprise": SURPRISE, "disgust": NEGATIVE, "repression": NEGATIVE}
 """The classes of the paper's table 3; 'others', 'fear' and 'sadness' are left out, as in MEGC 2019."""
+
+
+def _subject(cell: str) -> str:
+    number = number_of(cell)
+    return cell if number is None else f"sub{number:02d}"
+
+
 SHEET = sheets.Sheet(
     dataset="casme2",
     file="*coding*.xlsx",
-    folders="sub*",
+    folders=r"(sub|s)\d+",
     layout="CASME2-coding-*.xlsx beside sub01/EP02_01f/img46.jpg (or reg_img46.jpg)",
-    subject=lambda cell: f"sub{cell.removeprefix('sub').zfill(2)}",
+    subject=_subject,
     fps=200.0,
 )
 
@@ -25,6 +32,6 @@ def load(root: Path) -> Loaded:
     return labelled(scan(root), CLASSES)
 
 
-def scan(root: Path) -> Iterator[RawClip]:
+def scan(root: Path) -> Listed:
     """Every clip of the coding sheet."""
     return sheets.scan(root, SHEET)

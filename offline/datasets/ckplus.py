@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from offline.datasets import trees
 from offline.datasets.common import (
     NEGATIVE,
     POSITIVE,
@@ -30,14 +31,15 @@ FPS = 30.0
 def load(root: Path) -> Loaded:
     """Labelled sequences as three classes. Raises DatasetError with the expected layout."""
     require_folder(root, LAYOUT)
-    images, emotions = _subfolder(root, "cohn-kanade-images*"), _subfolder(root, "Emotion*")
+    images, emotions = _subfolder(root, "cohn-kanade-images"), _subfolder(root, "Emotion")
     clips: list[Clip] = []
     skipped: list[Skipped] = []
-    for sequence in sorted(d for d in images.glob("S*/*") if d.is_dir()):
+    people = trees.subjects(images, "ckplus", r"S\d+").values()
+    for sequence in (folder for person in people for folder in trees.folders(person)):
         subject, number = sequence.parent.name, sequence.name
-        emotion = _emotion(emotions / subject / number)
+        emotion, why = _emotion(trees.inside(trees.inside(emotions, subject), number))
         if emotion is None:
-            skipped.append(Skipped(f"{subject}/{number}", "no label: its Emotion folder is empty"))
+            skipped.append(Skipped(f"{subject}/{number}", f"no label: {why}"))
             continue
         found = _complete(sequence, subject, emotion)
         if isinstance(found, Clip):
@@ -45,7 +47,8 @@ def load(root: Path) -> Loaded:
         else:
             skipped.append(found)
     if not clips:
-        raise DatasetError(f"{root}: no labelled sequence; expected {LAYOUT}")
+        why = f" (first: {skipped[0].clip}: {skipped[0].why})" if skipped else ""
+        raise DatasetError(f"{root}: no labelled sequence{why}; expected {LAYOUT}")
     return Loaded(tuple(clips), tuple(skipped))
 
 
@@ -66,19 +69,24 @@ def _complete(sequence: Path, subject: str, emotion: str) -> Clip | Skipped:
     return complete(raw, CLASSES[emotion])
 
 
-def _subfolder(root: Path, pattern: str) -> Path:
-    found = sorted(d for d in root.glob(pattern) if d.is_dir())
+def _subfolder(root: Path, name: str) -> Path:
+    """The archives unpack to Emotion_labels/Emotion and extended-cohn-kanade-images/cohn-kanade-images."""
+    found = [d for d in trees.folders(root) if name.lower() in d.name.lower()]
     if not found:
-        raise DatasetError(f"{root}: no folder {pattern}; expected {LAYOUT}")
-    # the archives unpack to Emotion_labels/Emotion
-    inner = found[0] / pattern.rstrip("*")
-    return inner if inner.is_dir() else found[0]
+        raise DatasetError(f"{root}: no folder {name}; expected {LAYOUT}")
+    return next((inner for d in found if (inner := trees.inside(d, name)).is_dir()), found[0])
 
 
-def _emotion(folder: Path) -> str | None:
-    for file in sorted(folder.glob("*_emotion.txt")) if folder.is_dir() else []:
-        try:
-            return EMOTIONS.get(int(float(file.read_text().strip())))
-        except ValueError as error:
-            raise DatasetError(f"{file}: expected one number, 1 to 7: {error}") from error
-    return None
+def _emotion(folder: Path) -> tuple[str | None, str]:
+    """The emotion that a sequence's folder names, or None and why there is none."""
+    if not folder.is_dir():
+        return None, f"no folder {folder}"
+    file = next((f for f in sorted(folder.glob("*_emotion.txt")) if not f.name.startswith(".")), None)
+    if file is None:
+        return None, "its Emotion folder is empty"
+    try:
+        number = float(file.read_text().strip())
+    except (ValueError, OSError) as error:
+        return None, f"{file} should hold one number, 1 to 7: {error}"
+    emotion = next((word for code, word in EMOTIONS.items() if code == number), None)
+    return emotion, "" if emotion else f"{file} holds {number:g}, which is none of 1 to 7"

@@ -10,10 +10,15 @@ from typing import Any
 
 import msgspec
 
+from offline.datasets.people import clip_of
 from realtime.errors import DatasetError
 
 NEGATIVE, POSITIVE, SURPRISE = 0, 1, 2
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+MARGIN_S = 0.1
+"""A clip's record holds the frames so near outside it: `FeatureSpec.average_s` reaches no further."""
+_END_MISSING = 3
+"""So many frames at most may be missing at a clip's end."""
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,10 +39,14 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     """Frame numbers that are there, rising …"""
     files: tuple[str, ...]
     """… and their image files."""
+    margin_numbers: tuple[int, ...] = ()
+    """Frames before the onset and after the offset, at most `MARGIN_S` away, that are there, rising: onset and
+    offset are averaged with them, as the camera does …"""
+    margin_files: tuple[str, ...] = ()
+    """… and their image files."""
     fps: float
-
-    def file_of(self, number: int) -> str:
-        return self.files[self.numbers.index(number)]
+    note: str = ""
+    """What is amiss, and what was done about it."""
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -47,11 +56,20 @@ class Skipped(msgspec.Struct, frozen=True):
     why: str
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Something to know about a clip, or about a whole data set, that is used."""
+
+    clip: str
+    """Subject and clip, or the data set's name."""
+    what: str
+
+
 class Loaded(msgspec.Struct, frozen=True):
-    """What a loader found."""
+    """What a loader found; the notes are of the data set, each clip has its own."""
 
     clips: tuple[Clip, ...]
     skipped: tuple[Skipped, ...]
+    notes: tuple[Note, ...] = ()
 
 
 class RawClip(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +88,19 @@ class RawClip(msgspec.Struct, frozen=True, kw_only=True):
     """Where the frame number stands in a file's stem."""
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """What a data set lists."""
+
+    raws: tuple[RawClip, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
 def complete(raw: RawClip, label: int) -> Clip | Skipped:
     """Look for the frames of a listed clip; a Skipped says what is missing.
 
-    An apex outside the clip, or whose frame is missing, is treated as not given.
+    The onset's frame must be there, half of the clip's frames, and all but the last few before its end. An apex
+    outside the clip, or whose frame is missing, is treated as not given; the clip's note says so.
     """
     name = f"{raw.subject}/{raw.name}"
     if not raw.folder.is_dir():
@@ -83,13 +110,18 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
         return Skipped(name, f"missing frames: no images in {raw.folder}")
     onset = raw.onset if raw.onset is not None else min(frames)
     offset = raw.offset if raw.offset is not None else max(frames)
-    if onset not in frames:
-        return Skipped(name, f"missing frames: onset {onset} is not in {raw.folder}")
-    within = {n: f for n, f in frames.items() if onset <= n <= offset}
-    if len(within) < 2:
-        return Skipped(name, f"missing frames: {len(within)} between onset {onset} and offset {offset}")
-    apex = raw.apex if raw.apex in within and raw.apex != onset else None
-    numbers = tuple(sorted(within))
+    if why := _too_few(frames, onset, offset):
+        return Skipped(name, f"missing frames: {why} {raw.folder}")
+    numbers = tuple(n for n in sorted(frames) if onset <= n <= offset)
+    reach = round(MARGIN_S * raw.fps)
+    margin = tuple(n for n in sorted(frames) if onset - reach <= n < onset or offset < n <= offset + reach)
+    apex, notes = raw.apex, []
+    if len(numbers) < offset - onset + 1:
+        notes.append(f"{offset - onset + 1 - len(numbers)} of its {offset - onset + 1} frames are missing")
+    if apex is not None and (apex not in numbers or apex == onset):
+        where = "missing" if onset < apex <= offset else f"not between onset {onset} and offset {offset}"
+        notes.append(f"the frame of its apex, {apex}, is {where}")
+        apex = None
     return Clip(
         dataset=raw.dataset,
         subject=raw.subject,
@@ -100,15 +132,33 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
         apex=apex,
         offset=numbers[-1],
         numbers=numbers,
-        files=tuple(str(within[n]) for n in numbers),
+        files=tuple(str(frames[n]) for n in numbers),
+        margin_numbers=margin,
+        margin_files=tuple(str(frames[n]) for n in margin),
         fps=raw.fps,
+        note="; ".join(notes),
     )
 
 
-def labelled(raws: Iterable[RawClip], classes: dict[str, int]) -> Loaded:
+def _too_few(frames: Iterable[int], onset: int, offset: int) -> str:
+    """What makes a clip unusable with these frames; empty: nothing."""
+    within = [n for n in frames if onset <= n <= offset]
+    if onset not in within:
+        return f"onset {onset} is not in"
+    if len(within) < 2:
+        return f"{len(within)} between onset {onset} and offset {offset} in"
+    if offset - max(within) > _END_MISSING:
+        return f"offset is {offset}, the last one is {max(within)} in"
+    if 2 * len(within) < offset - onset + 1:
+        return f"only {len(within)} of {offset - onset + 1} are in"
+    return ""
+
+
+def labelled(listed: Listed, classes: dict[str, int]) -> Loaded:
     """Decide each clip's label by its emotion word; others are skipped with the reason."""
+    raws, repeated = without_repeats(listed.raws)
     clips: list[Clip] = []
-    skipped: list[Skipped] = []
+    skipped = [*listed.skipped, *repeated]
     for raw in raws:
         label = classes.get(raw.emotion.strip().lower())
         if label is None:
@@ -119,7 +169,25 @@ def labelled(raws: Iterable[RawClip], classes: dict[str, int]) -> Loaded:
             clips.append(found)
         else:
             skipped.append(found)
-    return Loaded(tuple(clips), tuple(skipped))
+    return Loaded(tuple(clips), tuple(skipped), listed.notes)
+
+
+def without_repeats(raws: Iterable[RawClip]) -> tuple[list[RawClip], list[Skipped]]:
+    """Clips listed once, and the reasons for the others: of equal rows the first counts, of unequal ones none."""
+    groups: dict[tuple[str, str], list[RawClip]] = {}
+    for raw in raws:
+        groups.setdefault(clip_of(raw.dataset, raw.subject, raw.name), []).append(raw)
+    kept: list[RawClip] = []
+    skipped: list[Skipped] = []
+    for first, *more in groups.values():
+        rows = {(one.onset, one.apex, one.offset, one.emotion.strip().lower()) for one in (first, *more)}
+        name = f"{first.subject}/{first.name}"
+        if len(rows) > 1:
+            skipped.append(Skipped(name, f"listed {1 + len(more)} times with different frames or emotions"))
+            continue
+        kept.append(first)
+        skipped += [Skipped(name, "listed again: the first row counts")] * len(more)
+    return kept, skipped
 
 
 def numbered_images(folder: Path, pattern: str = r"(\d+)$") -> dict[int, Path]:
@@ -144,40 +212,46 @@ def require_file(root: Path, patterns: Iterable[str], layout: str) -> Path:
     files = [f for folder in (root, *sorted(d for d in root.iterdir() if d.is_dir())) for f in sorted(folder.iterdir())]
     for pattern in patterns:
         for file in files:
-            # "~$…" is a spreadsheet program's lock file
-            if fnmatch(file.name.lower(), pattern.lower()) and file.is_file() and not file.name.startswith("~"):
+            # "~$…" is a spreadsheet program's lock file, "._…" a file system's
+            if fnmatch(file.name.lower(), pattern.lower()) and file.is_file() and file.name[0] not in "~.":
                 return file
     raise DatasetError(f"{root}: no {' or '.join(patterns)}; expected {layout}")
 
 
-def sheet_rows(file: Path, sheet: int = 0) -> list[tuple[Any, ...]]:
-    """Cells of one sheet of a spreadsheet, row by row."""
+def sheets_of(file: Path) -> list[list[tuple[Any, ...]]]:
+    """Cells of each sheet of a spreadsheet, row by row. Raises DatasetError when it can't be read."""
     from openpyxl import load_workbook
 
     try:
         book = load_workbook(file, read_only=True, data_only=True)
+        found = []
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # type: ignore[union-attr]  # what the file says about its size may be wrong
+            found.append(list(sheet.iter_rows(values_only=True)))
+        book.close()
     except Exception as error:  # openpyxl lets zip, XML and key errors through
         raise DatasetError(f"{file}: not a readable .xlsx spreadsheet: {error}") from error
-    rows = list(book.worksheets[sheet].iter_rows(values_only=True))
-    book.close()
-    return rows
+    return found
 
 
-def table(file: Path, wanted: dict[str, str], layout: str, sheet: int = 0) -> Iterator[dict[str, Any]]:
+def table(file: Path, wanted: dict[str, str], layout: str) -> Iterator[dict[str, Any]]:
     """Rows below the header of a sheet, as dictionaries.
 
     wanted: our name → start of the header's cell, compared without case, spaces and underscores. The header
-    is the first row that holds them all, so that preamble and blank columns don't matter.
+    is the first row that holds them all, in the first sheet that has one, so that a cover sheet, a preamble
+    and blank columns don't matter.
     """
-    rows = sheet_rows(file, sheet)
-    for start, row in enumerate(rows, 1):  # noqa: B007
-        header = [_plain(cell) for cell in row]
-        columns = {ours: _column(header, _plain(theirs)) for ours, theirs in wanted.items()}
-        if None not in columns.values():
-            break
-    else:
-        raise DatasetError(f"{file}: no row with the columns {', '.join(wanted.values())}; expected {layout}")
-    for row in rows[start:]:
+    for rows in sheets_of(file):
+        for start, row in enumerate(rows, 1):
+            header = [_plain(cell) for cell in row]
+            columns = {ours: _column(header, _plain(theirs)) for ours, theirs in wanted.items()}
+            if None not in columns.values():
+                return _records(rows[start:], columns)
+    raise DatasetError(f"{file}: no row with the columns {', '.join(wanted.values())}; expected {layout}")
+
+
+def _records(rows: list[tuple[Any, ...]], columns: dict[str, int | None]) -> Iterator[dict[str, Any]]:
+    for row in rows:
         record = {ours: row[c] if c is not None and c < len(row) else None for ours, c in columns.items()}
         if any(value is not None for value in record.values()):
             yield record
@@ -192,10 +266,10 @@ def _column(header: list[str], start: str) -> int | None:
 
 
 def whole(cell: Any) -> int | None:
-    """A frame number from a cell; None for blank, '/', and other non-numbers."""
+    """A frame number from a cell; None for blank, '/', 'inf', and other non-numbers."""
     try:
         return int(float(str(cell)))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

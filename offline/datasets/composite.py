@@ -7,24 +7,26 @@ re-mapping the words drops. Any clip of the key that is not found is reported.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from offline.datasets import casme2, samm, smic
+from offline.datasets import casme2, samm, smic, trees
 from offline.datasets.common import (
     Clip,
     Loaded,
+    Note,
     RawClip,
     Skipped,
     complete,
     require_file,
-    sheet_rows,
+    sheets_of,
     text,
     whole,
+    without_repeats,
 )
+from offline.datasets.people import SPELLINGS, clip_of, dataset_named, plain
 from realtime.errors import DatasetError
 
 LAYOUT = (
@@ -46,53 +48,65 @@ class KeyRow(msgspec.Struct, frozen=True):
 def load(root: Path) -> Loaded:
     """The clips of the key. Raises DatasetError with the expected layout."""
     rows = list(read_key(require_file(root, ["*key*.csv", "*gt*.csv", "*.csv", "*key*.xlsx"], LAYOUT)))
-    known = {
-        (name, *_identity(raw.subject, raw.name)): raw
-        for name in _SCANNERS
-        for raw in _SCANNERS[name](_folder(root, name))
-    }
+    known: dict[tuple[str, str], RawClip] = {}
+    left_out: dict[tuple[str, str], str] = {}
+    notes: list[Note] = []
+    for name, scan in _SCANNERS.items():
+        listed = scan(_folder(root, name))
+        raws, repeated = without_repeats(listed.raws)
+        known |= {clip_of(name, raw.subject, raw.name): raw for raw in raws}
+        left_out |= {clip_of(name, *one.clip.split("/", 1)): one.why for one in (*listed.skipped, *repeated)}
+        notes += listed.notes
     clips: list[Clip] = []
     skipped: list[Skipped] = []
     for row in rows:
-        raw: RawClip | None = known.get((row.dataset, *_identity(row.subject, row.clip)))
-        if raw is None:
-            skipped.append(Skipped(f"{row.dataset}/{row.subject}/{row.clip}", "in the key, not in the data"))
+        key = clip_of(row.dataset, row.subject, row.clip)
+        if key not in known:
+            why = left_out.get(key, "in the key, not in the data")
+            skipped.append(Skipped(f"{row.dataset}/{row.subject}/{row.clip}", why))
             continue
-        found = complete(raw, row.label)
+        found = complete(known[key], row.label)
         if isinstance(found, Clip):
             clips.append(found)
         else:
             skipped.append(Skipped(f"{row.dataset}/{found.clip}", found.why))
     if not clips:
         raise DatasetError(f"{root}: none of the key's {len(rows)} clips was found; expected {LAYOUT}")
-    return Loaded(tuple(clips), tuple(skipped))
+    return Loaded(tuple(clips), tuple(skipped), tuple(notes))
 
 
 def read_key(file: Path) -> Iterator[KeyRow]:
-    """Lines of the key, with or without a header."""
-    rows = sheet_rows(file) if file.suffix.lower() == ".xlsx" else list(csv.reader(file.open(newline="")))
-    for number, row in enumerate(rows, 1):
+    """Lines of the key, with or without a header, each clip once. Raises DatasetError with file and line."""
+    seen: dict[tuple[str, str], tuple[int, int]] = {}
+    for number, row in enumerate(_key_cells(file), 1):
         cells = [text(cell) for cell in row]
         if not any(cells) or (number == 1 and len(cells) >= 4 and whole(cells[3]) is None):
             continue
         label = whole(cells[3]) if len(cells) >= 4 else None
-        dataset = re.sub(r"[^a-z0-9]", "", cells[0].lower()).replace("casmeii", "casme2").removesuffix("hs")
-        if label not in (0, 1, 2) or dataset not in _SCANNERS:
+        dataset = dataset_named(cells[0])
+        if label not in (0, 1, 2) or dataset is None or dataset not in _SCANNERS:
             raise DatasetError(f"{file}:{number}: {row}; expected dataset, subject, clip, label 0, 1 or 2")
-        yield KeyRow(dataset, cells[1], cells[2], label)
+        first, before = seen.setdefault(clip_of(dataset, cells[1], cells[2]), (number, label))
+        if before != label:
+            raise DatasetError(f"{file}:{number}: {cells[2]} has label {label} here and {before} in line {first}")
+        if first == number:
+            yield KeyRow(dataset, cells[1], cells[2], label)
 
 
-def _identity(subject: str, clip: str) -> tuple[int, str]:
-    """Subject's number and clip's name without it: sub05, sub05_EP12_03f and EP12_03f, s5 and s05 agree."""
-    number = int(re.sub(r"\D", "", subject) or 0)
-    prefix = re.match(r"(?:sub|s)?0*(\d+)_", clip)
-    name = clip[prefix.end() :] if prefix and int(prefix[1]) == number else clip
-    return number, name.lower()
+def _key_cells(file: Path) -> list[tuple[object, ...]]:
+    if file.suffix.lower() == ".xlsx":
+        return next(iter(sheets_of(file)), [])
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            return [tuple(row) for row in csv.reader(stream)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{file}: not a table in UTF-8 ({error}); save it again as CSV, UTF-8") from error
 
 
 def _folder(root: Path, name: str) -> Path:
-    wanted = {"casme2": "casme", "smic": "smic", "samm": "samm"}[name]
-    for folder in sorted(d for d in root.iterdir() if d.is_dir()):
-        if wanted in re.sub(r"[^a-z0-9]", "", folder.name.lower()):
-            return folder
-    raise DatasetError(f"{root}: no folder for {name}; expected {LAYOUT}")
+    """The data set's folder: the one that is named like it alone, or else the shortest name with it in."""
+    found = [d for d in trees.folders(root) if any(spelt in plain(d.name) for spelt in SPELLINGS[name])]
+    found = [d for d in found if "long" not in plain(d.name)]  # SAMM Long Videos is another data set
+    if not found:
+        raise DatasetError(f"{root}: no folder for {name}; expected {LAYOUT}")
+    return min(found, key=lambda d: (dataset_named(d.name) != name, len(d.name), d.name))

@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.datasets.common import IMAGE_SUFFIXES, Skipped
+from offline.datasets.common import IMAGE_SUFFIXES, Note, Skipped
+from offline.datasets.people import person_of
 from realtime.errors import DatasetError
 
 LAYOUT = (
@@ -25,6 +26,7 @@ LAYOUT = (
     "or folders <subject>/u_test/<0|1|2>/<clip>.png of 28×28 colour images"
 )
 FIELDS = ("maps", "label", "subject", "dataset", "clip")
+CLASSES = ("0", "1", "2")
 
 
 class MapSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +40,16 @@ class MapSet(msgspec.Struct, frozen=True, kw_only=True):
     dataset: tuple[str, ...]
     clip: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    """What was left out, for the caller to print."""
+    notes: tuple[Note, ...] = ()
+    """What to know about clips that are in."""
     feature_digest: str = ""
     """Digest of the FeatureSpec that made the maps; empty: made by others."""
 
     @property
     def person(self) -> NDArray[np.str_]:
-        """(n,) data set and subject: who must not be on both sides of a split."""
-        return np.array([f"{d}/{s}" for d, s in zip(self.dataset, self.subject, strict=True)])
+        """(n,) one name a person, however spelt: who must not be on both sides of a split."""
+        return np.array([person_of(d, s) for d, s in zip(self.dataset, self.subject, strict=True)])
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -55,7 +60,9 @@ def load(path: Path) -> MapSet:
     if path.is_file():
         return _load_npz(path)
     if path.is_dir():
-        files = sorted(path.glob("*.npz"))
+        files = sorted(f for f in path.glob("*.npz") if not f.name.startswith("."))
+        if len(files) > 1:
+            raise DatasetError(f"{path}: holds {', '.join(f.name for f in files)}; give one of them")
         return _load_npz(files[0]) if files else _load_tree(path)
     raise DatasetError(f"{path}: no such file or folder; expected {LAYOUT}")
 
@@ -63,16 +70,21 @@ def load(path: Path) -> MapSet:
 def checked(file: Path, arrays: dict[str, Any], skipped: tuple[Skipped, ...] = ()) -> MapSet:
     """A MapSet from arrays, or a DatasetError that says what is wrong with them."""
     maps, label = np.asarray(arrays["maps"]), np.asarray(arrays["label"])
-    n = len(maps)
-    if maps.shape != (n, 28, 28, 3) or n < 2:
-        raise DatasetError(f"{file}: maps have shape {maps.shape}; expected {LAYOUT}")
-    if any(len(arrays[name]) != n for name in FIELDS):
-        raise DatasetError(f"{file}: {', '.join(FIELDS)} differ in length; expected {LAYOUT}")
-    if not np.isin(label, (0, 1, 2)).all():
-        raise DatasetError(f"{file}: labels {sorted(set(label.tolist()))}; expected 0, 1 and 2")
+    if maps.ndim != 4 or maps.shape[1:] != (28, 28, 3) or len(maps) < 2 or maps.dtype.kind not in "fiu":
+        raise DatasetError(f"{file}: maps have shape {maps.shape}, {maps.dtype}; expected {LAYOUT}")
+    for name in FIELDS[1:]:
+        shape = np.shape(arrays[name])
+        if len(shape) != 1:
+            raise DatasetError(f"{file}: {name} has shape {shape}; expected one for each map, ({len(maps)},)")
+        if len(arrays[name]) != len(maps):
+            raise DatasetError(f"{file}: {', '.join(FIELDS)} differ in length; expected {LAYOUT}")
+    if label.dtype.kind not in "fiu" or not np.isin(label, (0, 1, 2)).all():
+        raise DatasetError(f"{file}: labels {sorted(set(label.tolist()))[:9]}; expected 0, 1 and 2")
     if not (np.isfinite(maps).all() and maps.min() >= 0 and maps.max() <= 255):
         raise DatasetError(f"{file}: map values outside 0..255; expected each channel stretched to 0..255")
-    subject, dataset, clip = (tuple(str(v) for v in arrays[name]) for name in ("subject", "dataset", "clip"))
+    if maps.max() <= 1:
+        raise DatasetError(f"{file}: no map value is above 1; expected 0..255: multiply maps of 0..1 by 255")
+    subject, dataset, clip = (tuple(str(v) for v in np.asarray(arrays[n]).astype(str)) for n in FIELDS[2:])
     return MapSet(
         maps=maps.astype(np.float32),
         label=label.astype(np.int64),
@@ -90,9 +102,12 @@ def _load_npz(file: Path) -> MapSet:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}
             digest = str(stored["feature_digest"]) if "feature_digest" in stored else ""
-    except (OSError, ValueError) as error:
+    except Exception as error:  # numpy lets zip, zlib, pickle and header errors through
         raise DatasetError(f"{file}: not a readable .npz: {error}; expected {LAYOUT}") from error
     missing = [name for name in FIELDS if name not in arrays]
+    broken = [name for name, stored in arrays.items() if not isinstance(stored, np.ndarray)]
+    if broken:
+        raise DatasetError(f"{file}: {', '.join(broken)} can't be read as an array; expected {LAYOUT}")
     if missing:
         raise DatasetError(f"{file}: lacks {', '.join(missing)}; expected {LAYOUT}")
     return msgspec.structs.replace(checked(file, arrays), feature_digest=digest)
@@ -103,6 +118,8 @@ def _load_tree(root: Path) -> MapSet:
     skipped: list[Skipped] = []
     for folder in sorted(d for d in root.iterdir() if (d / "u_test").is_dir()):
         own = _maps_below(folder / "u_test")
+        others = sorted(d for d in (folder / "u_test").iterdir() if d.is_dir() and d.name not in CLASSES)
+        skipped += [Skipped(f"{folder.name}/{d.name}", f"not a folder of a class, 0, 1 or 2: {d}") for d in others]
         names = {name for name, _, _ in own}
         leaked = names & {name for name, _, _ in _maps_below(folder / "u_train")}
         if leaked:
@@ -120,12 +137,12 @@ def _load_tree(root: Path) -> MapSet:
 
 
 def _maps_below(folder: Path) -> list[tuple[str, int, Path]]:
-    classes = [d for d in sorted(folder.glob("*")) if d.is_dir() and d.name in "012"]
+    classes = [d for d in sorted(folder.glob("*")) if d.is_dir() and d.name in CLASSES]
     return [
         (file.stem, int(d.name), file)
         for d in classes
         for file in sorted(d.iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     ]
 
 
@@ -140,6 +157,6 @@ def _read(file: Path) -> NDArray[np.uint8] | None:
 def dataset_of(subject: str) -> str:
     """By the subject's name, as the composite's trees have it: sub05 CASME II, s5 SMIC, 006 SAMM."""
     for pattern, dataset in ((r"sub\d+$", "casme2"), (r"s\d+$", "smic"), (r"\d{3}$", "samm")):
-        if re.match(pattern, subject):
+        if re.match(pattern, subject, re.IGNORECASE):
             return dataset
     return "other"

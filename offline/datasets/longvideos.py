@@ -14,7 +14,7 @@ from offline.datasets.common import (
     numbered_images,
     require_file,
     require_folder,
-    sheet_rows,
+    sheets_of,
     table,
     text,
     whole,
@@ -82,9 +82,10 @@ def label_of(emotion: str) -> int | None:
 def _casme_sq(root: Path) -> LongVideos:
     """No header; offset 0 means that it was not seen: the apex counts. Further sheets translate the names."""
     sheet = require_file(root, ["*code*.xlsx"], LAYOUTS["casme_sq"])
-    aliases = _aliases(sheet)
+    pages = sheets_of(sheet)
+    aliases = _aliases(pages[1:3])
     rows: dict[tuple[str, str], list[Marked]] = {}
-    for row in sheet_rows(sheet):
+    for row in pages[0] if pages else []:
         onset, apex, offset = (whole(cell) for cell in row[2:5]) if len(row) >= 8 else (None,) * 3
         if onset is None:
             continue
@@ -106,18 +107,13 @@ def _casme_sq(root: Path) -> LongVideos:
     return _gather("casme_sq", 30.0, rows, folder)
 
 
-def _aliases(sheet: Path) -> dict[str, set[str]]:
+def _aliases(pages: list[list[tuple[Any, ...]]]) -> dict[str, set[str]]:
     """Other names of a name: what stands in the same row of the sheets behind the first."""
     found: dict[str, set[str]] = {}
-    for number in (1, 2):
-        try:
-            rows = sheet_rows(sheet, number)
-        except IndexError:
-            break
-        for row in rows:
-            names = {text(cell) for cell in row if text(cell)}
-            for name in names:
-                found.setdefault(name, set()).update(names - {name})
+    for row in (row for rows in pages for row in rows):
+        names = {text(cell) for cell in row if text(cell)}
+        for name in names:
+            found.setdefault(name, set()).update(names - {name})
     return found
 
 

@@ -4,11 +4,10 @@ composite.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from offline.datasets import sheets
-from offline.datasets.common import NEGATIVE, POSITIVE, SURPRISE, Loaded, RawClip, labelled
+from offline.datasets.common import NEGATIVE, POSITIVE, SURPRISE, Listed, Loaded, labelled
 
 CLASSES = {
     "happiness": POSITIVE,
@@ -18,7 +17,7 @@ CLASSES = {
 SHEET = sheets.Sheet(
     dataset="samm",
     file="*FACS*.xlsx",
-    folders="[0-9][0-9][0-9]",
+    folders=r"s?\d{1,3}",
     layout="SAMM_Micro_FACS_Codes_v2.xlsx beside 006/006_1_2/006_05562.jpg",
     subject=lambda cell: cell.zfill(3),
     fps=200.0,
@@ -30,6 +29,6 @@ def load(root: Path) -> Loaded:
     return labelled(scan(root), CLASSES)
 
 
-def scan(root: Path) -> Iterator[RawClip]:
+def scan(root: Path) -> Listed:
     """Every clip of the FACS sheet; its preamble is passed over."""
     return sheets.scan(root, SHEET)

@@ -1,26 +1,33 @@
 """SMIC-HS (Li et al. 2013): 100 fps, 16 subjects, labels by folder, no apex: it is spotted.
 
 The short version lists nothing: each folder is a clip from onset to offset. The long version (SMIC-HS-E) has
-a sheet with OnsetF and OffsetF, counted from FirstF.
+a sheet with OnsetF and OffsetF, counted from FirstF. SMIC as it is given out holds one person many times:
+cropped and raw, of three cameras. One tree is read: HS, cropped before raw, short before long.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from offline.datasets import trees
 from offline.datasets.common import (
     NEGATIVE,
     POSITIVE,
     SURPRISE,
+    Listed,
     Loaded,
+    Note,
     RawClip,
+    Skipped,
     labelled,
     require_folder,
     table,
     text,
     whole,
 )
+from offline.datasets.people import clip_of
 from realtime.errors import DatasetError
 
 LAYOUT = "s1/micro/negative/s1_ne_01/*.bmp (or SMIC-HS-E_annotation.xlsx beside s01/s01_ne_01/*)"
@@ -33,24 +40,51 @@ def load(root: Path) -> Loaded:
     return labelled(scan(root), CLASSES)
 
 
-def scan(root: Path) -> Iterator[RawClip]:
+def scan(root: Path) -> Listed:
     """Every clip, of either version."""
     require_folder(root, LAYOUT)
-    sheets = sorted(root.glob("**/*annotation*.xlsx"))
-    yield from _scan_long(root, sheets[0]) if sheets else _scan_short(root)
+    below = sorted(_below(root))
+    sheets = sorted(s for d in [root, *below] for s in d.glob("*annotation*.xlsx") if s.name[0] not in "~.")
+    classes = [d for d in below if d.parent.name.lower() == "micro" and d.name.lower() in CLASSES]
+    fast = [d for d in classes if not trees.words(root, d) & {"nir", "vis"}]
+    if fast:
+        passed = [
+            Note("smic", f"{sheet.name} is passed over: its long clips are there as short ones") for sheet in sheets
+        ]
+        listed = _scan_short(root, fast)
+        return Listed(listed.raws, listed.skipped, (*listed.notes, *passed))
+    if sheets:
+        return _scan_long(root, sheets[0], below)
+    if classes:
+        raise DatasetError(f"{root}: only clips of the slow cameras, NIR and VIS; expected the HS ones: {LAYOUT}")
+    raise DatasetError(f"{root}: no folder sN/micro/negative|positive|surprise; expected {LAYOUT}")
 
 
-def _scan_short(root: Path) -> Iterator[RawClip]:
-    classes = [d for d in sorted(root.glob("**/micro/*")) if d.is_dir() and d.name.lower() in CLASSES]
-    if not classes:
-        raise DatasetError(f"{root}: no folder sN/micro/negative|positive|surprise; expected {LAYOUT}")
-    for folder in classes:
-        for clip in sorted(d for d in folder.iterdir() if d.is_dir()):
-            subject = folder.parent.parent.name
-            yield _raw(subject, clip.name, folder.name, None, None, clip)
+def _below(root: Path) -> Iterator[Path]:
+    """All folders below `root`, the hidden ones left out."""
+    for top, names, _ in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".")]
+        yield from (Path(top) / name for name in names)
 
 
-def _scan_long(root: Path, sheet: Path) -> Iterator[RawClip]:
+def _scan_short(root: Path, classes: list[Path]) -> Listed:
+    tree, notes = trees.choose(root, (d.parents[2] for d in classes), "smic")
+    raws: dict[tuple[str, str], RawClip] = {}
+    for folder in (d for d in classes if d.parents[2] == tree):
+        for clip in trees.folders(folder):
+            subject = folder.parents[1].name
+            raw = _raw(subject, clip.name, folder.name, None, None, clip)
+            _once(clip_of("smic", subject, clip.name), raw, raws)
+    return Listed(tuple(raws.values()), (), notes)
+
+
+def _once(key: tuple[str, str], raw: RawClip, raws: dict[tuple[str, str], RawClip]) -> None:
+    first = raws.setdefault(key, raw)
+    if first is not raw:
+        raise DatasetError(f"{first.folder} and {raw.folder} are one clip; keep one of them")
+
+
+def _scan_long(root: Path, sheet: Path, below: list[Path]) -> Listed:
     columns = {
         "subject": "Subject",
         "name": "Filename",
@@ -59,15 +93,25 @@ def _scan_long(root: Path, sheet: Path) -> Iterator[RawClip]:
         "emotion": "Emotion",
         "first": "FirstF",
     }
-    for row in table(sheet, columns, LAYOUT):
-        name, first = text(row["name"]), whole(row["first"])
-        subject = text(row["subject"])
-        subject = subject if subject.startswith("s") else f"s{subject}"
-        onset, offset = whole(row["onset"]), whole(row["offset"])
-        folder = next((d for d in sorted(root.glob(f"**/{name}")) if d.is_dir()), root / subject / name)
-        if first is not None and onset is not None and offset is not None:
-            onset, offset = onset - first, offset - first
-        yield _raw(subject, name, text(row["emotion"]), onset, offset, folder)
+    rows = list(table(sheet, columns, LAYOUT))
+    keys = [clip_of("smic", text(row["subject"]), text(row["name"])) for row in rows]
+    there = [(clip_of("smic", d.parent.name, d.name), d) for d in below if not trees.words(root, d) & {"nir", "vis"}]
+    listed = set(keys)
+    wanted = [d.parents[1] for key, d in there if key in listed]
+    tree, notes = trees.choose(root, wanted, "smic") if wanted else (root, ())
+    folders = {key: d for key, d in there if d.parents[1] == tree}
+    raws: list[RawClip] = []
+    skipped: list[Skipped] = []
+    for key, row in zip(keys, rows, strict=True):
+        subject, name = text(row["subject"]), text(row["name"])
+        subject = subject if subject[:1].lower() == "s" else f"s{subject}"
+        onset, offset, first = (whole(row[field]) for field in ("onset", "offset", "first"))
+        if onset is None or offset is None or first is None:
+            skipped.append(Skipped(f"{subject}/{name}", "no OnsetF, OffsetF or FirstF in the sheet"))
+            continue
+        folder = folders.get(key, tree / subject / name)
+        raws.append(_raw(subject, name, text(row["emotion"]), onset - first, offset - first, folder))
+    return Listed(tuple(raws), tuple(skipped), notes)
 
 
 def _raw(subject: str, name: str, emotion: str, onset: int | None, offset: int | None, folder: Path) -> RawClip:

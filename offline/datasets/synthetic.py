@@ -6,32 +6,40 @@ Labels are the action unit's. Nothing learnt on them says anything about people.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import msgspec
 
 from offline.datasets.common import Clip, Loaded
+from realtime.errors import DatasetError
 from realtime.types import LABELS
 
 SUBJECTS = 6
 CLIPS_EACH = 9
 FPS = 200.0
+MARGIN = 3
+"""Frames that are made before the onset and after the offset, for the means around them."""
 
 
 def load(root: Path, subjects: int = SUBJECTS, clips_each: int = CLIPS_EACH) -> Loaded:
-    """Write the frames below `root` where they are not there yet; the clips."""
+    """Write the frames below `root` where they are not there yet; the clips. Raises DatasetError if it can't."""
     clips: list[Clip] = []
-    for seed in range(subjects):
-        clips.extend(_subject(root, seed, clips_each))
+    try:
+        for seed in range(subjects):
+            clips.extend(_subject(root, seed, clips_each))
+    except OSError as error:
+        raise DatasetError(f"{root}: generated clips can't be kept there: {error.strerror or error}") from error
     return Loaded(tuple(clips), ())
 
 
 def _subject(root: Path, seed: int, count: int) -> list[Clip]:
-    listing = root / f"p{seed:02d}" / f"clips-{count}.json"
+    listing = root / f"p{seed:02d}" / f"clips-{count}-{MARGIN}.json"
     if listing.exists():
-        found = msgspec.json.decode(listing.read_bytes(), type=list[Clip])
-        if all(Path(file).exists() for clip in found for file in clip.files):
-            return found
+        with contextlib.suppress(msgspec.MsgspecError):  # a broken listing is made again
+            found = msgspec.json.decode(listing.read_bytes(), type=list[Clip])
+            if all(Path(file).exists() for clip in found for file in (*clip.files, *clip.margin_files)):
+                return found
     clips = _render(listing.parent, seed, count)
     listing.write_bytes(msgspec.json.encode(clips))
     return clips
@@ -53,12 +61,15 @@ def _render(folder: Path, seed: int, count: int) -> list[Clip]:
         name = f"p{seed:02d}_{number:02d}_{event.au}"
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
-        files = []
-        for frame in range(event.onset, event.offset + 1):
+        files = {}
+        for frame in range(event.onset - MARGIN, event.offset + MARGIN + 1):
             image = np.empty((renderer.size[1], renderer.size[0]), np.uint8)
             renderer.render(frame, image)
-            files.append(str(target / f"{frame:06d}.png"))
-            cv2.imwrite(files[-1], image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            files[frame] = str(target / f"{frame:06d}.png")
+            if not cv2.imwrite(files[frame], image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+                raise DatasetError(f"{files[frame]}: can't be written")
+        numbers = tuple(range(event.onset, event.offset + 1))
+        margin = tuple(frame for frame in files if frame not in numbers)
         clips.append(
             Clip(
                 dataset="synthetic",
@@ -69,8 +80,10 @@ def _render(folder: Path, seed: int, count: int) -> list[Clip]:
                 onset=event.onset,
                 apex=event.apex,
                 offset=event.offset,
-                numbers=tuple(range(event.onset, event.offset + 1)),
-                files=tuple(files),
+                numbers=numbers,
+                files=tuple(files[frame] for frame in numbers),
+                margin_numbers=margin,
+                margin_files=tuple(files[frame] for frame in margin),
                 fps=FPS,
             )
         )
