@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -164,11 +165,41 @@ def test_flowmaps_npz(tmp_path: Path) -> None:
         ({"maps": np.full((9, 28, 28, 3), np.nan)}, "0..255"),
         ({"maps": np.full((9, 28, 28, 3), 300.0)}, "0..255"),
         ({"clip": np.array(["a"])}, "length"),
+        ({"maps": np.float32(3)}, "shape"),
+        ({"maps": np.full((9, 28, 28, 3), "x")}, "shape"),
+        ({"maps": np.full((9, 28, 28, 3), 0.5)}, "expected 0..255"),
+        ({"maps": np.array([None, 1], dtype=object)}, "not a readable"),
+        ({"label": np.zeros((9, 1), int)}, r"label has shape \(9, 1\); expected one for each map"),
+        ({"label": np.full(9, 0.5)}, "expected 0, 1 and 2"),
+        ({"label": np.full(9, "negative")}, "expected 0, 1 and 2"),
+        ({"subject": np.array("s1")}, "subject has shape"),
     ],
 )
 def test_broken_npz_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         flowmaps.load(write_maps(tmp_path / "maps.npz", **changes))
+
+
+def test_an_npz_that_is_damaged_or_holds_no_arrays_is_refused(tmp_path: Path) -> None:
+    whole = bytearray(write_maps(tmp_path / "maps.npz").read_bytes())
+    whole[5000] ^= 0xFF
+    for content in (bytes(whole), bytes(whole[:9000]), b""):
+        (tmp_path / "maps.npz").write_bytes(content)
+        with pytest.raises(DatasetError, match="npz"):
+            flowmaps.load(tmp_path / "maps.npz")
+    with zipfile.ZipFile(tmp_path / "maps.npz", "w") as archive:
+        for name in flowmaps.FIELDS:
+            archive.writestr(f"{name}.npy", b"garbage")
+    with pytest.raises(DatasetError, match="can't be read as an array"):
+        flowmaps.load(tmp_path / "maps.npz")
+
+
+def test_a_folder_of_several_npz_is_refused(tmp_path: Path) -> None:
+    write_maps(tmp_path / "first.npz")
+    assert len(flowmaps.load(tmp_path)) == 9
+    write_maps(tmp_path / "second.npz")
+    with pytest.raises(DatasetError, match=r"first\.npz, second\.npz"):
+        flowmaps.load(tmp_path)
 
 
 def test_flowmaps_tree(tmp_path: Path) -> None:
@@ -180,6 +211,8 @@ def test_flowmaps_tree(tmp_path: Path) -> None:
         images(tmp_path / subject / "u_test" / str(label), [f"{name}.png"], [pictures[name][..., ::-1]])
     (tmp_path / "s3" / "u_test" / "0").mkdir()
     images(tmp_path / "s3" / "u_test" / "0", ["small.png"])
+    images(tmp_path / "006" / "u_test" / "12", ["other.png"], [pictures["006_clip"]])
+    (tmp_path / "006" / "u_test" / "0" / "._006_clip.png").write_bytes(b"not a picture")
     data = flowmaps.load(tmp_path)
     found = dict(zip(data.clip, zip(data.dataset, data.subject, data.label.tolist(), strict=True), strict=True))
     assert found == {
@@ -189,7 +222,10 @@ def test_flowmaps_tree(tmp_path: Path) -> None:
     }
     for i, name in enumerate(data.clip):
         np.testing.assert_array_equal(data.maps[i], pictures[name])
-    assert [s.clip for s in data.skipped] == ["s3/small"]
+    why = {one.clip: one.why for one in data.skipped}
+    assert set(why) == {"s3/small", "006/12"}
+    assert "28×28" in why["s3/small"]
+    assert "not a folder of a class" in why["006/12"]
 
 
 def test_a_tree_that_leaks_is_refused(tmp_path: Path) -> None:
