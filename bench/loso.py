@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from bench._harness import machine, write_json
-from offline import metrics, shallow
+from offline import cli, metrics, shallow
 from offline.batches import Recipe, augment, class_weights
 from offline.datasets.flowmaps import MapSet, load
 from offline.splits import loso
@@ -78,13 +78,14 @@ def batched(data: MapSet, held_out: np.ndarray, recipe: Recipe, seed: int) -> tu
     return seconds, metrics.metrics(metrics.confusion(data.label, result.scores[-1].argmax(-1)))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Whole LOSO: all folds at once against fold by fold.")
+def main(argv: list[str]) -> None:
+    parser = cli.Parser(prog="bench/loso.py", description="Whole LOSO: all folds at once against fold by fold.")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--folds", type=int, default=5, help="folds timed one by one")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "loso.json")
-    options = parser.parse_args()
+    parser.add_argument("--debug", action="store_true", help="tracebacks")
+    options = parser.parse_args(argv)
     data, recipe = load(options.data), Recipe()
     held_out = np.stack([fold.held_out() for fold in loso(data.person)])
     chosen = np.linspace(0, len(held_out) - 1, options.folds).round().astype(int)
@@ -139,4 +140,4 @@ def report(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(main))

@@ -1,6 +1,7 @@
 """One table over runs, published rows beside them: ``python -m offline.evaluate DIR [DIR …] [--html FILE]``.
 
-With two runs or more each is tested against the first, paired over subjects, where both are on the same clips.
+With two runs or more each is tested against the first, paired over subjects, where both left one subject out at
+a time, on the same clips.
 """
 
 from __future__ import annotations
@@ -15,13 +16,9 @@ from rich.table import Table
 from offline import cli, report
 from offline.compare import Paired, by_person, paired_test
 from offline.published import ROWS
-from offline.results import Predictions, Results, read_predictions, read_results
+from offline.results import NotPairedError, Predictions, Results, read_predictions, read_results
 from offline.zoo import ZOO
-from realtime.errors import UserError
-
-
-class OtherClipsError(UserError):
-    """Two runs were not tested on the same clips."""
+from realtime.errors import ConfigError
 
 
 def main(argv: list[str]) -> None:
@@ -32,13 +29,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
     if options.html:
+        if options.html.is_dir():
+            raise ConfigError(f"--html {options.html}: a folder; give a file in it")
         cli.check_writable("--html: folder", options.html.parent)
     runs = [read_results(folder) for folder in options.runs]
     tests, notes = [], []
     for folder, run in zip(options.runs[1:], runs[1:], strict=True):
         try:
             tests += compare([options.runs[0], folder], [runs[0], run], options.metric)
-        except OtherClipsError as error:
+        except NotPairedError as error:
             notes.append(f"{error}.")
     console = Console()
     named = _named(options.runs, runs)
@@ -74,9 +73,12 @@ def report_warnings(run: Results) -> list[str]:
 
 
 def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple[str, str, Paired]]:
-    """Each later run against the first. Raises OtherClipsError when they can't be paired."""
+    """Each later run against the first. Raises NotPairedError when they can't be paired."""
     if len(folders) < 2:
         return []
+    for folder, run in zip(folders, runs, strict=True):
+        if run.protocol != "loso":
+            raise NotPairedError(f"{folder} is not leave-one-subject-out but {run.protocol}: it can't be paired")
     predictions = [read_predictions(folder) for folder in folders]
     tests = []
     for run, own, folder in zip(runs[1:], predictions[1:], folders[1:], strict=True):
@@ -96,13 +98,13 @@ def _same_clips(one: Predictions, other: Predictions, first: Path, second: Path)
         (getattr(one, name) == getattr(other, name)).all() for name in ("person", "clip", "label")
     )
     if not same:
-        raise OtherClipsError(f"{first} and {second} were not tested on the same clips: they can't be paired")
+        raise NotPairedError(f"{first} and {second} were not tested on the same clips: they can't be paired")
 
 
 def _print(console: Console, runs: dict[str, Results], tests: list[tuple[str, str, Paired]]) -> None:
     table = Table(title="UF1 / UAR, leave-one-subject-out unless said")
     for name in ("", *report.PARTS):
-        table.add_column(name, justify="left" if not name else "right")
+        table.add_column(name, justify="right" if name else "left", no_wrap=bool(name), overflow="fold")
     for name, run in runs.items():
         table.add_row(*report.ours_cells(name, run), style="bold")
     table.add_section()

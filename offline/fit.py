@@ -78,6 +78,7 @@ def fit(
 
     state: folder for checkpoints; a finished seed is read back from there, an interrupted one goes on.
     """
+    check_possible(job.entry, job.recipe, job.source is not None)
     done = state / f"seed-{seed}.npz"
     if done.exists():
         progress(units(job, len(held_out)))
@@ -120,6 +121,14 @@ def parameters(job: Job, fitted: Fitted) -> int:
     """Numbers that were learnt for the network that is served."""
     networks = 0 if job.entry.network is None else job.entry.network * job.recipe.members
     return networks + (0 if fitted.chosen is None else pooled_flow.parameters(str(fitted.chosen[-1])))
+
+
+def check_possible(entry: Entry, recipe: Recipe, pretrained: bool) -> None:
+    """Refuse what the model's trainer can't do."""
+    if pretrained and entry.pooled:
+        raise UserError(f"{entry.name}: its linear machines have no weights to pre-train; leave out --pretrain")
+    if recipe.members > 1 and entry.trainer == "keras":
+        raise UserError(f"{entry.name} is trained fold by fold, as one network: leave out members")
 
 
 def check_source(data: MapSet, source: MapSet) -> None:
@@ -171,8 +180,6 @@ def _fit_keras(
         import keras
 
     start = None
-    if job.recipe.members > 1:
-        raise UserError(f"{job.entry.name} is trained fold by fold, as one network: leave out members")
     if job.source is not None:
         nobody = np.zeros((1, len(job.source)), bool)
         *_, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
@@ -194,8 +201,6 @@ def _fit_pooled(
     state: Path,
     progress: Callable[[int], None],
 ) -> Fitted:
-    if job.source is not None:
-        raise UserError(f"{job.entry.name} has no weights to pre-train: leave out --pretrain")
     # nothing random in it: seeds with the same folds share the work
     key = hashlib.sha256(np.packbits(held_out).tobytes()).hexdigest()[:8]
     done = state / f"machines-{key}.npz"

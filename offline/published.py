@@ -59,4 +59,5 @@ ROWS = (
     Published("HTNet", 2024, (0.8603, 0.8475), (0.8049, 0.7905), (0.9532, 0.9516), (0.8131, 0.8124), leaky=True),
     Published("CausalNet", 2025, (0.8976, 0.9020), (0.8390, 0.8452), (0.9811, 0.9858), (0.8780, 0.8582), leaky=True),
 )
+BY_METHOD = {row.method: row for row in ROWS}
 LEAKY_NOTE = "published with the best epoch kept on each held-out subject: not comparable with an honest figure"

@@ -90,8 +90,15 @@ def _intro(summary: Results) -> list[str]:
         f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds(summary)}; "
         f"training took {summary.seconds:.1f} s. {_selection(summary)}",
         *([f"The networks were {summary.pretraining}."] if summary.pretraining else []),
-        *([ZOO[summary.model].settled] if summary.model in ZOO else []),
+        *_of_the_zoo(summary.model),
     ]
+
+
+def _of_the_zoo(model: str) -> list[str]:
+    if model not in ZOO:
+        return []
+    published = ZOO[model].published
+    return [ZOO[model].settled, *([f"Its published row: {published}."] if published else [])]
 
 
 def _selection(summary: Results) -> str:
@@ -288,7 +295,7 @@ def _picture(one: NDArray[np.float32]) -> str:
 
 def print_table(console: Console, summary: Results) -> None:
     """The run's metrics, for the terminal."""
-    table = Table(title=f"{summary.model} · {summary.dataset} · {summary.protocol} · {seeds(summary)}")
+    table = Table(title=f"{summary.title} · {summary.dataset} · {summary.protocol} · {seeds(summary)}")
     table.add_column("")
     for name in NAMES:
         table.add_column(name.upper(), justify="right")

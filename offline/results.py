@@ -20,6 +20,10 @@ from realtime.types import LABELS
 COLUMNS = ("seed", "dataset", "subject", "clip", "label", "predicted", *(f"score_{name}" for name in LABELS))
 
 
+class NotPairedError(UserError):
+    """Runs that can't be tested against each other."""
+
+
 class Results(msgspec.Struct, frozen=True, kw_only=True):
     """``results.json``."""
 
@@ -141,20 +145,36 @@ def write_results(folder: Path, results: Results) -> None:
 def read_results(folder: Path) -> Results:
     file = folder / "results.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Results)
+        found = msgspec.json.decode(file.read_bytes(), type=Results)
+        _check_metrics(found.metrics)
+        return found
     except (OSError, msgspec.DecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{file}: {why}; give the --out folder of an offline.train run") from error
 
 
+def _check_metrics(measured: dict[str, dict[str, dict[str, float]]]) -> None:
+    if "full" not in measured:
+        raise msgspec.ValidationError("metrics lack full")
+    for part, figures in measured.items():
+        for name in NAMES:
+            if not {"mean", "std"} <= set(figures.get(name, ())):
+                raise msgspec.ValidationError(f"metrics of {part} lack {name}, or its mean or std")
+
+
 def read_predictions(folder: Path) -> Predictions:
-    """Predictions in a fixed order (data set, subject, clip), so that runs can be paired."""
+    """Predictions in a fixed order (data set, subject, clip), so that runs can be paired.
+
+    Raises NotPairedError when a clip comes twice, as the frames of one do.
+    """
     file = folder / "predictions.csv"
     try:
         with file.open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         seeds = sorted({int(row["seed"]) for row in rows})
         key = {s: {_key(row): row for row in rows if int(row["seed"]) == s} for s in seeds}
+        if sum(map(len, key.values())) < len(rows):
+            raise NotPairedError(f"{file}: several predictions of one clip and seed: they can't be paired")
         order = sorted(set.intersection(*(set(own) for own in key.values())))
         first = [key[seeds[0]][k] for k in order]
         scores = [[[float(key[s][k][c]) for c in COLUMNS[6:]] for k in order] for s in seeds]

@@ -92,6 +92,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--variant {options.variant}: only pooled flow has variants, not {options.model}")
     if options.model == "pooled-flow" and (options.set or options.epochs is not None):
         raise ConfigError("--set and --epochs: pooled-flow has no such recipe; it takes --variant")
+    fit.check_possible(get(options.model), recipe_of(options), bool(options.pretrain))
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -110,6 +111,7 @@ def load(name: str, path: Path, out: Path, console: Console, frames: int = 1) ->
         data = flowmaps.load(path)
         if data.feature_digest not in ("", FeatureSpec().digest()):
             raise DatasetError(f"{path}: made with other feature settings than this version's; prepare it again")
+        print_skipped(data.skipped, console)
         return data
     if name not in CLIP_DATASETS:
         raise UserError(f"{name}: not a data set for training")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from offline.compare import by_person, paired_test
 from offline.metrics import confusion, metrics
 from offline.published import ROWS
+from offline.zoo import ZOO
 from realtime.errors import UserError
 
 
@@ -20,6 +21,8 @@ def test_metrics_agree_with_scikit_learn(seed: int) -> None:
     assert ours["acc"] == pytest.approx(accuracy_score(label, called))
     assert ours["uf1"] == pytest.approx(f1_score(label, called, average="macro"))
     assert ours["uar"] == pytest.approx(recall_score(label, called, average="macro"))
+    precision = precision_score(label, called, average="macro")
+    assert ours["f1"] == pytest.approx(2 * precision * ours["uar"] / (precision + ours["uar"]))
 
 
 TABLE_6 = {
@@ -54,6 +57,43 @@ def test_the_papers_accuracy_and_f1_follow_too() -> None:
 def test_a_class_without_clips_does_not_count() -> None:
     ours = metrics([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
     assert ours["uar"] == pytest.approx((0.8 + 0.9) / 2)
+
+
+# LAENet paper, table 4, as in the project's reference; the last two rows are from their own papers
+PRINTED = """
+LBP-TOP         .5882 .5785  .2000 .5280  .7026 .7429  .3954 .4102
+Bi-WOOF         .6296 .6227  .5727 .5829  .7805 .8026  .5211 .5139
+OFF-ApexNet     .7196 .7096  .6817 .6695  .8764 .8681  .5409 .5392
+AlexNet         .6933 .7154  .6201 .6373  .7994 .8312  .6104 .6642
+SqueezeNet      .5930 .6166  .5381 .5603  .6894 .7278  .5039 .5362
+GoogLeNet       .5573 .6049  .5123 .5511  .5989 .6414  .5124 .5992
+VGG16           .6425 .6516  .5800 .5964  .8166 .8202  .4870 .4793
+NMER            .7885 .7824  .7461 .7530  .8293 .8209  .7754 .7152
+CapsuleNet      .6520 .6506  .5820 .5877  .7068 .7018  .6209 .5989
+Dual-Inception  .7322 .7278  .6645 .6726  .8621 .8560  .5868 .5663
+STSTNet         .7353 .7605  .6801 .7013  .8382 .8686  .6588 .6810
+LAENet          .7568 .7405  .6620 .6523  .9101 .9119  .6814 .6620
+HTNet           .8603 .8475  .8049 .7905  .9532 .9516  .8131 .8124
+CausalNet       .8976 .9020  .8390 .8452  .9811 .9858  .8780 .8582
+"""
+
+
+def test_published_rows_are_as_printed() -> None:
+    printed = {line.split()[0]: [float(cell) for cell in line.split()[1:]] for line in PRINTED.strip().splitlines()}
+    ours = {}
+    for row in ROWS:
+        pairs = (row.full, row.smic, row.casme2, row.samm)
+        ours[row.method.split()[0]] = [value for pair in pairs if pair is not None for value in pair]
+    assert ours == printed
+    assert {row.method.split()[0] for row in ROWS if row.leaky} == {"NMER", "HTNet", "CausalNet"}
+
+
+def test_models_name_rows_that_are_published() -> None:
+    named = {name: entry.published for name, entry in ZOO.items()}
+    assert named == {
+        "laenet": "LAENet", "ststnet": "STSTNet", "offapexnet": "OFF-ApexNet", "pooled-flow": None, "fusion": None,
+    }  # fmt: skip
+    assert {method for method in named.values() if method} <= {row.method for row in ROWS}
 
 
 def make(random: np.random.Generator, right: float, people: np.ndarray, label: np.ndarray) -> np.ndarray:

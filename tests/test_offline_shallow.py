@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from _offline_data import made_maps
 
-from offline import shallow
+from offline import pooled_flow, shallow
 from offline.batches import Recipe, class_weights, epoch_batches, rescaled
 from offline.splits import loso
 from offline.zoo import ZOO, laenet, ststnet
@@ -193,3 +193,18 @@ def test_the_papers_counts() -> None:
     assert ZOO["laenet"].parameters == 8 * 28 + 16 + 603 == 843
     assert ZOO["ststnet"].parameters == 1683
     assert ZOO["offapexnet"].parameters == 2_664_475
+
+
+@pytest.mark.parametrize("variant", pooled_flow.VARIANTS)
+def test_pooled_flows_count_is_what_it_describes(variant: str) -> None:
+    """Two margins for each feature and two biases; the third margin is minus their sum."""
+    which = pooled_flow.descriptors(variant)
+    features = sum(pooled_flow.describe(DATA.maps[:2], d).shape[1] for d in which)
+    assert pooled_flow.parameters(variant) == 2 * features + 2
+
+
+def test_entries_with_pooled_flow_count_it() -> None:
+    largest = 2 * sum(pooled_flow.describe(DATA.maps[:2], d).shape[1] for d in pooled_flow.descriptors("all-w47")) + 2
+    assert max(map(pooled_flow.parameters, pooled_flow.VARIANTS)) == largest
+    assert ZOO["pooled-flow"].parameters == largest
+    assert ZOO["fusion"].parameters == largest + 5 * 843

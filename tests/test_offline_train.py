@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
 from _offline_data import COMPOSITE, made_maps
+from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,9 +27,9 @@ from offline.datasets.flowmaps import MapSet
 from offline.files import write_npz
 from offline.metrics import confusion, metrics
 from offline.published import ROWS
-from offline.results import read_predictions, read_results
+from offline.results import read_predictions, read_results, write_results
 from offline.splits import loso
-from offline.zoo import get
+from offline.zoo import ZOO, get
 from realtime.recognition import bundle
 from realtime.types import LABELS
 
@@ -247,7 +251,9 @@ def test_evaluate_puts_runs_beside_published_rows(
     page = maps.parent / "all.html"
     assert cli.run(evaluate.main, [str(laenet_run), str(other), "--html", str(page)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "54" in page.read_text() or "6" in printed
+    rows = page.read_text().split("<tr")
+    assert any("<td>843</td><td>2</td><td>flowmaps</td><td>loso</td><td>none</td>" in row for row in rows)
+    assert any(f"<td>{read_results(other).parameters:,}</td><td>1</td>" in row for row in rows)
     for row in ROWS:
         assert row.method.split()[0] in page.read_text()
     assert "HTNet (2024) †" in page.read_text()
@@ -279,6 +285,109 @@ def test_runs_on_other_clips_can_not_be_paired(
     code = cli.run(recognition.main, [str(laenet_run), str(tmp_path / "run"), "--json", str(tmp_path / "r.json")])
     assert code == 2
     assert "same clips" in capsys.readouterr().err
+
+
+def test_runs_that_split_frames_can_not_be_paired(
+    laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaky = tmp_path / "leaky"
+    shutil.copytree(laenet_run, leaky)
+    write_results(leaky, msgspec.structs.replace(read_results(laenet_run), protocol="frame-split"))
+    for pair in ([laenet_run, leaky], [leaky, laenet_run], [leaky, leaky]):
+        assert cli.run(evaluate.main, [str(folder) for folder in pair]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "not leave-one-subject-out but frame-split" in printed
+        assert "p = " not in printed
+        code = cli.run(recognition.main, [*map(str, pair), "--json", str(tmp_path / "r.json")])
+        assert code == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_clips_that_come_twice_can_not_be_paired(
+    laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the frames of one clip would: they must not be taken for one sample."""
+    twice = tmp_path / "twice"
+    shutil.copytree(laenet_run, twice)
+    text = (twice / "predictions.csv").read_text().splitlines(keepends=True)
+    (twice / "predictions.csv").write_text("".join([*text, text[1]]))
+    assert cli.run(evaluate.main, [str(laenet_run), str(twice)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "several predictions of one clip" in printed
+    assert "p = " not in printed
+
+
+def test_results_without_figures_are_one_line(
+    laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, results = tmp_path / "broken", read_results(laenet_run)
+    for metrics_, said in (({}, "lack full"), ({"full": {"uf1": {"mean": 1.0, "std": 0.0}}}, "full lack acc")):
+        write_results(broken, msgspec.structs.replace(results, metrics=metrics_))
+        assert cli.run(evaluate.main, [str(broken)]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_a_folder_for_the_page_is_refused(
+    laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "page").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder in ("page", "."):
+        assert cli.run(evaluate.main, [str(laenet_run), "--html", folder]) == 2
+        assert "give a file" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.rglob("*")] == ["page"]
+
+
+def test_skipped_maps_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = made_maps(3, 3)
+    for image, label, subject, clip in zip(data.maps, data.label, data.subject, data.clip, strict=True):
+        folder = tmp_path / "tree" / subject / "u_test" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(folder / f"{clip}.png"), image[..., ::-1])
+    (folder / "torn.png").write_bytes(b"no image")
+    assert run("--dataset", "flowmaps", "--data", tmp_path / "tree", "--epochs", 1, "--out", tmp_path / "run") == 0
+    assert "torn" in capsys.readouterr().err
+
+
+def test_offapexnet_has_learning_curves_and_is_served_as_trained(tmp_path: Path) -> None:
+    file = save(made_maps(2, 6), tmp_path / "m.npz")
+    arguments = ["--dataset", "flowmaps", "--data", file, "--model", "offapexnet", "--epochs", 2]
+    assert run(*arguments, "--out", tmp_path / "run") == 0
+    assert "No held-out curve was recorded" in (tmp_path / "run" / "report.html").read_text()
+    (seed,) = (tmp_path / "run" / ".state").rglob("seed-0.npz")
+    with np.load(seed) as saved:
+        assert saved["losses"].shape == (2,)
+        assert np.isfinite(saved["losses"]).all()
+
+
+def test_what_a_model_can_not_do_is_refused_before_any_data_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("read data")
+
+    monkeypatch.setattr(train, "load", read)
+    pretrained = ["--pretrain", "flowmaps", "--pretrain-data", "b.npz"]
+    for words in (
+        ["pooled-flow", *pretrained],
+        ["fusion", *pretrained],
+        ["offapexnet", "--set", "members=2"],
+    ):
+        given = ["--dataset", "flowmaps", "--data", "a.npz", "--out", tmp_path / "run", "--model", *words]
+        assert run(*given) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {words[0]}")
+        assert error.count("\n") == 1
+
+
+def test_the_bench_of_folds_says_in_a_line_that_there_is_no_data() -> None:
+    command = [sys.executable, "bench/loso.py", "--data", "nowhere.npz"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert done.returncode == 2
+    assert "no such file" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -357,9 +466,20 @@ def test_a_program_error_is_code_1() -> None:
 
 def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(models.main, []) == 0
-    printed = capsys.readouterr().out
-    assert "843" in printed
-    assert "2,664,475" in printed
+    lines = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    rows = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in lines}
+    assert list(rows) == list(ZOO)
+    assert rows["laenet"] == ["843", "28×28×3 u, v, strain", "all-folds", "Lien and Chiang 2020", "LAENet .7568/.7405"]
+    assert rows["offapexnet"][0] == "2,664,475"
+    assert rows["fusion"][3] == ZOO["fusion"].source  # nothing is cut in a pipe
+
+
+def test_models_folds_what_a_narrow_terminal_can_not_hold() -> None:
+    console = Console(width=80, file=StringIO())
+    console.print(models.listing())
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in printed
+    assert all(f" {name} " in printed for name in ZOO)
 
 
 def test_commands_run_as_modules() -> None:
@@ -553,10 +673,11 @@ def test_pooled_flow_as_served_is_pooled_flow_as_trained(variant: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPOSITE.exists(), reason="the shared composite is not here")
 def test_laenet_on_the_composite_reaches_the_trials_figure(tmp_path: Path) -> None:
-    assert run("--dataset", "flowmaps", "--data", COMPOSITE, "--seeds", 1, "--out", tmp_path) == 0
+    assert run("--dataset", "flowmaps", "--data", COMPOSITE, "--seeds", 2, "--out", tmp_path) == 0
     full = read_results(tmp_path).metrics["full"]
-    assert full["uf1"]["mean"] > 0.69
-    assert full["uar"]["mean"] > 0.71
+    # the trial's mean less its spread, over seeds; these two give .7155 and .7422, five .727 and .755
+    assert full["uf1"]["mean"] > 0.7225 - 0.010
+    assert full["uar"]["mean"] > 0.7503 - 0.011
 
 
 @pytest.mark.slow

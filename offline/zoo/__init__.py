@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     source: str
     published: str | None
-    """Its row in `offline.published`."""
+    """Method of its row in `offline.published`; None: there is none."""
     trainer: Literal["all-folds", "keras", "pooled-flow", "fusion"]
     """All folds at once (LAENet's shape), fold by fold in Keras, linear machines on pooled flow, or these
     together with networks.
