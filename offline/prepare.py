@@ -199,7 +199,7 @@ def save(data: MapSet, folder: Path, spec: FeatureSpec) -> None:
 def print_skipped(skipped: tuple[Skipped, ...], console: Console, most: int = 8) -> None:
     """What was left out, by reason, with examples."""
     for one in skipped[:most]:
-        console.print(f"skipped {one.clip}: {one.why}", highlight=False, markup=False)
+        console.print(f"skipped {one.clip}: {one.why}", highlight=False, markup=False, soft_wrap=True)
     if len(skipped) > most:
         console.print(f"… and {len(skipped) - most} more", highlight=False)
 
@@ -209,10 +209,10 @@ def print_notes(notes: tuple[Note, ...], console: Console) -> None:
     clips = [note for note in notes if "/" in note.clip]
     for note in notes:
         if note not in clips:
-            console.print(f"{note.clip}: {note.what}", highlight=False, markup=False)
+            console.print(f"{note.clip}: {note.what}", highlight=False, markup=False, soft_wrap=True)
     if clips:
         line = f"{len(clips)} clips with a note, such as {clips[0].clip}: {clips[0].what}"
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def main(argv: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -185,6 +186,52 @@ def test_spot_reports_what_it_scored(
     assert "006/006_1,spotted,3,9,micro,positive" in (out / "intervals.csv").read_text()
     printed = " ".join(capsys.readouterr().out.split())
     assert "SOFTNet 2021 0.1520" in printed
+
+
+@pytest.mark.parametrize("damage", ["empty", "dangling"])
+def test_a_video_with_an_unreadable_frame_is_skipped(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = [1, 3, 5, 9, 7, "Micro - 1/2", "4", None]
+    samm_lv(tmp_path, [["006", "006_1_2", *row], ["007", "007_1_1", *row]])
+    pictures = [np.full((64, 64), 90, np.uint8)] * 19
+    for video in ("006_1", "007_1"):
+        images(tmp_path / video, [f"{video}_{n:04d}.png" for n in range(1, 20)], pictures)
+    bad = tmp_path / "007_1" / "007_1_0004.png"
+    bad.unlink()
+    if damage == "empty":
+        bad.touch()
+    else:
+        bad.symlink_to(tmp_path / "gone.png")
+    out = tmp_path / "out"
+    arguments = ["--dataset", "samm_lv", "--data", str(tmp_path), "--out", str(out), "--workers", "1"]
+    for _ in range(2):  # the second time from what the first one kept
+        assert cli.run(spot.main, arguments) == 0
+        record = msgspec.json.decode((out / "spotting.json").read_bytes())
+        assert record["videos"] == 1
+        assert record["scores"]["micro"]["fn"] == 1
+        printed = capsys.readouterr()
+        assert "1 videos, 1 skipped" in printed.out
+        told = " ".join(printed.err.split())
+        assert "skipped 007/007_1" in told
+        assert bad.name in told
+    for kept in (out / ".state").iterdir():
+        kept.write_bytes(b"")  # a result that was not written whole is made again
+    assert cli.run(spot.main, arguments) == 0
+    shutil.rmtree(tmp_path / "006_1")
+    assert cli.run(spot.main, arguments) == 2
+    assert "no video could be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["workers", "out"])
+def test_spot_refuses_what_can_not_be(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    changed = ["--workers", "-1"] if wrong == "workers" else ["--out", str(file)]
+    arguments = ["--dataset", "samm_lv", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *changed]
+    assert cli.run(spot.main, arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"error: --{wrong} {changed[1]}: " in line
 
 
 def test_numbers_of_the_synthetic_score() -> None:
