@@ -260,6 +260,22 @@ def recognition() -> str:
     return markdown(header, rows) + stamp(result)
 
 
+def loso() -> str:
+    """A whole leave-one-subject-out run of LAENet, three ways."""
+    result = load("loso")
+    names = {"keras": "fold by fold, Keras `fit`", "compiled": "fold by fold, one compiled step"}
+    rows = [
+        (
+            f"{name} (extrapolated from {result['folds_measured']} folds)",
+            number(result[f"{key}_s_per_seed_extrapolated"], 0),
+            number(result[f"times_faster_than_{key}"], 0),
+        )
+        for key, name in names.items()
+    ]
+    rows.append(("all folds at once", number(result["batched_s_per_seed"]["median"]), "1"))
+    return markdown((f"LAENet, {result['folds']} folds", "s a seed", "times"), rows) + stamp(result)
+
+
 def paired() -> str:
     """Each model against the first, paired over subjects."""
     tests: dict[str, dict[str, dict[str, float]]] = {}
@@ -298,6 +314,7 @@ TABLES: dict[str, Callable[[], str]] = {
         labels,
         recognition,
         paired,
+        loso,
     )
 }
 
