@@ -162,7 +162,7 @@ def _collect(files: dict[Clip, Path], skipped: list[Skipped], notes: tuple[Note,
         maps.append(made)
         owners += [clip] * len(made)
     if not owners:
-        raise DatasetError(f"no clip could be mapped; first: {skipped[-1].clip}: {skipped[-1].why}")
+        raise DatasetError(f"no clip could be mapped, such as {skipped[-1].clip}: {skipped[-1].why}")
     return MapSet(
         maps=np.concatenate(maps),
         label=np.array([clip.label for clip in owners]),

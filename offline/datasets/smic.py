@@ -46,7 +46,7 @@ def scan(root: Path) -> Listed:
     below = sorted(_below(root))
     sheets = sorted(s for d in [root, *below] for s in d.glob("*annotation*.xlsx") if s.name[0] not in "~.")
     classes = [d for d in below if d.parent.name.lower() == "micro" and d.name.lower() in CLASSES]
-    fast = [d for d in classes if not trees.words(root, d) & {"nir", "vis"}]
+    fast = [d for d in classes if not _slow(root, d)]
     if fast:
         passed = [
             Note("smic", f"{sheet.name} is passed over: its long clips are there as short ones") for sheet in sheets
@@ -58,6 +58,14 @@ def scan(root: Path) -> Listed:
     if classes:
         raise DatasetError(f"{root}: only clips of the slow cameras, NIR and VIS; expected the HS ones: {LAYOUT}")
     raise DatasetError(f"{root}: no folder sN/micro/negative|positive|surprise; expected {LAYOUT}")
+
+
+def _slow(root: Path, folder: Path) -> bool:
+    """Of the slow cameras, by the name nearest to the clips that names a camera, that of `root` the last."""
+    for name in (*reversed(folder.relative_to(root).parts), root.resolve().name):
+        if said := trees.words(name) & {"hs", "nir", "vis"}:
+            return "hs" not in said
+    return False
 
 
 def _below(root: Path) -> Iterator[Path]:
@@ -95,7 +103,7 @@ def _scan_long(root: Path, sheet: Path, below: list[Path]) -> Listed:
     }
     rows = list(table(sheet, columns, LAYOUT))
     keys = [clip_of("smic", text(row["subject"]), text(row["name"])) for row in rows]
-    there = [(clip_of("smic", d.parent.name, d.name), d) for d in below if not trees.words(root, d) & {"nir", "vis"}]
+    there = [(clip_of("smic", d.parent.name, d.name), d) for d in below if not _slow(root, d)]
     listed = set(keys)
     wanted = [d.parents[1] for key, d in there if key in listed]
     tree, notes = trees.choose(root, wanted, "smic") if wanted else (root, ())

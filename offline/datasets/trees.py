@@ -12,16 +12,16 @@ from offline.datasets.people import person_of
 from realtime.errors import DatasetError
 
 
-def words(root: Path, folder: Path) -> set[str]:
-    """What the names of `root` and of the folders from it down to `folder` say."""
-    return set(re.split(r"[^a-z0-9]+", f"{root.resolve().name}/{os.path.relpath(folder, root)}".lower()))
+def words(name: str) -> set[str]:
+    """What a folder's name says: SMIC_all_raw → smic, all, raw."""
+    return set(re.split(r"[^a-z0-9]+", name.lower()))
 
 
 def choose(root: Path, trees: Iterable[Path], dataset: str) -> tuple[Path, tuple[Note, ...]]:
     """One of the trees: HS before what does not say it, cropped before raw. The note names those passed over."""
 
     def rank(tree: Path) -> tuple[bool, int, str]:
-        said = words(root, tree)
+        said = words(os.path.relpath(tree, root))
         return "hs" not in said, 0 if "cropped" in said else 2 if "raw" in said else 1, str(tree)
 
     first, *others = sorted(set(trees), key=rank)
