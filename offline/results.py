@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.datasets.flowmaps import MapSet
+from offline.datasets.people import person_of
 from offline.files import write_bytes
 from offline.metrics import NAMES, confusion, metrics, metrics_of
 from realtime.errors import UserError
@@ -183,7 +184,7 @@ def read_predictions(folder: Path) -> Predictions:
     return Predictions(
         tuple(seeds),
         np.array([row["dataset"] for row in first]),
-        np.array([f"{row['dataset']}/{row['subject']}" for row in first]),
+        np.array([person_of(row["dataset"], row["subject"]) for row in first]),
         np.array([row["clip"] for row in first]),
         np.array([LABELS.index(row["label"]) for row in first]),
         np.array(scores),
@@ -191,4 +192,4 @@ def read_predictions(folder: Path) -> Predictions:
 
 
 def _key(row: dict[str, str]) -> tuple[str, str, str]:
-    return row["dataset"], row["subject"], row["clip"]
+    return row["dataset"], person_of(row["dataset"], row["subject"]), row["clip"]
