@@ -30,6 +30,7 @@ from offline.batches import Recipe, augment, class_weights
 from offline.datasets.flowmaps import MapSet, load
 from offline.splits import loso
 from offline.zoo import laenet
+from realtime.errors import ConfigError
 from realtime.recognition.bundle import quiet_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +109,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "loso.json")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
+    if min(options.folds, options.seeds) < 1:
+        raise ConfigError(f"--folds {options.folds}, --seeds {options.seeds}: at least 1 each")
     data, recipe = load(options.data), Recipe()
     held_out = np.stack([fold.held_out() for fold in loso(data.person)])
     chosen = np.linspace(0, len(held_out) - 1, options.folds).round().astype(int)

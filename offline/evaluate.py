@@ -42,6 +42,7 @@ def main(argv: list[str]) -> None:
     console = Console()
     named = _named(options.runs, runs)
     _print(console, named, tests)
+    notes = list(dict.fromkeys(notes))
     for note in notes:
         console.print(note, style="yellow", highlight=False)
     if options.html:

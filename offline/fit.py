@@ -81,7 +81,7 @@ def fit(
     check_possible(job.entry, job.recipe, job.source is not None)
     done = state / f"seed-{seed}.npz"
     if done.exists():
-        progress(units(job, len(held_out)))
+        progress(units(job, len(held_out) + 1))
         return _read(done)
     everything = np.vstack([held_out, np.zeros((1, len(data)), bool)])
     trainer = {"all-folds": _fit_all_folds, "keras": _fit_keras, "pooled-flow": _fit_pooled, "fusion": _fit_fusion}
@@ -225,7 +225,7 @@ def _fit_fusion(
     state: Path,
     progress: Callable[[int], None],
 ) -> Fitted:
-    """Networks and linear machines, their probabilities averaged, all with the same weight."""
+    """Half the probabilities of the linear machines, half those of the networks together."""
     flow = _fit_pooled(job, data, held_out, seed, state, progress)
     networks = _fit_all_folds(job, data, held_out, seed, state, lambda done: progress(len(held_out) + done))
     scores = np.float32(0.5) * (flow.scores + networks.scores)

@@ -54,13 +54,20 @@ def read_gray(file: str) -> Gray:
     return np.ascontiguousarray(image, np.uint8)
 
 
+def margin(clip: Clip, near: int) -> dict[int, str]:
+    """Files by number of the frames at most `near` outside the clip; one that can't be read is as if not there."""
+    files = zip(clip.margin_numbers, clip.margin_files, strict=True)
+    close = {n: file for n, file in files if clip.onset - near <= n <= clip.offset + near}
+    return {n: file for n, file in close.items() if cv2.imread(file, cv2.IMREAD_GRAYSCALE) is not None}
+
+
 def map_clip(clip: Clip, spec: FeatureSpec, detect: Callable[[Gray], Any], frames: int = 1) -> MapOf:
     """Feature map of the movement from the onset to the apex.
 
     detect: gray (H, W) uint8 → (478, 2) float32 mesh, px, or None. frames > 1: maps of so many frames, evenly
     over the clip after its onset, instead of the apex alone (for the frame-split protocol). Raises UnusableClip.
     """
-    tracked = _Tracked(clip, detect)
+    tracked = _Tracked(clip, detect, spec.neighbours(clip.fps))
     apex = clip.apex if clip.apex is not None else tracked.spotted_apex()
     wanted = [apex] if frames == 1 else _spread(clip.numbers[1:], frames)
     maps = [tracked.map_to(number, spec) for number in wanted]
@@ -76,12 +83,11 @@ def _spread(numbers: Sequence[int], count: int) -> list[int]:
 class _Tracked:
     """The onset's face, followed through the clip."""
 
-    def __init__(self, clip: Clip, detect: Callable[[Gray], Any]) -> None:
+    def __init__(self, clip: Clip, detect: Callable[[Gray], Any], near: int) -> None:
         from realtime.vision.registration import Anchor
 
-        self.clip, self.detect, self.note = clip, detect, ""
-        self.files = dict(zip(clip.numbers, clip.files, strict=True))
-        self.files |= dict(zip(clip.margin_numbers, clip.margin_files, strict=True))
+        self.clip, self.detect, self.near, self.note = clip, detect, near, ""
+        self.files = dict(zip(clip.numbers, clip.files, strict=True)) | margin(clip, near)
         self.forward = sorted(number for number in self.files if number >= clip.onset)
         self.onset = read_gray(self.files[clip.onset])
         mesh = detect(self.onset)
@@ -119,12 +125,12 @@ class _Tracked:
             if compare:
                 self.differences.append(self._difference(self.reference))
 
-    def _follow_back(self, near: int) -> None:
+    def _follow_back(self) -> None:
         """Poses of the frames before the onset, by an anchor of its own: the other one only goes forward."""
         from realtime.vision.registration import Anchor
 
         anchor = None
-        for frame in sorted((n for n in self.files if self.clip.onset - near <= n < self.clip.onset), reverse=True):
+        for frame in sorted((n for n in self.files if n < self.clip.onset), reverse=True):
             if frame in self.poses:
                 continue
             anchor = anchor or Anchor(self.onset, self.mesh)
@@ -145,15 +151,14 @@ class _Tracked:
         from realtime.vision.face import to_68
         from realtime.vision.features import feature_map
 
-        near = spec.neighbours(self.clip.fps)
-        self._follow_back(near)
-        self._follow_to(number + near)
+        self._follow_back()
+        self._follow_to(number + self.near)
         points = to_68(self.anchor.layout.mesh)
         to_crop = crop_transform(points, spec)
         landmarks = apply(to_crop, points).astype(np.float32)
-        first = self._mean(self.clip.onset, near, to_crop, spec)
+        first = self._mean(self.clip.onset, to_crop, spec)
         if not self.slipped[number]:
-            second = self._mean(number, near, to_crop, spec)
+            second = self._mean(number, to_crop, spec)
         else:
             image = read_gray(self.files[number])
             mesh = self.detect(image)
@@ -163,11 +168,11 @@ class _Tracked:
             self.note = "registration lost hold: the later frame's own landmarks were used"
         return feature_map(first, second, landmarks, spec)
 
-    def _mean(self, number: int, near: int, to_crop: NDArray[np.float64], spec: FeatureSpec) -> Gray:
+    def _mean(self, number: int, to_crop: NDArray[np.float64], spec: FeatureSpec) -> Gray:
         """Crop of a frame, averaged with its neighbours as the camera's are (`FaceMeter.crops`), before and after,
         in the clip or just outside it.
         """
         from realtime.vision.alignment import compose, invert, mean_crop
 
-        usable = [k for k in self.poses if abs(k - number) <= near and (k == number or not self.slipped[k])]
+        usable = [k for k in self.poses if abs(k - number) <= self.near and (k == number or not self.slipped[k])]
         return mean_crop(((read_gray(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), spec)

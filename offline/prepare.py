@@ -34,8 +34,8 @@ CODE_VERSION = 2
 
 def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
     """SHA-256 of all that decides a clip's maps: record, its files' sizes and times, spec, code version."""
-    files = (*clip.files, *clip.margin_files)
-    stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in files]
+    margin = [file for file in clip.margin_files if os.path.exists(file)]
+    stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in (*clip.files, *margin)]
     record = msgspec.json.encode(
         [
             CODE_VERSION,

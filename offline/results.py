@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.datasets.flowmaps import MapSet
-from offline.datasets.people import person_of
+from offline.datasets.people import clip_of
 from offline.files import write_bytes
 from offline.metrics import NAMES, confusion, metrics, metrics_of
 from realtime.errors import UserError
@@ -69,7 +69,6 @@ class Predictions(msgspec.Struct, frozen=True):
     """``predictions.csv`` of a run."""
 
     seeds: tuple[int, ...]
-    dataset: NDArray[np.str_]
     person: NDArray[np.str_]
     clip: NDArray[np.str_]
     label: NDArray[np.int64]
@@ -183,13 +182,13 @@ def read_predictions(folder: Path) -> Predictions:
         raise UserError(f"{file}: not a predictions file of offline.train: {error}") from error
     return Predictions(
         tuple(seeds),
-        np.array([row["dataset"] for row in first]),
-        np.array([person_of(row["dataset"], row["subject"]) for row in first]),
-        np.array([row["clip"] for row in first]),
+        np.array([person for _, person, _ in order]),
+        np.array([clip for *_, clip in order]),
         np.array([LABELS.index(row["label"]) for row in first]),
         np.array(scores),
     )
 
 
 def _key(row: dict[str, str]) -> tuple[str, str, str]:
-    return row["dataset"], person_of(row["dataset"], row["subject"]), row["clip"]
+    person, clip = clip_of(row["dataset"], row["subject"], row["clip"])
+    return person.partition("/")[0], person, clip

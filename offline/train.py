@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
         fit.check_source(data, source)
         job = msgspec.structs.replace(job, source=source)
     seeds = list(range(options.seeds))
-    if job.entry.trainer == "pooled-flow" and len(seeds) > 1:
+    if job.entry.trainer == "pooled-flow" and options.protocol == "loso" and len(seeds) > 1:
         console.print(f"{job.entry.name} has nothing random: one seed says it all")
         seeds = seeds[:1]
     run = Run(job, data, options, out, seeds, console)

@@ -232,6 +232,22 @@ def event(onset: int, apex: int, offset: int) -> SpotEvent:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("damage", ["empty", "gone"])
+def test_a_broken_frame_outside_a_clip_is_as_if_not_there(
+    damage: str, faces: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = faces.clips[0]
+    before = clip.margin_numbers.index(clip.onset - 1)
+    bad = tmp_path / "bad.png"
+    if damage == "empty":
+        bad.touch()
+    files = list(clip.margin_files)
+    files[before] = str(bad)
+    _, _, counts = onset_crop(msgspec.structs.replace(clip, margin_files=tuple(files)), monkeypatch)
+    assert counts == [4, 5]
+    assert prepare.clip_key(msgspec.structs.replace(clip, margin_files=tuple(files)), FeatureSpec())
+
+
 def test_without_frames_around_it_a_clip_stays_as_it_was(faces: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = faces.clips[0]
     bare = msgspec.structs.replace(whole, margin_numbers=(), margin_files=())

@@ -23,7 +23,7 @@ from offline.batches import Recipe
 from offline.datasets.flowmaps import MapSet
 from offline.metrics import confusion, metrics
 from offline.published import ROWS
-from offline.results import read_predictions, read_results, write_results
+from offline.results import COLUMNS, read_predictions, read_results, write_results
 from offline.splits import loso
 from offline.zoo import get
 from realtime.recognition import bundle
@@ -106,6 +106,17 @@ def test_a_second_run_reads_the_first_ones_work(laenet_run: Path, maps: Path, mo
     again = ["--seeds", 2, "--epochs", 12, "--set", "batch=16", "--out", laenet_run]
     assert run("--dataset", "flowmaps", "--data", maps, *again) == 0
     assert (laenet_run / "predictions.csv").read_bytes() == before
+
+
+def test_the_bar_of_a_run_read_back_is_full(tmp_path: Path) -> None:
+    data = made_maps(2, 3)
+    held = np.stack([fold.held_out() for fold in loso(data.person)])
+    for model in ("laenet", "fusion", "pooled-flow"):
+        job, done = fit.Job(entry=get(model), recipe=Recipe(epochs=2, batch=16, members=2), variant="mean-abs-w7"), []
+        for _ in range(2):
+            done.clear()
+            fit.fit(job, data, held, 0, tmp_path / model, done.append)
+            assert done[-1] == max(done) == fit.units(job, len(held) + 1)
 
 
 @pytest.mark.parametrize("model", ["laenet", "fusion"])
@@ -287,6 +298,19 @@ def test_runs_that_split_frames_can_not_be_paired(
         assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_runs_that_spell_their_clips_differently_are_paired(laenet_run: Path, tmp_path: Path) -> None:
+    spelt = (
+        [("casme2", "sub01", "EP02"), ("smic", "s3", "s3_ne_01")],
+        [("CASME II", "1", "sub01_EP02"), ("SMIC", "s03", "S03_NE_01")],
+    )
+    for folder, names in zip((tmp_path / "a", tmp_path / "b"), spelt, strict=True):
+        folder.mkdir()
+        rows = [f"0,{d},{s},{c},negative,negative,1,0,0" for d, s, c in names]
+        (folder / "predictions.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+    results = read_results(laenet_run)
+    assert len(evaluate.compare([tmp_path / "a", tmp_path / "b"], [results, results], "acc")) == 1
+
+
 def test_clips_that_come_twice_can_not_be_paired(
     laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,6 +365,13 @@ def test_offapexnet_has_learning_curves_and_is_served_as_trained(tmp_path: Path)
     assert run(*arguments, "--out", tmp_path / "run") == 0
     assert "No held-out curve was recorded" in (tmp_path / "run" / "report.html").read_text()
     (seed,) = (tmp_path / "run" / ".state").rglob("seed-0.npz")
+    served, data = bundle.load(tmp_path / "run" / "bundle"), made_maps(2, 6)
+    everybody = np.zeros((1, len(data)), bool)
+    folds = np.vstack([*(fold.held_out()[None] for fold in loso(data.person)), everybody])
+    recipe = msgspec.structs.replace(get("offapexnet").recipe, epochs=2)
+    *_, model = sequential.train_folds(get("offapexnet").build, data.maps, data.label, folds, recipe, 0)  # type: ignore[arg-type]
+    expected = pooled_flow.softmax(served.card.recipe["calibration"] * model(data.maps, training=False).numpy())
+    np.testing.assert_allclose(served.predict(data.maps), expected, atol=1e-3)
     with np.load(seed) as saved:
         assert saved["losses"].shape == (2,)
         assert np.isfinite(saved["losses"]).all()

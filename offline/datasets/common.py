@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import msgspec
 
@@ -84,8 +86,6 @@ class RawClip(msgspec.Struct, frozen=True, kw_only=True):
     offset: int | None
     folder: Path
     fps: float
-    frame_pattern: str = r"(\d+)$"
-    """Where the frame number stands in a file's stem."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
     name = f"{raw.subject}/{raw.name}"
     if not raw.folder.is_dir():
         return Skipped(name, f"missing frames: no folder {raw.folder}")
-    frames = numbered_images(raw.folder, raw.frame_pattern)
+    frames = numbered_images(raw.folder)
     if not frames:
         return Skipped(name, f"missing frames: no images in {raw.folder}")
     onset = raw.onset if raw.onset is not None else min(frames)
@@ -143,10 +143,12 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
 def _too_few(frames: Iterable[int], onset: int, offset: int) -> str:
     """What makes a clip unusable with these frames; empty: nothing."""
     within = [n for n in frames if onset <= n <= offset]
+    if offset <= onset:
+        return f"offset {offset} is not after onset {onset} in"
     if onset not in within:
         return f"onset {onset} is not in"
     if len(within) < 2:
-        return f"{len(within)} between onset {onset} and offset {offset} in"
+        return f"none between onset {onset} and offset {offset} in"
     if offset - max(within) > _END_MISSING:
         return f"offset is {offset}, the last one is {max(within)} in"
     if 2 * len(within) < offset - onset + 1:
@@ -190,11 +192,11 @@ def without_repeats(raws: Iterable[RawClip]) -> tuple[list[RawClip], list[Skippe
     return kept, skipped
 
 
-def numbered_images(folder: Path, pattern: str = r"(\d+)$") -> dict[int, Path]:
+def numbered_images(folder: Path) -> dict[int, Path]:
     """Images of a folder by the number in their names; hidden files and other kinds are passed over."""
     found: dict[int, Path] = {}
     for file in sorted(folder.iterdir()):
-        match = re.search(pattern, file.stem)
+        match = re.search(r"(\d+)$", file.stem)
         if file.suffix.lower() in IMAGE_SUFFIXES and match and not file.name.startswith("."):
             found.setdefault(int(match[1]), file)
     return found
@@ -229,7 +231,7 @@ def sheets_of(file: Path) -> list[list[tuple[Any, ...]]]:
             sheet.reset_dimensions()  # type: ignore[union-attr]  # what the file says about its size may be wrong
             found.append(list(sheet.iter_rows(values_only=True)))
         book.close()
-    except Exception as error:  # openpyxl lets zip, XML and key errors through
+    except (OSError, ValueError, KeyError, TypeError, SyntaxError, EOFError, BadZipFile, zlib.error) as error:
         raise DatasetError(f"{file}: not a readable .xlsx spreadsheet: {error}") from error
     return found
 

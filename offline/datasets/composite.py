@@ -106,7 +106,8 @@ def _key_cells(file: Path) -> list[tuple[object, ...]]:
 def _folder(root: Path, name: str) -> Path:
     """The data set's folder: the one that is named like it alone, or else the shortest name with it in."""
     found = [d for d in trees.folders(root) if any(spelt in plain(d.name) for spelt in SPELLINGS[name])]
-    found = [d for d in found if "long" not in plain(d.name)]  # SAMM Long Videos is another data set
+    if name == "samm":  # SAMM Long Videos is another data set
+        found = [d for d in found if "long" not in plain(d.name)]
     if not found:
         raise DatasetError(f"{root}: no folder for {name}; expected {LAYOUT}")
     return min(found, key=lambda d: (dataset_named(d.name) != name, len(d.name), d.name))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.datasets.common import IMAGE_SUFFIXES, Note, Skipped
-from offline.datasets.people import person_of
+from offline.datasets.people import dataset_named, person_of
 from realtime.errors import DatasetError
 
 LAYOUT = (
@@ -85,6 +86,7 @@ def checked(file: Path, arrays: dict[str, Any], skipped: tuple[Skipped, ...] = (
     if maps.max() <= 1:
         raise DatasetError(f"{file}: no map value is above 1; expected 0..255: multiply maps of 0..1 by 255")
     subject, dataset, clip = (tuple(str(v) for v in np.asarray(arrays[n]).astype(str)) for n in FIELDS[2:])
+    dataset = tuple(dataset_named(name) or name for name in dataset)
     return MapSet(
         maps=maps.astype(np.float32),
         label=label.astype(np.int64),
@@ -102,7 +104,7 @@ def _load_npz(file: Path) -> MapSet:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}
             digest = str(stored["feature_digest"]) if "feature_digest" in stored else ""
-    except Exception as error:  # numpy lets zip, zlib, pickle and header errors through
+    except (OSError, ValueError, EOFError, KeyError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"{file}: not a readable .npz: {error}; expected {LAYOUT}") from error
     missing = [name for name in FIELDS if name not in arrays]
     broken = [name for name, stored in arrays.items() if not isinstance(stored, np.ndarray)]
@@ -155,8 +157,6 @@ def _read(file: Path) -> NDArray[np.uint8] | None:
 
 
 def dataset_of(subject: str) -> str:
-    """By the subject's name, as the composite's trees have it: sub05 CASME II, s5 SMIC, 006 SAMM."""
-    for pattern, dataset in ((r"sub\d+$", "casme2"), (r"s\d+$", "smic"), (r"\d{3}$", "samm")):
-        if re.match(pattern, subject, re.IGNORECASE):
-            return dataset
-    return "other"
+    """By the subject's name, as the composite's trees have it: sub05 CASME II, s5 SMIC, 006 SAMM; S005 is CK+."""
+    names = ((r"sub\d+", "casme2"), (r"s\d{1,2}", "smic"), (r"s\d{3}", "ckplus"), (r"\d{3}", "samm"))
+    return next((ours for pattern, ours in names if re.fullmatch(pattern, subject, re.IGNORECASE)), "other")

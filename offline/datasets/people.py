@@ -8,11 +8,18 @@ SPELLINGS = {
     "casme2": ("casme2", "casmeii"),
     "smic": ("smic", "smichs"),
     "samm": ("samm",),
-    "ckplus": ("ckplus", "ck+"),
+    "ckplus": ("ckplus", "ck+", "ck"),
 }
 """Data sets whose people are numbered, as others write them, without case, spaces, ``_`` and ``-``.
 
 Other signs stay: without its brackets CAS(ME)^2, which is another data set, would read as casme2."""
+
+
+_SAME_PEOPLE = {
+    "smic": ("smicvis", "smicnir", "smice", "smicehs", "smichse"),
+    "samm": ("sammlv", "sammlongvideos"),
+}
+"""Other releases, of the same people."""
 
 
 def plain(name: str) -> str:
@@ -36,7 +43,8 @@ def person_of(dataset: str, subject: str) -> str:
 
     Three digits keep the order of people that the spellings with leading zeros have.
     """
-    ours, number = dataset_named(dataset), number_of(subject)
+    same = next((ours for ours, spelt in _SAME_PEOPLE.items() if plain(dataset) in spelt), None)
+    ours, number = dataset_named(dataset) or same, number_of(subject)
     return f"{dataset}/{subject}" if ours is None or number is None else f"{ours}/{number:03d}"
 
 

@@ -78,12 +78,20 @@ def _below(root: Path) -> Iterator[Path]:
 def _scan_short(root: Path, classes: list[Path]) -> Listed:
     tree, notes = trees.choose(root, (d.parents[2] for d in classes), "smic")
     raws: dict[tuple[str, str], RawClip] = {}
-    for folder in (d for d in classes if d.parents[2] == tree):
+    passed: dict[tuple[str, str], RawClip] = {}
+    for folder in classes:
         for clip in trees.folders(folder):
             subject = folder.parents[1].name
-            raw = _raw(subject, clip.name, folder.name, None, None, clip)
-            _once(clip_of("smic", subject, clip.name), raw, raws)
-    return Listed(tuple(raws.values()), (), notes)
+            raw, key = _raw(subject, clip.name, folder.name, None, None, clip), clip_of("smic", subject, clip.name)
+            if folder.parents[2] == tree:
+                _once(key, raw, raws)
+            else:
+                passed.setdefault(key, raw)
+    only = [raw for key, raw in passed.items() if key not in raws]
+    skipped = [
+        Skipped(f"{raw.subject}/{raw.name}", f"only in a tree that is passed over: {raw.folder}") for raw in only
+    ]
+    return Listed(tuple(raws.values()), tuple(skipped), notes)
 
 
 def _once(key: tuple[str, str], raw: RawClip, raws: dict[tuple[str, str], RawClip]) -> None:
