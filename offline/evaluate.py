@@ -56,6 +56,7 @@ def main(argv: list[str]) -> None:
             list(dict.fromkeys(r for run in runs for r in report_warnings(run))),
             sections,
         )
+        print(options.html)
 
 
 def _named(folders: list[Path], runs: list[Results]) -> dict[str, Results]:

@@ -28,7 +28,14 @@ def listing() -> Table:
     for entry in ZOO.values():
         row = None if entry.published is None else BY_METHOD[entry.published]
         figures = "–" if row is None else f"{row.method} {report.pair(row.full)}"
-        table.add_row(entry.name, f"{entry.parameters:,}", entry.input, entry.trainer, entry.source, figures)
+        table.add_row(
+            entry.name,
+            f"{'≤ ' if entry.pooled else ''}{entry.parameters:,}",
+            entry.input,
+            entry.trainer,
+            entry.source,
+            figures,
+        )
     return table
 
 

@@ -196,6 +196,12 @@ def save(data: MapSet, folder: Path, spec: FeatureSpec) -> None:
     write_bytes(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
+def print_notice(dataset: str, console: Console) -> None:
+    """Whose faces these are; nobody's where they are generated."""
+    if dataset != "synthetic":
+        console.print(NOTICE, style="dim")
+
+
 def print_skipped(skipped: tuple[Skipped, ...], console: Console, most: int = 8) -> None:
     """What was left out, by reason, with examples."""
     for one in skipped[:most]:
@@ -226,10 +232,10 @@ def main(argv: list[str]) -> None:
     cli.check_workers(options.workers)
     cli.check_writable("--out", options.out)
     console = Console(stderr=True)
-    console.print(NOTICE, style="dim")
     spec = FeatureSpec()
     try:
         loaded = load_clips(options.dataset, options.data)
+        print_notice(options.dataset, console)
         data = prepare(loaded, options.out / "cache", spec, workers=options.workers, console=console)
     except OSError as error:
         raise MerealtimeError(f"{error.filename or options.data}: {error.strerror or error}") from error

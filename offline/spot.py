@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from offline import cli, megc
-from offline.datasets import NOTICE, Skipped, longvideos
+from offline.datasets import Skipped, longvideos
 from offline.datasets.longvideos import LongVideo
 from offline.files import write_bytes
 from offline.megc import Interval, VideoResult
-from offline.prepare import print_skipped, worker
+from offline.prepare import print_notice, print_skipped, worker
 from realtime.config import SpotSettings
 from realtime.errors import DatasetError
 from realtime.types import LABELS, SpotEvent
@@ -193,8 +193,8 @@ def main(argv: list[str]) -> None:
     cli.check_workers(options.workers)
     cli.check_writable("--out", out)
     console = Console(stderr=True)
-    console.print(NOTICE, style="dim")
     loaded = longvideos.load(options.dataset, options.data)
+    print_notice(options.dataset, console)
     settings = SpotSettings()
     spotted = spot_all(loaded.videos, out / ".state", settings, options.model, console, options.workers)
     skipped = (*loaded.skipped, *(one for one in spotted if isinstance(one, Skipped)))

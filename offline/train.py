@@ -22,8 +22,8 @@ from rich.console import Console
 
 from offline import cli, fit, pooled_flow, report, results, splits
 from offline.batches import Recipe
-from offline.datasets import CLIP_DATASETS, NAMES, NOTICE, MapSet, flowmaps, load_clips
-from offline.prepare import prepare, print_skipped
+from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips
+from offline.prepare import prepare, print_notice, print_skipped
 from offline.zoo import ZOO, get
 from realtime.errors import ConfigError, DatasetError, UserError
 from realtime.vision.features import FeatureSpec
@@ -115,8 +115,9 @@ def load(name: str, path: Path, out: Path, console: Console, frames: int = 1) ->
         return data
     if name not in CLIP_DATASETS:
         raise UserError(f"{name}: not a data set for training")
-    console.print(NOTICE, style="dim")
-    data = prepare(load_clips(name, path), out / "cache", frames=frames, console=console)
+    loaded = load_clips(name, path)
+    print_notice(name, console)
+    data = prepare(loaded, out / "cache", frames=frames, console=console)
     print_skipped(data.skipped, console)
     return data
 

@@ -129,6 +129,11 @@ def test_a_network_outside_the_folder_is_refused(copy: Path) -> None:
         bundle.load(copy)
 
 
+def test_the_folder_of_a_run_will_do(copy: Path) -> None:
+    copy.rename(copy.parent / "bundle")
+    assert bundle.find(copy.parent) == copy.parent / "bundle"
+
+
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(BundleError, match="laenet-composite"):
         bundle.load("nothing-like-this")

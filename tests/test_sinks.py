@@ -205,6 +205,14 @@ def test_an_older_log_stays_until_the_session_starts(tmp_path: Path) -> None:
     log.line(SESSION)
     log.close()
     assert [json.loads(text)["type"] for text in kept.read_text().splitlines()] == ["session"]
+    assert (tmp_path / "kept.jsonl.1").read_text() == "an older log\n" * 100
+    (tmp_path / "link").symlink_to(kept)
+    log = EventLog(str(tmp_path / "link"))
+    log.line(SESSION)
+    log.line(SUMMARY)
+    log.close()
+    assert len(kept.read_text().splitlines()) == 2
+    assert len((tmp_path / "kept.jsonl.2").read_text().splitlines()) == 1
 
 
 def test_event_log_keeps_what_a_full_disk_did_not_take() -> None:
@@ -385,6 +393,8 @@ def test_publishing_abroad_needs_keys(tmp_path: Path) -> None:
     for endpoint in ("tcp://127.0.0.1:notaport", "tcp://127.0.0.1", "tcp://[::1]"):
         with pytest.raises(UserError, match="the port is missing"):
             Publisher(endpoint)
+    with pytest.raises(UserError, match="port 99999"):  # ZeroMQ would take 34463
+        Publisher("tcp://127.0.0.1:99999")
 
 
 def test_secret_keys_are_the_owner_s_alone(tmp_path: Path) -> None:
@@ -445,7 +455,7 @@ def test_recorder_loses_no_bit(form: str, tmp_path: Path) -> None:
     from realtime.sources import open_source
     from realtime.types import SourceRequest
 
-    source = open_source(str(tmp_path / "one" / "frames.mkv"), SourceRequest())
+    source = open_source(str(tmp_path / "one"), SourceRequest())
     assert source.info.fps == 200.0
     out = np.empty((48, 64), np.uint8)
     for frame in frames:

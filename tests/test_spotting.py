@@ -144,6 +144,18 @@ def test_reset_forgets_the_movement_under_way() -> None:
     assert spotter.flush() is None
 
 
+@pytest.mark.parametrize(
+    ("end_s", "kind"), [(2.1, None), (2.15, None), (2.28, "micro"), (2.7, "micro"), (5.0, "macro")]
+)
+def test_the_end_of_a_source_makes_no_micro_of_a_movement_that_has_not_come_down(
+    end_s: float, kind: str | None
+) -> None:
+    hold = 0.04 if kind != "macro" else 9.0
+    curve = curves(200, 6, 0.8, onset=2.0, rise=0.12, hold=hold, fall=0.16)
+    found = spot(curve[: round(end_s * 200)], 200)
+    assert [event.kind for event in found] == ([kind] if kind else [])
+
+
 def test_bad_input_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match="fps is 0"):
         Spotter(fps=0)

@@ -135,9 +135,9 @@ def builtin_names() -> list[str]:
 
 
 def find(path_or_name: str | os.PathLike[str]) -> Path:
-    """Folder of a bundle, given its path or the name of a built-in one."""
+    """Folder of a bundle, given its path, that of an ``offline.train`` run, or the name of a built-in one."""
     given = Path(path_or_name)
-    for folder in (given, BUILTIN_DIR / given):
+    for folder in (given, given / "bundle", BUILTIN_DIR / given):
         if (folder / CARD_FILE).is_file():
             return folder
     raise BundleError(f"{given}: no bundle there (a folder with {CARD_FILE}); built in: {', '.join(builtin_names())}")

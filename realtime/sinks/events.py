@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import stat
 
 import msgspec
 
@@ -14,7 +16,7 @@ from realtime.sinks.lines import AnyLine, State, TickLine
 class EventLog:
     """The log file. A full disk is reported once (OSError); later lines are tried again.
 
-    An older log is replaced with the first line, not before: a session that does not start leaves it alone.
+    An older log makes way with the first line, not before, and is kept as ``FILE.1``, ``FILE.2`` …
     """
 
     def __init__(self, path: str) -> None:
@@ -34,10 +36,20 @@ class EventLog:
             return
         if not self._begun:
             self._begun = True
-            with contextlib.suppress(OSError):  # a pipe has no length
-                os.ftruncate(self._file.fileno(), 0)
+            self._keep_older()
         self._pending += self._encoder.encode(line) + b"\n"
         self._write()
+
+    def _keep_older(self) -> None:
+        """Move a log that is there out of the way. Raises OSError where that can't be done."""
+        there = os.fstat(self._file.fileno())
+        if not stat.S_ISREG(there.st_mode) or there.st_size == 0:
+            return
+        path = os.path.realpath(self.path)
+        free = next(n for n in itertools.count(1) if not os.path.lexists(f"{path}.{n}"))
+        os.rename(path, f"{path}.{free}")
+        self._file.close()
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by close)
 
     def _write(self) -> None:
         """Write what is pending; what the disk did not take stays pending, so no line is cut in two."""

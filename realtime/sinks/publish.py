@@ -8,6 +8,7 @@ encrypted and only known clients may subscribe. ``--curve-dir`` then holds ``ser
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ipaddress
 import os
@@ -46,8 +47,8 @@ class Publisher:
     def _open(self, endpoint: str, curve_dir: str | None) -> None:
         if not endpoint.startswith(("tcp://", "ipc://")):
             raise UserError(f"--publish {endpoint}: write tcp://HOST:PORT or ipc://PATH")
-        if endpoint.startswith("tcp://") and not re.search(r":(\d+|\*)$", endpoint):
-            raise UserError(f"--publish {endpoint}: the port is missing; write tcp://HOST:PORT")
+        if endpoint.startswith("tcp://"):
+            _check_port(endpoint)
         path = _socket_path(endpoint)
         if path:
             _check_free(endpoint, path)
@@ -111,6 +112,15 @@ def _socket_path(endpoint: str) -> str:
     return "" if path == endpoint or path.startswith("@") else path
 
 
+def _check_port(endpoint: str) -> None:
+    """UserError unless a ``tcp://`` endpoint names a port; ZeroMQ takes any number, modulo 65 536."""
+    port = re.search(r":(\d+|\*)$", endpoint)
+    if port is None:
+        raise UserError(f"--publish {endpoint}: the port is missing; write tcp://HOST:PORT")
+    if port[1] != "*" and int(port[1]) > 65535:
+        raise UserError(f"--publish {endpoint}: port {port[1]}; the highest is 65535")
+
+
 def _check_free(endpoint: str, path: str) -> None:
     """UserError unless the path is free, or a socket that nobody serves: ZeroMQ removes whatever is there."""
     try:
@@ -159,12 +169,19 @@ def make_keys(folder: Path) -> None:
         os.umask(before)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m realtime.sinks.publish DIR")
+def main() -> int:
+    """Command line: make a set of keys."""
+    parser = argparse.ArgumentParser(prog="realtime.sinks.publish", description="Make CURVE keys for --curve-dir.")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="a new folder, or an empty one of your own (mode 700)")
+    folder = parser.parse_args().folder
     try:
-        make_keys(Path(sys.argv[1]))
+        make_keys(folder)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
-    print(f"{sys.argv[1]}: server.key_secret stays here; give client.key_secret and server.key to the client")
+        return error.exit_code
+    print(f"{folder}: server.key_secret stays here; give client.key_secret and server.key to the client")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -70,7 +70,10 @@ def _open_recording(spec: str, request: SourceRequest) -> Source:
     from realtime.sources.recording import VideoFileSource
 
     recording: VideoFileSource | ImageFolderSource
-    if os.path.isdir(spec):
+    recorded = os.path.join(spec, "frames.mkv")  # a folder that --record has made
+    if os.path.isfile(recorded):
+        recording = VideoFileSource(recorded, request)
+    elif os.path.isdir(spec):
         recording = ImageFolderSource(spec, request)
     elif os.path.isfile(spec):
         recording = VideoFileSource(spec, request)

@@ -210,8 +210,17 @@ class Spotter:
         return self._curve[end - length : end]
 
     def flush(self) -> SpotEvent | None:
-        """End of the source: the event under way, ended by the last frame, if there is one."""
-        return self._close() if self.active else None
+        """End of the source: the event under way, ended by the last frame, if there is one.
+
+        A short one that has not come half-way down is dropped: it may be the beginning of a long one.
+        """
+        if not self.active:
+            return None
+        assert self._level is not None
+        took_part = self._peak > self._limit
+        falling = (self._tail(1)[0] - self._level < 0.5 * self._peak)[took_part].all()
+        event = self._close()
+        return event if event is None or falling or event.kind == "macro" else None
 
     def _close(self) -> SpotEvent | None:
         """Place onset, apex and offset; None for what is too short to be a movement."""
