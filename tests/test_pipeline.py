@@ -102,7 +102,10 @@ def test_dense_mode_tells_strain_and_changes_no_event(clip: str, tmp_path: Path)
         ticks.append(json.loads(subscriber.recv_multipart()[1]))
     context.destroy(linger=0)
     measured = [tick for tick in ticks if tick.get("strain")]
-    assert all(tick["dense_frame"] <= tick["frame"] for tick in measured)
+    # another process' frame, by another way: it may come before the tick of the same frame
+    frames = [tick["dense_frame"] for tick in measured]
+    assert frames == sorted(frames)
+    assert set(frames) <= set(range(600))
     assert all(set(tick["strain"]) == set(tick["flow"]) == set(tick["difference"]) for tick in measured)
     figures = dense.lines()[-1]["stages"]["motion"]
     assert 0 < figures["dense_frames"] <= figures["dense_frames"] + figures["dense_dropped"] <= 600
