@@ -91,11 +91,23 @@ def fit(
         clock.note()
         progress(done)
 
-    fitted = trainer[job.entry.trainer](job, data, everything, seed, state, tick)
+    fitted = trainer[job.entry.trainer](_Task(job, data, everything, seed, state, tick))
     fitted = msgspec.structs.replace(fitted, seconds=clock.note())
     arrays = {name: getattr(fitted, name) for name in fitted.__struct_fields__}
     write_npz(done, **{name: value for name, value in arrays.items() if value is not None})
     return fitted
+
+
+class _Task(msgspec.Struct, frozen=True):
+    """What a trainer is given: one seed, all folds."""
+
+    job: Job
+    data: MapSet
+    held_out: NDArray[np.bool_]
+    """(folds, n); the last row holds nobody out."""
+    seed: int
+    state: Path
+    progress: Callable[[int], None]
 
 
 class _Clock:
@@ -138,16 +150,10 @@ def check_source(data: MapSet, source: MapSet) -> None:
         raise DatasetError(f"pre-training data hold subject {shared[0]}, who is to be tested: use others")
 
 
-def _fit_all_folds(
-    job: Job,
-    data: MapSet,
-    held_out: NDArray[np.bool_],
-    seed: int,
-    state: Path,
-    progress: Callable[[int], None],
-) -> Fitted:
-    results, recipe = [], job.recipe
-    for number, own in enumerate(recipe.member_seeds(seed)):
+def _fit_all_folds(task: _Task) -> Fitted:
+    job, data, recipe = task.job, task.data, task.job.recipe
+    results = []
+    for number, own in enumerate(recipe.member_seeds(task.seed)):
         start, trainable = shallow.initial(job.entry.streams, own), None
         if job.source is not None:
             nobody = np.zeros((1, len(job.source)), bool)
@@ -156,78 +162,58 @@ def _fit_all_folds(
             trainable = shallow.frozen_mask(job.entry.streams, job.frozen)
         before = number * recipe.epochs
         one = shallow.train_folds(
-            data.maps, data.label, held_out, recipe, start, own,
-            trainable=trainable, checkpoint=state / f"seed-{seed}.{number}.part.npz",
-            on_epoch=lambda epoch, before=before: progress(before + epoch),  # type: ignore[misc]
+            data.maps, data.label, task.held_out, recipe, start, own,
+            trainable=trainable, checkpoint=task.state / f"seed-{task.seed}.{number}.part.npz",
+            on_epoch=lambda epoch, before=before: task.progress(before + epoch),  # type: ignore[misc]
         )  # fmt: skip
         results.append(one)
-        progress(before + recipe.epochs)
+        task.progress(before + recipe.epochs)
     rows, moving = (np.stack([getattr(one.weights, name)[-1] for one in results]) for name in ("rows", "moving"))
-    write_npz(state / f"network-{seed}.npz", rows=rows, moving=moving)
+    write_npz(task.state / f"network-{task.seed}.npz", rows=rows, moving=moving)
     curves = shallow.averaged(np.stack([one.scores for one in results]))
     return Fitted(curves[-1], curves, np.mean([one.losses for one in results], axis=(0, 2)))
 
 
-def _fit_keras(
-    job: Job,
-    data: MapSet,
-    held_out: NDArray[np.bool_],
-    seed: int,
-    state: Path,
-    progress: Callable[[int], None],
-) -> Fitted:
+def _fit_keras(task: _Task) -> Fitted:
     with quiet_tensorflow():
         import keras
 
-    start = None
+    job, data, seed, start = task.job, task.data, task.seed, None
     if job.source is not None:
         nobody = np.zeros((1, len(job.source)), bool)
         *_, model = sequential.train_folds(_builder(job), job.source.maps, job.source.label, nobody, job.recipe, seed)
         start = [v.numpy() for v in model.variables]
         keras.backend.clear_session()
     scores, losses, model = sequential.train_folds(
-        _builder(job), data.maps, data.label, held_out, job.recipe, seed,
-        start=start, frozen=job.frozen, checkpoint=state / f"seed-{seed}.part.npz", on_fold=progress,
+        _builder(job), data.maps, data.label, task.held_out, job.recipe, seed,
+        start=start, frozen=job.frozen, checkpoint=task.state / f"seed-{seed}.part.npz", on_fold=task.progress,
     )  # fmt: skip
-    write_npz(state / f"network-{seed}.npz", **{f"v{i}": v.numpy() for i, v in enumerate(model.variables)})
+    write_npz(task.state / f"network-{seed}.npz", **{f"v{i}": v.numpy() for i, v in enumerate(model.variables)})
     return Fitted(scores, losses=losses)
 
 
-def _fit_pooled(
-    job: Job,
-    data: MapSet,
-    held_out: NDArray[np.bool_],
-    seed: int,
-    state: Path,
-    progress: Callable[[int], None],
-) -> Fitted:
+def _fit_pooled(task: _Task) -> Fitted:
     # nothing random in it: seeds with the same folds share the work
-    key = hashlib.sha256(np.packbits(held_out).tobytes()).hexdigest()[:8]
-    done = state / f"machines-{key}.npz"
+    data = task.data
+    key = hashlib.sha256(np.packbits(task.held_out).tobytes()).hexdigest()[:8]
+    done = task.state / f"machines-{key}.npz"
     if not done.exists():
         result = pooled_flow.train_folds(
-            data.maps, data.label, held_out, data.person, job.variant,
-            checkpoint=state / f"pooled-{key}.part.npz", on_fold=progress,
+            data.maps, data.label, task.held_out, data.person, task.job.variant,
+            checkpoint=task.state / f"pooled-{key}.part.npz", on_fold=task.progress,
         )  # fmt: skip
         arrays = {f"w{i}": m.weights for i, m in enumerate(result.machines)}
         arrays |= {f"b{i}": m.bias for i, m in enumerate(result.machines)}
         write_npz(done, scores=result.scores, chosen=np.array(result.chosen), **arrays)
-    progress(len(held_out))
+    task.progress(len(task.held_out))
     with np.load(done) as saved:
         return Fitted(saved["scores"], chosen=saved["chosen"])
 
 
-def _fit_fusion(
-    job: Job,
-    data: MapSet,
-    held_out: NDArray[np.bool_],
-    seed: int,
-    state: Path,
-    progress: Callable[[int], None],
-) -> Fitted:
+def _fit_fusion(task: _Task) -> Fitted:
     """Half the probabilities of the linear machines, half those of the networks together."""
-    flow = _fit_pooled(job, data, held_out, seed, state, progress)
-    networks = _fit_all_folds(job, data, held_out, seed, state, lambda done: progress(len(held_out) + done))
+    flow, before = _fit_pooled(task), len(task.held_out)
+    networks = _fit_all_folds(msgspec.structs.replace(task, progress=lambda done: task.progress(before + done)))
     scores = np.float32(0.5) * (flow.scores + networks.scores)
     return Fitted(scores, losses=networks.losses, chosen=flow.chosen)
 

@@ -8,6 +8,8 @@ without an apex is spotted by divide and conquer over the LBP differences from i
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ from realtime.errors import DatasetError
 from realtime.vision.features import FeatureSpec
 
 Gray = NDArray[np.uint8]
+_KEPT_FRAMES = 16
 
 
 class MapOf(msgspec.Struct, frozen=True):
@@ -54,13 +57,6 @@ def read_gray(file: str) -> Gray:
     return np.ascontiguousarray(image, np.uint8)
 
 
-def margin(clip: Clip, near: int) -> dict[int, str]:
-    """Files by number of the frames at most `near` outside the clip; one that can't be read is as if not there."""
-    files = zip(clip.margin_numbers, clip.margin_files, strict=True)
-    close = {n: file for n, file in files if clip.onset - near <= n <= clip.offset + near}
-    return {n: file for n, file in close.items() if cv2.imread(file, cv2.IMREAD_GRAYSCALE) is not None}
-
-
 def map_clip(clip: Clip, spec: FeatureSpec, detect: Callable[[Gray], Any], frames: int = 1) -> MapOf:
     """Feature map of the movement from the onset to the apex.
 
@@ -87,9 +83,10 @@ class _Tracked:
         from realtime.vision.registration import Anchor
 
         self.clip, self.detect, self.near, self.note = clip, detect, near, ""
-        self.files = dict(zip(clip.numbers, clip.files, strict=True)) | margin(clip, near)
+        self.read = functools.lru_cache(_KEPT_FRAMES)(read_gray)  # followed, then averaged: each is read once
+        self.files = dict(zip(clip.numbers, clip.files, strict=True)) | self._margin()
         self.forward = sorted(number for number in self.files if number >= clip.onset)
-        self.onset = read_gray(self.files[clip.onset])
+        self.onset = self.read(self.files[clip.onset])
         mesh = detect(self.onset)
         if mesh is None:
             raise FaceLost(f"no face in the onset frame {self.files[clip.onset]}")
@@ -99,6 +96,16 @@ class _Tracked:
         self.slipped = {clip.onset: False}
         self.differences = [self._difference(None)]
         self._at = 0
+
+    def _margin(self) -> dict[int, str]:
+        """Files by number of the frames at most `near` outside the clip; an unreadable one is as if not there."""
+        clip, found = self.clip, {}
+        for number, file in zip(clip.margin_numbers, clip.margin_files, strict=True):
+            if clip.onset - self.near <= number <= clip.offset + self.near:
+                with contextlib.suppress(UnreadableFrame):
+                    self.read(file)
+                    found[number] = file
+        return found
 
     def _difference(self, reference: NDArray[np.float32] | None) -> NDArray[np.float64]:
         from realtime.vision import lbp
@@ -119,7 +126,7 @@ class _Tracked:
         while self._at + 1 < len(self.forward) and self.forward[self._at + 1] <= number:
             self._at += 1
             frame = self.forward[self._at]
-            self.anchor.update(read_gray(self.files[frame]))
+            self.anchor.update(self.read(self.files[frame]))
             self.poses[frame] = self.anchor.to_frame.copy()
             self.slipped[frame] = self.anchor.slipped
             if compare:
@@ -134,7 +141,7 @@ class _Tracked:
             if frame in self.poses:
                 continue
             anchor = anchor or Anchor(self.onset, self.mesh)
-            anchor.update(read_gray(self.files[frame]))
+            anchor.update(self.read(self.files[frame]))
             self.poses[frame] = anchor.to_frame.copy()
             self.slipped[frame] = anchor.slipped
 
@@ -160,7 +167,7 @@ class _Tracked:
         if not self.slipped[number]:
             second = self._mean(number, to_crop, spec)
         else:
-            image = read_gray(self.files[number])
+            image = self.read(self.files[number])
             mesh = self.detect(image)
             if mesh is None:
                 raise FaceLost(f"no face in frame {self.files[number]}")
@@ -175,4 +182,4 @@ class _Tracked:
         from realtime.vision.alignment import compose, invert, mean_crop
 
         usable = [k for k in self.poses if abs(k - number) <= self.near and (k == number or not self.slipped[k])]
-        return mean_crop(((read_gray(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), spec)
+        return mean_crop(((self.read(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), spec)

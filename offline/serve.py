@@ -109,7 +109,7 @@ def _networks(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
     """Maps → mean of the members' logits, as one Keras model."""
     with np.load(state / f"network-{seed}.npz") as saved:
         members = [shallow.Weights(*one) for one in zip(saved["rows"], saved["moving"], strict=True)]
-    streams = job.entry.streams if len(members) == 1 else (len(members) * sum(job.entry.streams),)
+    streams = (len(members) * sum(job.entry.streams),)  # side by side they are one
     model = layers.shallow(streams, 0.0, job.entry.name)
     return partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)
 

@@ -21,11 +21,6 @@ from offline.zoo import ZOO
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(made_maps(6, 9), tmp_path_factory.mktemp("maps") / "maps.npz")
-
-
 def test_what_a_model_can_not_do_is_refused_before_any_data_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

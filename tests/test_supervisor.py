@@ -8,15 +8,15 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from _lines import Keep
 
 from realtime.config import Settings, load
 from realtime.errors import UserError
-from realtime.ipc import bus, codec, names
+from realtime.ipc import bus, codec
 from realtime.ipc.board import Board
 from realtime.ipc.logs import telling
 from realtime.ipc.site import Site
@@ -30,28 +30,6 @@ from realtime.supervisor import Supervisor
 from realtime.types import SourceInfo
 
 INFO = SourceInfo(source="0", kind="camera", width=64, height=48, fps=200.0, fps_requested=200.0)
-
-
-class Keep:
-    def __init__(self) -> None:
-        self.lines: list[lines.AnyLine] = []
-
-    def line(self, line: lines.AnyLine) -> None:
-        self.lines.append(line)
-
-    def show(self, state: lines.State) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def board() -> Iterator[Board]:
-    made = Board.create(f"{names.session_prefix()}account-board")
-    yield made
-    made.close()
-    made.unlink()
 
 
 def make_account(board: Board, settings: Settings | None = None) -> tuple[Account, Keep, Session]:

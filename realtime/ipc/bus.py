@@ -113,15 +113,21 @@ class Broadcaster:
         self._socket.close()
 
 
+def _hearing_all(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
+    """The bound end of a lossy channel."""
+    made = context.socket(zmq.SUB)
+    made.setsockopt(zmq.RCVHWM, 100)
+    made.setsockopt(zmq.LINGER, 0)
+    made.setsockopt(zmq.SUBSCRIBE, b"")
+    made.bind(endpoint)
+    return made
+
+
 class Listener:
     """Lossy receiving end: newest messages, those lost are counted by ``seq``."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
-        self.socket = context.socket(zmq.SUB)
-        self.socket.setsockopt(zmq.RCVHWM, 100)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.SUBSCRIBE, b"")
-        self.socket.bind(endpoint)
+        self.socket = _hearing_all(context, endpoint)
         self.lost = 0
         """Ticks that were sent and never came."""
         self._next: dict[type, int] = {}
@@ -155,11 +161,7 @@ class Subscriber:
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], codec.Pose]
     ) -> None:
-        self.socket = context.socket(zmq.SUB)
-        self.socket.setsockopt(zmq.RCVHWM, 100)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.SUBSCRIBE, b"")
-        self.socket.bind(endpoint)
+        self.socket = _hearing_all(context, endpoint)
         self.lost = 0
         self._decode = decode
         self._next = 0

@@ -1,0 +1,201 @@
+"""Capture by itself, on a real ring, with a source that does as told."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import numpy as np
+import pytest
+from _stages import CLIP, FakeContext, H, Script, W
+
+from realtime.config import Settings, load
+from realtime.errors import MerealtimeError, SourceError, SourceLostError
+from realtime.ipc import codec, names
+from realtime.ipc.board import Board
+from realtime.ipc.ring import RingReader, RingWriter
+from realtime.stages import capture as capture_stage
+from realtime.types import SourceInfo, SourceRequest, Stamp
+
+
+def make_capture(
+    board: Board, ring: RingWriter, source: Script, settings: Settings | None = None
+) -> tuple[capture_stage.Capture, FakeContext]:
+    context = FakeContext(board, "capture", settings)
+    order = codec.Control(order="ring", ring=ring.name, info=source.info, fps=100.0)
+    return capture_stage.Capture(context, source, SourceRequest(), order), context  # type: ignore[arg-type]
+
+
+def numbers_in(ring: RingWriter) -> list[int]:
+    with RingReader.attach(ring.name) as reader:
+        found = [reader.view(index) for index in range(reader.count)]
+        return [item[1].number for item in found if item is not None]
+
+
+def test_capture_writes_every_frame_and_reports_holes(board: Board, ring: RingWriter) -> None:
+    capture, context = make_capture(board, ring, Script([0, 1, 2, 5, 6, 10]))
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 5, 6, 10]
+    assert context.gaps() == [(3, 4, 2, "camera"), (7, 9, 3, "camera")]
+    assert context.row.get("frames") == 6
+    assert context.row.get("last_number") == 10
+    assert context.ended == ["end of source"]
+    with RingReader.attach(ring.name) as reader:
+        assert reader.ended
+
+
+def test_capture_stops_at_its_limits(board: Board, ring: RingWriter) -> None:
+    settings = load(overrides={"source.frames": 4})
+    capture, context = make_capture(board, ring, Script(list(range(20))), settings)
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 3]
+    assert context.ended == ["--frames"]
+
+
+@pytest.mark.parametrize("start_ns", [0, 10**15])
+def test_the_duration_of_a_recording_is_its_own_time(board: Board, ring: RingWriter, start_ns: int) -> None:
+    settings = load(overrides={"source.duration_s": 0.05})
+    capture, context = make_capture(board, ring, Script(list(range(20)), CLIP, start_ns), settings)
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 3, 4]
+    assert context.ended == ["--duration"]
+    capture, context = make_capture(board, ring, Script(list(range(20)), CLIP, start_ns), settings)
+    capture._resume()  # a successor counts from the first frame too
+    assert capture._time_is_up(start_ns + 50_000_000)
+    assert not capture._time_is_up(start_ns + 49_000_000)
+
+
+def test_a_camera_runs_warm_and_starts_at_frame_0(board: Board, ring: RingWriter) -> None:
+    source = Script(list(range(1000)))
+    capture, context = make_capture(board, ring, source)
+    read = source.read
+
+    def watched(out: np.ndarray) -> Stamp | None:
+        stamp = read(out)
+        if stamp is not None and stamp.number == 500:
+            context.started.set()
+        return stamp
+
+    source.read = watched  # type: ignore[method-assign]
+    capture.wait_start()
+    source._steps = deque([501, 502, 504])
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 3]
+    assert context.gaps() == [(2, 2, 1, "camera")]
+
+
+def test_a_lost_camera_is_found_again(board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Script([0, 1, 2, SourceLostError("0: camera gone")])
+    back = Script([0, 1, 2], start_ns=120_000_000)  # its frame 0 is exposed 100 ms after the last
+    attempts = iter([SourceError("no camera"), SourceLostError("not yet"), back])
+
+    def reopen(spec: str, request: SourceRequest) -> Script:
+        step = next(attempts)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    monkeypatch.setattr(capture_stage, "open_source", reopen)
+    monkeypatch.setattr(capture_stage, "_RETRY_S", 0.01)
+    capture, context = make_capture(board, ring, first)
+    capture.run()
+    assert first.closed
+    assert [what for what, _ in context.notices] == ["camera gone", "camera back"]
+    assert numbers_in(ring) == [0, 1, 2, 13, 14]  # frame 12 was read to learn the time
+    assert context.gaps() == [(3, 12, 10, "reconnect")]
+
+
+def test_numbers_that_fall_back_go_on(board: Board, ring: RingWriter) -> None:
+    """A driver that starts its sequence anew without a word."""
+    capture, context = make_capture(board, ring, Script([0, 1, 2, 0, 1, 3]))
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 3, 4, 6]
+    assert context.gaps() == [(5, 5, 1, "camera")]
+
+
+def test_a_camera_lost_while_warming_is_looked_for_after_the_start(
+    board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Script([0, 1, SourceLostError("gone"), SourceLostError("gone"), 0])
+    monkeypatch.setattr(capture_stage, "open_source", lambda spec, request: Script([7, 8, 9]))
+    capture, context = make_capture(board, ring, source)
+    threading.Timer(0.05, context.started.set).start()
+    capture.wait_start()
+    assert context.started.is_set()
+    capture.run()
+    assert numbers_in(ring) == [0, 1]
+    assert context.gaps() == []
+
+
+def test_the_duration_ends_also_without_a_camera(
+    board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reopen(spec: str, request: SourceRequest) -> Script:
+        raise SourceError("no camera")
+
+    monkeypatch.setattr(capture_stage, "open_source", reopen)
+    monkeypatch.setattr(capture_stage, "_RETRY_S", 0.01)
+    settings = load(overrides={"source.duration_s": 0.1})
+    capture, context = make_capture(board, ring, Script([0, SourceLostError("gone")]), settings)
+    capture.run()
+    assert context.ended == ["--duration"]
+
+
+def test_patience_with_a_lost_camera_ends(board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reopen(spec: str, request: SourceRequest) -> Script:
+        raise SourceError("no camera")
+
+    monkeypatch.setattr(capture_stage, "open_source", reopen)
+    monkeypatch.setattr(capture_stage, "_RETRY_S", 0.01)
+    settings = load(overrides={"source.reconnect_s": 0.05})
+    capture, context = make_capture(board, ring, Script([0, SourceLostError("gone")]), settings)
+    with pytest.raises(MerealtimeError, match="did not come back within"):
+        capture.run()
+    with RingReader.attach(ring.name) as reader:
+        assert reader.ended, "the spotter must not wait for ever"
+    assert context.gaps() == []
+
+
+def test_a_camera_that_comes_back_with_another_size_is_refused(
+    board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Script([0], SourceInfo(source="0", kind="camera", width=W * 2, height=H, fps=100.0))
+    monkeypatch.setattr(capture_stage, "open_source", lambda spec, request: other)
+    capture, _ = make_capture(board, ring, Script([0, SourceLostError("gone")]))
+    with pytest.raises(SourceError, match="now gives 128x48"):
+        capture.run()
+
+
+def test_a_successor_goes_on_with_the_numbers(board: Board, ring: RingWriter) -> None:
+    make_capture(board, ring, Script([0, 1, 2]))[0].run()
+    capture, context = make_capture(board, ring, Script([0, 1, 2], start_ns=70_000_000))
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 8, 9]
+    assert context.gaps() == [(3, 7, 5, "reconnect")]
+
+
+def test_a_successor_reads_a_recording_from_where_it_was(board: Board) -> None:
+    with RingWriter.create(f"{names.session_prefix()}again-ring", 32, H, W, lossless=1) as ring:
+        make_capture(board, ring, Script([0, 1, 2], CLIP))[0].run()
+        capture, context = make_capture(board, ring, Script(list(range(6)), CLIP))
+        capture.run()
+        assert numbers_in(ring) == [0, 1, 2, 3, 4, 5]
+        assert context.gaps() == []
+
+
+def test_lossless_capture_waits_for_the_reader(board: Board) -> None:
+    with RingWriter.create(f"{names.session_prefix()}wait-ring", 4, H, W, lossless=1) as ring:
+        capture, _ = make_capture(board, ring, Script(list(range(20)), CLIP))
+        thread = threading.Thread(target=capture.run)
+        thread.start()
+        seen = []
+        with RingReader.attach(ring.name, cursor=0) as reader:
+            index = 0
+            while reader.wait(index, 5.0) > index:
+                found = reader.view(index)
+                assert found is not None
+                seen.append((found[1].number, int(found[0][0, 0])))
+                reader.release(index)
+                index += 1
+        thread.join()
+    assert seen == [(number, number) for number in range(20)]

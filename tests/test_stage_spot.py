@@ -1,0 +1,273 @@
+"""The spotting stage by itself, on a real ring, with a meter that does as told."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from _stages import CLIP, LIVE, FakeContext
+
+from realtime.config import Settings, load
+from realtime.errors import MerealtimeError
+from realtime.ipc import codec
+from realtime.ipc.board import Board
+from realtime.ipc.ring import FrameHeader, RingReader, RingWriter
+from realtime.stages import spot as spot_stage
+from realtime.types import SourceInfo, SpotEvent
+
+
+class Sent:
+    """A socket that keeps what it is given."""
+
+    def __init__(self, *_: object) -> None:
+        self.messages: list = []
+
+    def send(self, message: codec.Message) -> None:
+        self.messages.append(message)
+
+    def close(self) -> None:
+        pass
+
+
+class FakeMeter:
+    """Sees a movement every ``every`` frames, and can be slow."""
+
+    roi_names = ("brow", "mouth")
+
+    def __init__(self, every: int = 5, pause_s: float = 0.0) -> None:
+        self.seen: list[int] = []
+        self.resets = 0
+        self._every, self._pause_s = every, pause_s
+
+    def process(self, gray: np.ndarray, number: int, t_ns: int) -> tuple[object, SpotEvent | None]:
+        self.seen.append(number)
+        assert (gray == number % 256).all()
+        if self._pause_s:
+            time.sleep(self._pause_s)
+        notices = [("face found", "frame")] if len(self.seen) == 1 else []
+        measurement = type("M", (), {"face": True, "difference": np.array([0.5, 1.0]), "notices": notices})()
+        return measurement, self.event(number, t_ns) if len(self.seen) % self._every == 0 else None
+
+    def event(self, number: int, t_ns: int) -> SpotEvent:
+        return SpotEvent(
+            kind="micro", onset=number - 4, apex=number - 2, offset=number, onset_t_ns=t_ns - 4, apex_t_ns=t_ns - 2,
+            offset_t_ns=t_ns, score=5.0, rois={"brow": 0.5, "mouth": 1.0}, decided=number,
+        )  # fmt: skip
+
+    def crops(self, event: SpotEvent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if event.onset < 0:
+            raise MerealtimeError("frame has left the history")
+        return np.full((170, 140), 1, np.uint8), np.full((170, 140), 2, np.uint8), np.zeros((68, 2), np.float32)
+
+    def flush(self) -> SpotEvent | None:
+        return self.event(self.seen[-1], 0) if self.seen else None
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def timings(self) -> dict[str, int]:
+        return {"track": 1_000_000, "frames": len(self.seen)}
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Sent]:
+    made: dict[str, Sent] = {}
+
+    def sender(_: object, endpoint: str) -> Sent:
+        return made.setdefault(endpoint, Sent())
+
+    monkeypatch.setattr(spot_stage.bus, "Sender", sender)
+    monkeypatch.setattr(spot_stage.bus, "Broadcaster", sender)
+    return made
+
+
+def make_spot(
+    board: Board, reader: RingReader, meter: FakeMeter, info: SourceInfo = LIVE, settings: Settings | None = None
+) -> tuple[spot_stage.Spot, FakeContext]:
+    context = FakeContext(board, "spot", settings)
+    order = codec.Control(order="ring", ring=reader.name, info=info, fps=100.0)
+    return spot_stage.Spot(context, reader, meter, order), context  # type: ignore[arg-type]
+
+
+def put(ring: RingWriter, *numbers: int) -> None:
+    for number in numbers:
+        ring.reserve()[:] = number % 256
+        ring.commit(number, number * 10_000_000, time.monotonic_ns())
+
+
+def test_spot_sees_every_frame_and_sends_events(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    put(ring, *range(12))
+    ring.finish()
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        meter = FakeMeter()
+        spot, context = make_spot(board, reader, meter)
+        spot.run()
+    assert meter.seen == list(range(12))
+    *events, end = sockets["motion"].messages
+    assert [event.id for event in events] == [0, 1, 2]
+    assert [event.event.decided for event in events] == [4, 9, 11]
+    assert isinstance(end, codec.Ended)
+    first = events[0]
+    assert first.capture_ns == 4 * 10_000_000  # a camera's exposure
+    assert first.ring_ns <= first.taken_ns <= first.sent_ns
+    assert codec.unpack_picture(first.apex).shape == (170, 140)
+    assert context.row.get("frames") == 12
+    assert context.row.get("next_id") == 3
+    assert context.notices == [("face found", "frame")]
+    assert sockets["ticks"].messages[0].difference == {"brow": 0.5, "mouth": 1.0}
+
+
+def test_a_recording_is_timed_by_its_arrival(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    put(ring, *range(5))
+    ring.finish()
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        make_spot(board, reader, FakeMeter(), CLIP)[0].run()
+    event = sockets["motion"].messages[0]
+    assert event.capture_ns == event.ring_ns
+
+
+def test_a_lapped_spotter_counts_what_it_missed(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    settings = load(overrides={"spot.max_lag_s": 1000.0})
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        meter = FakeMeter(every=10**6)
+        spot, context = make_spot(board, reader, meter, settings=settings)
+        spot._max_lag = 10**6
+        put(ring, *range(100))  # the ring holds 32
+        ring.finish()
+        spot.run()
+    gaps = context.gaps()
+    assert [gap[3] for gap in gaps] == ["ring"]
+    assert gaps[0][0] == 0
+    assert gaps[0][1] == meter.seen[0] - 1
+    assert gaps[0][2] + len(meter.seen) == 100
+    assert meter.seen[-1] == 99
+
+
+def test_a_slow_spotter_skips_to_the_newest_frame(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    settings = load(overrides={"spot.max_lag_s": 0.05})  # 5 frames
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        meter = FakeMeter(every=10**6)
+        spot, context = make_spot(board, reader, meter, settings=settings)
+        put(ring, *range(20))
+        ring.finish()
+        spot.run()
+    assert meter.seen == [19]
+    assert context.gaps() == [(0, 18, 19, "spotter")]
+
+
+def test_holes_of_the_camera_are_not_counted_twice(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        meter = FakeMeter(every=10**6)
+        spot, context = make_spot(board, reader, meter)
+        put(ring, 0, 1, 5, 6)
+        ring.finish()
+        spot.run()
+    assert meter.seen == [0, 1, 5, 6]
+    assert context.gaps() == []  # capture reports 2–4
+
+
+def test_ticks_keep_their_rate(
+    board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RingReader.attach(ring.name) as reader:
+        spot, _ = make_spot(board, reader, FakeMeter())
+        measurement = type("M", (), {"face": True, "difference": np.zeros(2), "notices": []})()
+        clock = [10**12]
+        monkeypatch.setattr(spot_stage.time, "monotonic_ns", lambda: clock[0])
+        for number in range(400):  # two seconds at 200 fps; each frame is done with a little late
+            clock[0] = 10**12 + number * 5_000_000 + number % 3 * 1_000_000
+            spot._account(FrameHeader(number, number, clock[0], clock[0]), measurement, clock[0])
+        assert len(sockets["ticks"].messages) == 40
+        clock[0] += 10**9  # a second without frames is not caught up
+        for number in range(400, 440):
+            clock[0] += 5_000_000
+            spot._account(FrameHeader(number, number, clock[0], clock[0]), measurement, clock[0])
+        assert len(sockets["ticks"].messages) == 44
+
+
+def test_an_id_is_used_up_before_its_event_is_sent(
+    board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, the spotter's successor must not give it to another event."""
+    put(ring, 0, 1, 2, 3, 4)
+    ring.finish()
+    known: list[int] = []
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        spot, context = make_spot(board, reader, FakeMeter(every=5))
+        work = sockets["motion"]
+        monkeypatch.setattr(work, "send", lambda message: known.append(context.row.get("next_id")))
+        spot.run()
+    assert known == [1, 2, 2]
+
+
+def test_a_torn_frame_is_dropped_and_the_meter_reset(
+    board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ring, *range(4))
+    ring.finish()
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        meter = FakeMeter(every=2)
+        spot, context = make_spot(board, reader, meter)
+        monkeypatch.setattr(reader, "still_valid", lambda index: index not in (0, 1))
+        spot.run()
+    assert meter.resets == 2
+    assert context.gaps() == [(0, 1, 2, "ring")]
+    assert context.notices[0] == ("face found", "frame")  # though that frame was torn
+    assert context.row.get("frames") == 2
+    decided = [message.event.decided for message in sockets["motion"].messages[:-1]]
+    assert 1 not in decided  # the movement seen in the torn frame
+
+
+def test_an_event_older_than_the_history_is_told(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    put(ring, *range(3))
+    ring.finish()
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        spot, context = make_spot(board, reader, FakeMeter(every=3))
+        spot.run()
+    assert ("event without crops", "frame has left the history") in context.notices
+    assert context.row.get("next_id") == 0
+
+
+def test_sent_events_are_sent_again(board: Board, ring: RingWriter, sockets: dict[str, Sent]) -> None:
+    put(ring, *range(10))
+    ring.finish()
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        spot, context = make_spot(board, reader, FakeMeter())
+        spot.run()
+        sockets["motion"].messages.clear()
+        context.resend.extend([1])
+        spot._resend()
+    again, end = sockets["motion"].messages
+    assert again.id == 1
+    assert isinstance(end, codec.Ended)
+
+
+def test_a_spotter_s_successor_accounts_for_what_was_missed(
+    board: Board, ring: RingWriter, sockets: dict[str, Sent]
+) -> None:
+    put(ring, *range(5))
+    with RingReader.attach(ring.name) as reader:
+        reader.start = 0
+        first, _ = make_spot(board, reader, FakeMeter())
+        for _ in range(5):
+            first._frame(time.monotonic_ns())
+        put(ring, *range(5, 9))
+    with RingReader.attach(ring.name) as reader:  # starts at the newest frame
+        meter = FakeMeter()
+        second, context = make_spot(board, reader, meter)
+        ring.finish()
+        second.run()
+    assert meter.seen == [8]
+    assert context.gaps() == [(5, 7, 3, "spotter")]
+    assert context.row.get("frames") == 6
+    assert sockets["motion"].messages[-2].id == 1  # ids go on
