@@ -174,6 +174,27 @@ def test_an_older_log_stays_until_the_session_starts(tmp_path: Path) -> None:
     assert len((tmp_path / "kept.jsonl.2").read_text().splitlines()) == 1
 
 
+def test_an_older_log_that_can_not_be_moved_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rename = tmp_path / "e.jsonl", os.rename
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path.write_text("an older log\n")
+    log = EventLog(str(path))
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.raises(OSError, match="not permitted"):
+        log.line(SESSION)
+    assert path.read_text() == "an older log\n"
+    monkeypatch.setattr(os, "rename", rename)
+    log.line(SUMMARY)
+    log.close()
+    assert [json.loads(text)["type"] for text in path.read_text().splitlines()] == ["session", "summary"]
+    assert (tmp_path / "e.jsonl.1").read_text() == "an older log\n"
+
+
 def test_event_log_keeps_what_a_full_disk_did_not_take() -> None:
     log = EventLog("/dev/full")
     with pytest.raises(OSError, match="/dev/full: No space left"):

@@ -34,9 +34,6 @@ class EventLog:
     def line(self, line: AnyLine) -> None:
         if isinstance(line, TickLine):
             return
-        if not self._begun:
-            self._begun = True
-            self._keep_older()
         self._pending += self._encoder.encode(line) + b"\n"
         self._write()
 
@@ -53,6 +50,9 @@ class EventLog:
 
     def _write(self) -> None:
         """Write what is pending; what the disk did not take stays pending, so no line is cut in two."""
+        if self._pending and not self._begun:
+            self._keep_older()
+            self._begun = True
         while self._pending:
             try:
                 written = self._file.write(self._pending)
