@@ -106,8 +106,12 @@ def test_choosing_reads_nothing_but_the_training_subjects(monkeypatch: pytest.Mo
 def test_shuffled_composite_gives_chance(tmp_path: Path) -> None:
     from offline.datasets.flowmaps import load
 
-    data = load(COMPOSITE)
-    shuffled = msgspec.structs.replace(data, label=np.random.default_rng(0).permutation(data.label))
-    file = save(shuffled, tmp_path / "m.npz")
-    assert run("--dataset", "flowmaps", "--data", file, "--seeds", 3, "--epochs", 15, "--out", tmp_path / "run") == 0
-    assert read_results(tmp_path / "run").metrics["full"]["uar"]["mean"] == pytest.approx(1 / 3, abs=0.05)
+    # one shuffle of 442 labels spreads by .04, whatever the seeds of training: several are needed
+    data, chance = load(COMPOSITE), []
+    for seed in range(8):
+        shuffled = msgspec.structs.replace(data, label=np.random.default_rng(seed).permutation(data.label))
+        file, out = save(shuffled, tmp_path / "m.npz"), tmp_path / f"run-{seed}"
+        assert run("--dataset", "flowmaps", "--data", file, "--out", out) == 0
+        chance.append(read_results(out).metrics["full"]["uar"]["mean"])
+    print("UAR of shuffled labels:", np.round(chance, 3), "mean", np.mean(chance).round(3))
+    assert np.mean(chance) == pytest.approx(1 / 3, abs=0.05)
