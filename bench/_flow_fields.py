@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.sources.synthesis import ActionUnit, Portrait, render_pair
+from realtime.synthesis import ActionUnit, Portrait, render_pair
 
 HEIGHT, WIDTH = 170, 140
 SIZE = (640, 480)

@@ -57,7 +57,7 @@ def camera(spec: str | None, fps: float, size: tuple[int, int], seed: int = 11) 
 
 def demo_frames(fps: float, size: tuple[int, int], seed: int, count: int) -> Iterator[np.ndarray]:
     """``count`` frames (height, width) uint8 of the demo, as fast as they can be drawn."""
-    from realtime.sources.synthesis import FaceRenderer, Portrait, SynthesisSettings
+    from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings
 
     renderer = FaceRenderer(Portrait.packaged(), SynthesisSettings(), seed, size, fps)
     renderer.prepare()

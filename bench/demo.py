@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench._harness import machine, write_json  # noqa: E402
 from realtime.sources.demo import DemoSource  # noqa: E402
-from realtime.sources.synthesis import ACTION_UNITS, FaceRenderer, Portrait, SynthesisSettings  # noqa: E402
+from realtime.synthesis import ACTION_UNITS, FaceRenderer, Portrait, SynthesisSettings  # noqa: E402
 from realtime.types import SourceRequest  # noqa: E402
 
 ROUNDS = 200

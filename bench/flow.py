@@ -25,8 +25,9 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from realtime.errors import BackendError  # noqa: E402
-from realtime.vision import _flow_cpu, _flow_kernels, _flow_reference, features, flow  # noqa: E402
-from realtime.vision.flow import DenseFlow, TvL1Params, strain, tvl1  # noqa: E402
+from realtime.vision import flow  # noqa: E402
+from realtime.vision.features import maps  # noqa: E402
+from realtime.vision.flow import DenseFlow, TvL1Params, cpu, kernels, reference, strain, tvl1  # noqa: E402  # noqa: E402
 
 PRESETS = {"ipol": TvL1Params.ipol(), "opencv": TvL1Params.opencv(), "live": TvL1Params.live()}
 NOISE = 1.4
@@ -88,7 +89,7 @@ def errors(pairs: list[fields.Pair]) -> dict[str, dict[str, float]]:
     for pair in pairs:
         theirs = solver.calc(pair.first, pair.second, None)
         found = {name: tvl1(pair.first, pair.second, params) for name, params in PRESETS.items()}
-        naive = {name: _flow_reference.tvl1(pair.first, pair.second, PRESETS[name]) for name in ("ipol", "opencv")}
+        naive = {name: reference.tvl1(pair.first, pair.second, PRESETS[name]) for name in ("ipol", "opencv")}
         row = {"OpenCV": fields.end_point_error(theirs, pair.field)}
         row |= {name: fields.end_point_error(each, pair.field) for name, each in found.items()}
         row |= {f"naive {name}": fields.end_point_error(each, pair.field) for name, each in naive.items()}
@@ -114,23 +115,23 @@ def stages(pairs: list[fields.Pair], rounds: int) -> dict[str, float]:
     """Median µs of the parts of one ``live`` solve and of one feature map."""
     pair = next(pair for pair in pairs if pair.name == TIMED[0])
     params = TvL1Params.live()
-    work = _flow_cpu.workspace(fields.HEIGHT, fields.WIDTH, params)
+    work = cpu.workspace(fields.HEIGHT, fields.WIDTH, params)
     landmarks = np.random.default_rng(0).uniform(20, 120, (68, 2))
-    low, gain = _flow_cpu.grey_range(pair.first, pair.second)
+    low, gain = cpu.grey_range(pair.first, pair.second)
     found = tvl1(pair.first, pair.second, params)
     cases = {
-        "grey range": lambda: _flow_cpu.grey_range(pair.first, pair.second),
-        "load, smooth, pyramid (one image)": lambda: work.load(pair.second, _flow_kernels.SOURCE, low, gain),
-        "solve, all levels": lambda: work.solve(_flow_kernels.COLD),
+        "grey range": lambda: cpu.grey_range(pair.first, pair.second),
+        "load, smooth, pyramid (one image)": lambda: work.load(pair.second, kernels.SOURCE, low, gain),
+        "solve, all levels": lambda: work.solve(kernels.COLD),
         "tvl1 whole": lambda: tvl1(pair.first, pair.second, params),
         "strain": lambda: strain(found),
-        "map from flow": lambda: features.map_from_flow(found, landmarks),
-        "feature map whole": lambda: features.feature_map(pair.first, pair.second, landmarks),
+        "map from flow": lambda: maps.map_from_flow(found, landmarks),
+        "feature map whole": lambda: maps.feature_map(pair.first, pair.second, landmarks),
     }
     times = harness.interleaved_ms(cases, 4 * rounds)
     out = {name: round(1000 * each["median"], 1) for name, each in times.items()}
-    work.load(pair.first, _flow_kernels.TARGET, low, gain)
-    return out | {"iterations, all levels": work.solve(_flow_kernels.COLD)}
+    work.load(pair.first, kernels.TARGET, low, gain)
+    return out | {"iterations, all levels": work.solve(kernels.COLD)}
 
 
 def dense(rounds: int) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def gpu(pairs: list[fields.Pair], backend: str, rounds: int) -> dict[str, Any]:
         return {"measured": False, "reason": str(error)}
     if chosen != "cuda":
         return {"measured": False, "reason": reason}
-    from realtime.vision import _flow_cuda
+    from realtime.vision.flow import cuda
 
     params = TvL1Params.live()
     one = pairs[7]
@@ -192,7 +193,7 @@ def gpu(pairs: list[fields.Pair], backend: str, rounds: int) -> dict[str, Any]:
     for size in (64, 512):
         first = np.stack([pairs[k % len(pairs)].first for k in range(size)])
         second = np.stack([pairs[k % len(pairs)].second for k in range(size)])
-        cases[f"batch of {size}"] = lambda a=first, b=second: _flow_cuda.solver().solve(a, b, params)
+        cases[f"batch of {size}"] = lambda a=first, b=second: cuda.solver().solve(a, b, params)
     times = harness.interleaved_ms(cases, rounds)
     for size in (64, 512):
         entry = times[f"batch of {size}"]

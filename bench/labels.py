@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import clips
 from _harness import ROOT, machine, write_json
 
-from offline.megc import hits
+from offline.evaluation.megc import hits
 from realtime.recognition import bundle
 from realtime.types import SpotEvent
 from realtime.vision.features import feature_map
-from realtime.vision.meter import FaceMeter
+from realtime.vision.spotting.face_meter import FaceMeter
 
 Labels = dict[str, Counter[str]]
 

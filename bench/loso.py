@@ -1,7 +1,7 @@
 """Whole LOSO of LAENet on the composite: all folds at once against fold by fold.
 
 ``python bench/loso.py [--data FILE.npz] [--folds N] [--seeds N] [--json FILE]``. Fold by fold is measured twice: in
-Keras as a user would write it (`Model.fit`, a new model each fold), and by `offline.sequential`, whose one
+Keras as a user would write it (`Model.fit`, a new model each fold), and by `offline.training.sequential`, whose one
 compiled step serves every fold. Both are timed on N folds spread over the subjects and scaled to all (said in
 the output); all folds at once are timed whole, with the numbers that the run gives. They are run in turns,
 because the machine's speed is not constant.
@@ -25,10 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from bench._harness import machine, write_json
-from offline import cli, metrics, shallow
-from offline.batches import Recipe, augment, class_weights
+from offline.commands import cli
 from offline.datasets.flowmaps import MapSet, load
-from offline.splits import loso
+from offline.evaluation import metrics
+from offline.evaluation.splits import loso
+from offline.training import shallow
+from offline.training.batches import Recipe, augment, class_weights
 from offline.zoo import laenet
 from realtime.errors import ConfigError
 from realtime.recognition.bundle import quiet_tensorflow
@@ -75,8 +77,8 @@ def keras_fold(data: MapSet, held: np.ndarray, recipe: Recipe, seed: int) -> flo
 
 
 def compiled_folds(data: MapSet) -> Callable[[np.ndarray, Recipe], float]:
-    """Seconds to train one fold by `offline.sequential`, its step compiled beforehand."""
-    from offline.sequential import Stepper, limit_threads
+    """Seconds to train one fold by `offline.training.sequential`, its step compiled beforehand."""
+    from offline.training.sequential import Stepper, limit_threads
 
     with quiet_tensorflow():
         limit_threads()

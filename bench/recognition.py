@@ -20,8 +20,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench._harness import interleaved_ms, machine, write_json
-from offline import cli, evaluate
-from offline.results import Results, read_results
+from offline.commands import cli, evaluate
+from offline.evaluation.results import Results, read_results
 from offline.zoo import get
 from realtime.recognition import bundle
 

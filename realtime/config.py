@@ -69,7 +69,7 @@ class RingSettings(_Settings, frozen=True, kw_only=True):
 
 
 class SpotSettings(_Settings, frozen=True, kw_only=True):
-    """Detector of movements (see realtime/vision/spotting.py)."""
+    """Detector of movements (see realtime/vision/spotting/spotter.py)."""
 
     detector: Literal["motion", "fused", "lbp"] = "motion"
     threshold_sigmas: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 6.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.ipc import codec
+from realtime.ipc import messages
 from realtime.sinks import lines
 from realtime.types import SpotEvent
 
@@ -21,8 +21,8 @@ EVENT = SpotEvent(
 )  # fmt: skip
 
 
-def classified(number: int = 0) -> codec.Classified:
-    return codec.Classified(
+def classified(number: int = 0) -> messages.Classified:
+    return messages.Classified(
         id=number, event=EVENT, label="surprise", scores={"negative": 0.1, "positive": 0.2, "surprise": 0.7},
         capture_ns=0, ring_ns=1_000_000, taken_ns=2_000_000, spotted_ns=5_000_000, moved_ns=15_000_000,
         sent_ns=16_000_000,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from offline import cli, train
+from offline.commands import cli, train
 from offline.datasets.flowmaps import MapSet
 from offline.files import write_npz
 

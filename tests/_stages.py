@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 
 from realtime.config import Settings
-from realtime.ipc import codec
+from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.types import SourceInfo, Stamp
 
@@ -44,7 +44,7 @@ class FakeContext:
     def __init__(self, board: Board, stage: str, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.row = board.row(stage)
-        self.reports: list[codec.Message] = []
+        self.reports: list[messages.Message] = []
         self.notices: list[tuple[str, str]] = []
         self.started, self.stopping = threading.Event(), threading.Event()
         self.resend: deque[int] = deque()
@@ -54,7 +54,7 @@ class FakeContext:
     def endpoint(self, name: str) -> str:
         return name
 
-    def report(self, message: codec.Message) -> None:
+    def report(self, message: messages.Message) -> None:
         self.reports.append(message)
 
     def notice(self, what: str, detail: str, t_ns: int | None = None) -> None:
@@ -67,4 +67,4 @@ class FakeContext:
         self.ended.append(reason)
 
     def gaps(self) -> list[tuple[int, int, int, str]]:
-        return [(g.first, g.last, g.count, g.cause) for g in self.reports if isinstance(g, codec.Gap)]
+        return [(g.first, g.last, g.count, g.cause) for g in self.reports if isinstance(g, messages.Gap)]

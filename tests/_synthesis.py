@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.sources.synthesis import FaceRenderer, Portrait, SynthesisSettings
+from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings
 
 SIZE = (640, 480)
 PORTRAIT = Portrait.packaged()

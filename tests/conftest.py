@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime.ipc import names
 from realtime.ipc.board import Board
 from realtime.ipc.ring import RingWriter
+from realtime.supervisor import cleanup
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +40,7 @@ def laenet_run(maps: Path) -> Path:
 @pytest.fixture
 def board() -> Iterator[Board]:
     """The shared page of counters of a session that is not there."""
-    made = Board.create(f"{names.session_prefix()}tests-board")
+    made = Board.create(f"{cleanup.session_prefix()}tests-board")
     yield made
     made.close()
     made.unlink()
@@ -49,5 +49,5 @@ def board() -> Iterator[Board]:
 @pytest.fixture
 def ring() -> Iterator[RingWriter]:
     """Its ring, 32 frames of 64×48."""
-    with RingWriter.create(f"{names.session_prefix()}tests-ring", 32, 48, 64) as made:
+    with RingWriter.create(f"{cleanup.session_prefix()}tests-ring", 32, 48, 64) as made:
         yield made

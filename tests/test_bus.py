@@ -15,9 +15,10 @@ import pytest
 import zmq
 
 from realtime.errors import RingError
-from realtime.ipc import bus, codec, names
+from realtime.ipc import bus, messages
 from realtime.ipc.board import FIELDS, ROWS, Board
-from realtime.ipc.logs import LogThread
+from realtime.supervisor import cleanup
+from realtime.supervisor.logs import LogThread
 
 
 @pytest.fixture
@@ -44,10 +45,10 @@ def test_the_directory_is_private(folder: Path) -> None:
 def test_reliable_messages_wait_for_their_receiver(context: zmq.Context, folder: Path) -> None:
     sender = bus.Sender(context, bus.address(folder, "work"))
     for number in range(500):
-        sender.send(codec.Progress(stage="spot", text=str(number)))
+        sender.send(messages.Progress(stage="spot", text=str(number)))
     receiver = bus.Receiver(context, bus.address(folder, "work"))
-    got = [codec.decode_report(receiver.receive(5.0) or b"") for _ in range(500)]
-    assert [message.text for message in got if isinstance(message, codec.Progress)] == [
+    got = [messages.decode_report(receiver.receive(5.0) or b"") for _ in range(500)]
+    assert [message.text for message in got if isinstance(message, messages.Progress)] == [
         str(number) for number in range(500)
     ]
     assert receiver.receive(0.0) is None
@@ -57,12 +58,12 @@ def test_reliable_messages_wait_for_their_receiver(context: zmq.Context, folder:
 
 def test_a_reliable_sender_never_drops_silently(context: zmq.Context, folder: Path) -> None:
     sender = bus.Sender(context, bus.address(folder, "nobody"), timeout_s=0.05)
-    message = codec.Progress(stage="spot", text="x" * 100)
+    message = messages.Progress(stage="spot", text="x" * 100)
     with pytest.raises(bus.BusError, match="nobody: nobody took a message"):
         _send_many(sender, message, 100_000)
 
 
-def _send_many(sender: bus.Sender, message: codec.Message, count: int) -> None:
+def _send_many(sender: bus.Sender, message: messages.Message, count: int) -> None:
     for _ in range(count):
         sender.send(message)
 
@@ -70,13 +71,13 @@ def _send_many(sender: bus.Sender, message: codec.Message, count: int) -> None:
 def test_a_receiver_that_comes_back_gets_the_rest(context: zmq.Context, folder: Path) -> None:
     endpoint = bus.address(folder, "work")
     sender, receiver = bus.Sender(context, endpoint), bus.Receiver(context, endpoint)
-    sender.send(codec.Ended(stage="a"))
+    sender.send(messages.Ended(stage="a"))
     assert receiver.receive(5.0) is not None
     receiver.close()
     time.sleep(0.1)
     receiver = bus.Receiver(context, endpoint)
-    sender.send(codec.Ended(stage="b"))
-    assert codec.decode_work(receiver.receive(5.0) or b"") == codec.Ended(stage="b")
+    sender.send(messages.Ended(stage="b"))
+    assert messages.decode_work(receiver.receive(5.0) or b"") == messages.Ended(stage="b")
     sender.close()
     receiver.close()
 
@@ -104,8 +105,8 @@ def test_ticks_are_lossy_and_counted(context: zmq.Context, folder: Path) -> None
     listener.close()
 
 
-def _tick(seq: int) -> codec.Tick:
-    return codec.Tick(seq=seq, frame=seq, t_ns=seq, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
+def _tick(seq: int) -> messages.Tick:
+    return messages.Tick(seq=seq, frame=seq, t_ns=seq, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
 
 
 def test_the_handshake_fails_when_nobody_listens(context: zmq.Context, folder: Path) -> None:
@@ -119,26 +120,26 @@ def test_control_asks_and_times_out(context: zmq.Context, folder: Path) -> None:
     endpoint = bus.address(folder, "control-spot")
     caller = bus.Caller(context, endpoint)
     with pytest.raises(bus.BusError, match="control-spot: no answer to 'ping'"):
-        caller.ask(codec.Control(order="ping"), timeout_s=0.1)
+        caller.ask(messages.Control(order="ping"), timeout_s=0.1)
     heard: list[str] = []
 
-    def handle(order: codec.Control) -> codec.Reply:
+    def handle(order: messages.Control) -> messages.Reply:
         heard.append(order.order)
-        return codec.Reply(ok=True, detail=threading.current_thread().name)
+        return messages.Reply(ok=True, detail=threading.current_thread().name)
 
     answerer = bus.Answerer(context, endpoint, handle)
-    assert caller.ask(codec.Control(order="stop"), timeout_s=5.0) == codec.Reply(ok=True, detail="control")
+    assert caller.ask(messages.Control(order="stop"), timeout_s=5.0) == messages.Reply(ok=True, detail="control")
     raw = context.socket(zmq.REQ)
     raw.connect(endpoint)
     raw.send(b"\xc1")
-    assert not codec.decode_reply(raw.recv()).ok
+    assert not messages.decode_reply(raw.recv()).ok
     raw.close()
     assert heard == ["stop"]
     answerer.close()
 
 
 def test_board_is_shared_and_outlives_its_writer() -> None:
-    name = f"{names.session_prefix()}test-board"
+    name = f"{cleanup.session_prefix()}test-board"
     board = Board.create(name)
     try:
         code = (
@@ -159,9 +160,9 @@ def test_board_is_shared_and_outlives_its_writer() -> None:
 
 
 def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> None:
-    code = "from realtime.ipc import names; print(names.session_prefix())"
+    code = "from realtime.ipc import names; print(cleanup.session_prefix())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    own = names.session_prefix()
+    own = cleanup.session_prefix()
     other_namespace = own.replace("merealtime-", "merealtime-0", 1)
     paths = [Path("/dev/shm") / f"{prefix}test" for prefix in (dead.strip(), own, other_namespace)]
     folder = Path("/tmp") / f"{dead.strip()}sockets"
@@ -169,7 +170,7 @@ def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> No
     for path in paths:
         path.write_bytes(b"x")
     try:
-        removed = names.sweep()
+        removed = cleanup.sweep()
         assert str(paths[0]) in removed
         assert str(folder) in removed
         assert [path.exists() for path in paths] == [False, True, True]
@@ -179,11 +180,11 @@ def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> No
 
 
 def test_a_reused_process_id_does_not_protect_leftovers() -> None:
-    parts = names.session_prefix().split("-")
+    parts = cleanup.session_prefix().split("-")
     stale = "-".join([*parts[:3], str(int(parts[3]) + 1), "ring"])
     path = Path("/dev/shm") / stale
     path.write_bytes(b"x")
-    assert str(path) in names.sweep()
+    assert str(path) in cleanup.sweep()
 
 
 def test_log_thread_keeps_and_shows_every_line() -> None:

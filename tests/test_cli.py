@@ -16,7 +16,7 @@ from _session import ROOT
 from realtime import __version__, cli
 from realtime.check import check, print_cameras
 from realtime.config import load
-from realtime.ipc import names
+from realtime.supervisor import cleanup
 
 BUNDLE = ROOT / "realtime" / "bundles" / "laenet-composite"
 
@@ -250,4 +250,4 @@ def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
         assert done.returncode == 1
         assert "ZeroDivisionError" in done.stderr
         assert (done.stderr.count("\n") == 1) == (lines == 1)
-    names.sweep()  # what the broken sessions left
+    cleanup.sweep()  # what the broken sessions left

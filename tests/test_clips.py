@@ -11,10 +11,7 @@ import numpy as np
 import pytest
 from _synthesis import one_thread, recovered  # noqa: F401 (one_thread is a fixture)
 
-from realtime.sources.synthesis import (
-    ACTION_UNITS,
-    render_pair,
-)
+from realtime.synthesis import ACTION_UNITS, render_pair
 
 # --- clip sets of the bench -------------------------------------------------------------------------------
 

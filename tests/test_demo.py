@@ -11,7 +11,7 @@ import pytest
 from realtime.errors import SourceError
 from realtime.sources import demo
 from realtime.sources.demo import DemoSource, parse_seed
-from realtime.sources.synthesis import FaceRenderer, Portrait, Schedule, SynthesisSettings
+from realtime.synthesis import FaceRenderer, Portrait, Schedule, SynthesisSettings
 from realtime.types import SourceRequest
 
 SMALL = SourceRequest(size=(128, 96))

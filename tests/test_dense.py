@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from realtime.vision.face.landmarks import FaceMesh
 
 from realtime.config import load
 from realtime.errors import BackendError, InputError
-from realtime.ipc import bus, codec, names
+from realtime.ipc import bus, messages
 from realtime.ipc.ring import FrameHeader, RingWriter
-from realtime.sources.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.stages import motion as motion_stage
 from realtime.stages.attempts import Attempts
 from realtime.stages.dense import DenseWorker, PoseSender
+from realtime.supervisor import cleanup
+from realtime.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent
-from realtime.vision.dense import DenseMeter
-from realtime.vision.face import FaceMesh
+from realtime.vision.face.regions import ROI_NAMES, ROI_OUTLINE, region_masks
 from realtime.vision.features import FeatureSpec
-from realtime.vision.meter import FaceMeter
-from realtime.vision.rois import ROI_NAMES, ROI_OUTLINE, region_masks
+from realtime.vision.features.region_flow import DenseMeter
+from realtime.vision.spotting.face_meter import FaceMeter
 
 H, W, FPS = 360, 480, 200.0
 ONE_MOVEMENT = SynthesisSettings(amplitude_px=(2.0, 2.0), event_gap_s=(0.9, 1.3))
@@ -40,7 +41,7 @@ class Context:
         self.zmq: zmq.Context[Any] = zmq.Context()
         self.directory, self.stage = directory, stage
         self.settings = load(overrides={"flow.dense": True, "flow.backend": "cpu", "output.tick_hz": 1000.0})
-        self.reports: list[codec.Message] = []
+        self.reports: list[messages.Message] = []
         self.counters: dict[str, int] = {}
         self.row = SimpleNamespace(get=lambda name: self.counters.get(name, 0), put=self.counters.__setitem__)
         self.stopping = threading.Event()
@@ -49,7 +50,7 @@ class Context:
     def endpoint(self, name: str) -> str:
         return bus.address(self.directory, name)
 
-    def report(self, message: codec.Message) -> None:
+    def report(self, message: messages.Message) -> None:
         self.reports.append(message)
 
     def beat(self) -> None:
@@ -70,21 +71,21 @@ def context(tmp_path: Path) -> Iterator[Context]:
 
 @pytest.fixture
 def ring() -> Iterator[RingWriter]:
-    with RingWriter.create(f"{names.session_prefix()}dense-ring", 8, H, W) as made:
+    with RingWriter.create(f"{cleanup.session_prefix()}dense-ring", 8, H, W) as made:
         yield made
 
 
-def pose(index: int, seq: int | None = None) -> codec.Pose:
+def pose(index: int, seq: int | None = None) -> messages.Pose:
     """The face in the middle, as large as the crop."""
     transform = np.array([[1.0, 0.0, -170.0], [0.0, 1.0, -95.0]])
     mesh = np.random.default_rng(0).uniform(0, 140, (478, 2)).astype(np.float32)
-    return codec.Pose(
+    return messages.Pose(
         seq=index if seq is None else seq, frame=index, index=index, t_ns=index * 5_000_000,
         transform=transform.tobytes(), mesh=mesh.tobytes(), anchor=1, resting=True,
     )  # fmt: skip
 
 
-def give(worker: DenseWorker, sender: bus.Broadcaster, message: codec.Pose) -> None:
+def give(worker: DenseWorker, sender: bus.Broadcaster, message: messages.Pose) -> None:
     sender.send(message)
     assert worker.poses.socket.poll(5000)
     worker.step()
@@ -110,7 +111,7 @@ def test_strain_rises_with_a_known_movement(context: Context, ring: RingWriter) 
     worker = DenseWorker(context, ring.name, "cpu")  # type: ignore[arg-type]
     meter = FaceMeter(context.settings.spot, FPS, FaceMesh())
     sender = PoseSender(context, meter)  # type: ignore[arg-type]
-    measured: dict[int, codec.Dense] = {}
+    measured: dict[int, messages.Dense] = {}
     try:
         for number, frame in enumerate(frames):
             index = put(ring, frame, number)
@@ -123,7 +124,7 @@ def test_strain_rises_with_a_known_movement(context: Context, ring: RingWriter) 
             worker.step()
             while number == 0 and worker.poses.socket.poll(100):
                 worker.poses.receive()
-            while isinstance(tick := ticks.receive(), codec.Dense):
+            while isinstance(tick := ticks.receive(), messages.Dense):
                 measured[tick.frame] = tick
     finally:
         meter.close()
@@ -134,7 +135,7 @@ def test_strain_rises_with_a_known_movement(context: Context, ring: RingWriter) 
     _check_rise(measured, truth)
 
 
-def _check_rise(measured: dict[int, codec.Dense], truth: list[TruthEvent]) -> None:
+def _check_rise(measured: dict[int, messages.Dense], truth: list[TruthEvent]) -> None:
     assert truth
     still = [m for n, m in measured.items() if n > 30 and all(not e.onset - 20 < n < e.offset + 20 for e in truth)]
     assert len(still) > 50
@@ -204,15 +205,15 @@ def test_poses_that_never_came_and_frames_that_left_the_ring_are_dropped(context
     sender.close()
 
 
-def spotted(number: int) -> codec.Spotted:
+def spotted(number: int) -> messages.Spotted:
     event = SpotEvent(
         kind="micro", onset=1, apex=2, offset=3, onset_t_ns=1, apex_t_ns=2, offset_t_ns=3, score=5.0, rois={},
         decided=3,
     )  # fmt: skip
     rng = np.random.default_rng(number)
-    picture = codec.pack_picture(rng.integers(0, 256, (170, 140), np.uint8))
+    picture = messages.pack_picture(rng.integers(0, 256, (170, 140), np.uint8))
     landmarks = rng.uniform(20, 120, (68, 2)).astype(np.float32).tobytes()
-    return codec.Spotted(
+    return messages.Spotted(
         id=number, event=event, onset=picture, apex=picture, landmarks=landmarks, capture_ns=1, ring_ns=1, taken_ns=1,
         sent_ns=1,
     )  # fmt: skip
@@ -234,7 +235,7 @@ def test_an_event_goes_before_the_dense_frames_that_wait(context: Context) -> No
             if not self.done:
                 for number in range(3):
                     sender.send(spotted(number))
-                sender.send(codec.Ended(stage="spot"))
+                sender.send(messages.Ended(stage="spot"))
                 inbox.socket.poll(5000)
             self.done.append("frame")
             if len(self.done) > 50 and context.drains:
@@ -253,7 +254,7 @@ def test_an_event_goes_before_the_dense_frames_that_wait(context: Context) -> No
     sender = bus.Sender(context.zmq, context.endpoint("motion"))
     dense = Dense()
     motion_stage.Motion(context, inbox, FeatureSpec(), "cpu", dense).run()  # type: ignore[arg-type]
-    got = [codec.decode_work(outbox.receive(5.0) or b"") for _ in range(4)]
+    got = [messages.decode_work(outbox.receive(5.0) or b"") for _ in range(4)]
     assert [getattr(message, "id", "end") for message in got] == [0, 1, 2, "end"]
     assert context.drains[0] == {"events": 3.0, "dense_frames": 7.0}
     sender.close()
@@ -277,15 +278,15 @@ def test_an_event_that_fails_costs_itself_alone(context: Context, monkeypatch: p
     sender = bus.Sender(context.zmq, context.endpoint("motion"))
     for number in range(3):
         sender.send(spotted(number))
-    sender.send(codec.Ended(stage="spot"))
+    sender.send(messages.Ended(stage="spot"))
     stage = motion_stage.Motion(context, inbox, FeatureSpec(), "cpu", None)  # type: ignore[arg-type]
     thread = threading.Thread(target=stage.run)
     thread.start()
-    got = [codec.decode_work(outbox.receive(20.0) or b"") for _ in range(3)]
+    got = [messages.decode_work(outbox.receive(20.0) or b"") for _ in range(3)]
     context.stopping.set()
     thread.join()
     assert [getattr(message, "id", "end") for message in got] == [0, 2, "end"]
-    failed = codec.Unclassified(id=1, stage="motion", reason="InputError: flow needs finite grey levels")
+    failed = messages.Unclassified(id=1, stage="motion", reason="InputError: flow needs finite grey levels")
     assert context.reports == [failed]
     assert context.counters["frames"] == 3
     sender.close()
@@ -305,8 +306,8 @@ def test_many_failures_in_a_row_are_the_stages_own(context: Context) -> None:
     assert attempts.make(4, fail) is None
     with pytest.raises(ValueError, match="two"):
         attempts.make(5, fail)
-    assert [message.id for message in context.reports if isinstance(message, codec.Unclassified)] == [0, 1, 3, 4, 5]
-    assert context.reports[0] == codec.Unclassified(id=0, stage="motion", reason="ValueError: two lines")
+    assert [message.id for message in context.reports if isinstance(message, messages.Unclassified)] == [0, 1, 3, 4, 5]
+    assert context.reports[0] == messages.Unclassified(id=0, stage="motion", reason="ValueError: two lines")
 
 
 def test_a_backend_that_fails_is_the_stages_failure(context: Context) -> None:

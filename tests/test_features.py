@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import InputError
-from realtime.vision import features
-from realtime.vision.features import FeatureSpec, feature_map
+from realtime.vision.features import FeatureSpec, feature_map, maps
 from realtime.vision.flow import TvL1Params, strain
 
 HEIGHT, WIDTH = 170, 140
@@ -55,20 +54,20 @@ def test_a_still_face_has_no_range():
 
 
 def test_channels_are_u_v_strain_and_peak_where_the_movement_is():
-    cells = features.map_from_flow(bulge(), landmarks())
+    cells = maps.map_from_flow(bulge(), landmarks())
     peak = np.unravel_index(cells[..., 0].argmax(), (28, 28))
     assert abs(peak[0] - 120 * 28 / HEIGHT) < 1.5
     assert abs(peak[1] - 60 * 28 / WIDTH) < 1.5
     trough = np.unravel_index(cells[..., 1].argmin(), (28, 28))
     assert trough == peak
     np.testing.assert_allclose(cells[..., 0] + cells[..., 1], 255.0, atol=0.1)
-    expected = features.stretch(features.reduce_map(masked(np.dstack([bulge(), strain(bulge())]))))
+    expected = maps.stretch(maps.reduce_map(masked(np.dstack([bulge(), strain(bulge())]))))
     np.testing.assert_allclose(cells, expected, atol=1e-3)
 
 
 def masked(stack):
     stack = stack.copy()
-    stack[features.eye_mask(landmarks())] = 0.0
+    stack[maps.eye_mask(landmarks())] = 0.0
     return stack
 
 
@@ -76,21 +75,21 @@ def test_mirrored_flow_mirrors_u_as_in_the_public_maps():
     spec = FeatureSpec(eye_mask=False)
     flow = bulge()
     mirrored = flow[:, ::-1] * np.float32([-1, 1])
-    cells = features.map_from_flow(flow, landmarks(), spec)[:, ::-1]
-    other = features.map_from_flow(np.ascontiguousarray(mirrored), landmarks(), spec)
+    cells = maps.map_from_flow(flow, landmarks(), spec)[:, ::-1]
+    other = maps.map_from_flow(np.ascontiguousarray(mirrored), landmarks(), spec)
     np.testing.assert_allclose(other[..., 0], 255.0 - cells[..., 0], atol=0.01)
     np.testing.assert_allclose(other[..., 1:], cells[..., 1:], atol=0.01)
 
 
 def test_eyes_are_masked_and_nothing_else():
     points = landmarks()
-    mask = features.eye_mask(points)
+    mask = maps.eye_mask(points)
     assert mask[65, 45]
     assert mask[65, 95]
     assert not mask[65, 70]
     assert not mask[80:].any()
     assert not mask[:55].any()
-    tight = features.eye_mask(points, FeatureSpec(eye_margin_px=0))
+    tight = maps.eye_mask(points, FeatureSpec(eye_margin_px=0))
     assert tight.sum() < mask.sum()
     assert not (tight & ~mask).any()
 
@@ -99,41 +98,41 @@ def test_what_happens_in_the_eyes_does_not_count():
     points = landmarks()
     flow = bulge()
     blink = flow.copy()
-    blink[features.eye_mask(points, FeatureSpec(eye_margin_px=0))] += 9.0
+    blink[maps.eye_mask(points, FeatureSpec(eye_margin_px=0))] += 9.0
     # strain reads the neighbours, so the margin has to cover them too
-    np.testing.assert_allclose(features.map_from_flow(blink, points), features.map_from_flow(flow, points), atol=1e-3)
-    seen = features.map_from_flow(blink, points, FeatureSpec(eye_mask=False))
-    assert np.abs(seen - features.map_from_flow(flow, points)).max() > 50
+    np.testing.assert_allclose(maps.map_from_flow(blink, points), maps.map_from_flow(flow, points), atol=1e-3)
+    seen = maps.map_from_flow(blink, points, FeatureSpec(eye_mask=False))
+    assert np.abs(seen - maps.map_from_flow(flow, points)).max() > 50
 
 
 def test_eyes_outside_the_crop_are_no_error():
     points = landmarks() - 500
-    assert not features.eye_mask(points).any()
+    assert not maps.eye_mask(points).any()
 
 
 def test_area_reduction_is_the_mean_over_exact_areas():
     for size in (140, 170, 28, 31):
-        weights = features.area_weights(size, 28)
+        weights = maps.area_weights(size, 28)
         np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
         np.testing.assert_allclose(weights.sum(axis=0), 28 / size, atol=1e-6)
     image = np.random.default_rng(0).normal(size=(170, 140, 3)).astype(np.float32)
     expected = cv2.resize(image, (28, 28), interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(features.reduce_map(image), expected, atol=1e-5)
+    np.testing.assert_allclose(maps.reduce_map(image), expected, atol=1e-5)
 
 
 def test_batch_is_the_same_as_one_by_one():
     first, second = crops((1, 0)), crops((0, 1), seed=1)
     points = landmarks()
     onsets, apexes = (np.stack(side) for side in zip(first, second, strict=True))
-    found = features.feature_maps(onsets, apexes, np.stack([points, points]))
+    found = maps.feature_maps(onsets, apexes, np.stack([points, points]))
     np.testing.assert_array_equal(found[1], feature_map(*second, points))
     with pytest.raises(InputError):
-        features.feature_maps(onsets, apexes[:1], points[None])
+        maps.feature_maps(onsets, apexes[:1], points[None])
 
 
 def test_flow_apart_gives_the_same_map():
     onset, apex = crops()
-    found = features.map_from_flow(features.flow_crops(onset, apex), landmarks())
+    found = maps.map_from_flow(maps.flow_crops(onset, apex), landmarks())
     np.testing.assert_array_equal(found, feature_map(onset, apex, landmarks()))
 
 

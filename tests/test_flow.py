@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from realtime.errors import BackendError, InputError
-from realtime.vision import _flow_jit, _flow_plan, _flow_reference, flow
-from realtime.vision.flow import DenseFlow, TvL1Params, strain, tvl1
+from realtime.vision import flow, jit
+from realtime.vision.flow import DenseFlow, TvL1Params, plan, reference, strain, tvl1
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = {"ipol": TvL1Params.ipol(), "opencv": TvL1Params.opencv(), "live": TvL1Params.live()}
@@ -52,7 +52,7 @@ def largest(difference):
 @pytest.mark.parametrize("name", ["AU12 2 px", "rotation 1.5°"])
 def test_cpu_agrees_with_the_oracle(pairs, preset, name):
     pair, params = pairs[name], PRESETS[preset]
-    expected = _flow_reference.tvl1(pair.first, pair.second, params)
+    expected = reference.tvl1(pair.first, pair.second, params)
     assert largest(tvl1(pair.first, pair.second, params) - expected) < 0.01
 
 
@@ -62,7 +62,7 @@ def test_cpu_agrees_with_the_oracle_at_odd_sizes(shape, median):
     first = textured(shape[0] + 8, shape[1] + 8)[4:-4, 4:-4]
     second = np.roll(first, (1, -2), axis=(0, 1))
     params = TvL1Params(warps=2, iterations=12, epsilon=0.0, median=median, median_every=5, antialias=median == 0)
-    expected = _flow_reference.tvl1(first, second, params)
+    expected = reference.tvl1(first, second, params)
     assert largest(tvl1(first, second, params) - expected) < 0.01
 
 
@@ -193,7 +193,7 @@ def test_strain_is_the_analytic_strain_of_a_field():
 
 def test_strain_agrees_with_the_oracle_and_tells_the_axes_apart():
     field = np.random.default_rng(1).normal(size=(31, 22, 2)).astype(np.float32)
-    np.testing.assert_allclose(strain(field), _flow_reference.strain(field), atol=2e-6)
+    np.testing.assert_allclose(strain(field), reference.strain(field), atol=2e-6)
     stretch = np.zeros((10, 12, 2), np.float32)
     stretch[..., 0] = 0.5 * np.arange(12)  # u_x alone
     np.testing.assert_allclose(strain(stretch), 0.5, atol=1e-6)
@@ -282,13 +282,13 @@ def test_backend_names():
 
 def test_median_network_is_exact():
     """All binary inputs up to the symmetries of columns and rows, through the public path of the kernel."""
-    from realtime.vision import _flow_kernels as kernels
+    from realtime.vision.flow import kernels
 
     rng = np.random.default_rng(3)
     height, width = 37, 53
     image = rng.normal(size=(height, width)).astype(np.float32)
     image[:18] = rng.integers(0, 2, (18, width))
-    level = _flow_plan.make_level(height, width)
+    level = plan.make_level(height, width)
     memory = np.zeros(2 * level.cells + 5 * level.stride + 16, np.float32)
     rows = memory[: level.cells][2 * level.stride : (height + 2) * level.stride].reshape(height, level.stride)
     rows[:, :width] = image
@@ -303,7 +303,7 @@ def test_inner_loops_are_vectorised(name):
     import numba
     from llvmlite import binding
 
-    from realtime.vision import _flow_kernels as kernels
+    from realtime.vision.flow import kernels
 
     if not binding.get_host_cpu_features().get("fma"):
         pytest.skip("no AVX2 with FMA")
@@ -325,9 +325,9 @@ def test_inner_loops_are_vectorised(name):
 def test_resampling_tables_keep_a_constant_and_mirror():
     params = TvL1Params.ipol()
     for table in (
-        _flow_plan.smooth_table(31, 0.8),
-        _flow_plan.down_table(31, 16, params),
-        _flow_plan.bilinear_table(16, 31),
+        plan.smooth_table(31, 0.8),
+        plan.down_table(31, 16, params),
+        plan.bilinear_table(16, 31),
     ):
         np.testing.assert_allclose(table.weights.sum(axis=1), 1.0, atol=1e-6)
         assert table.starts.min() >= 0
@@ -344,7 +344,7 @@ def test_read_only_installation_still_compiles(tmp_path, writable):
     code = (
         "import numba.core.caching as c\n"
         "c.CacheImpl._locator_classes = [c.UserProvidedCacheLocator]\n"
-        "from realtime.vision import _flow_jit, _flow_kernels as k\n"
+        "from realtime.vision import jit; from realtime.vision.flow import kernels as k\n"
         "import numpy as np\n"
         "f = np.float32\n"
         "assert k.sort5(f(3), f(1), f(2), f(5), f(4)) == (1, 2, 3, 4, 5)\n"
@@ -352,9 +352,9 @@ def test_read_only_installation_still_compiles(tmp_path, writable):
     folder = tmp_path if writable else tmp_path / "missing"
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     if not writable:
-        code = code.replace("import numpy", f"_flow_jit.tempfile.gettempdir = lambda: {str(folder)!r}\nimport numpy", 1)
-        code = code.replace("import _flow_jit, _flow_kernels as k", "import _flow_jit")
-        code = code.replace("f = np", "from realtime.vision import _flow_kernels as k\nf = np")
+        code = code.replace("import numpy", f"jit.tempfile.gettempdir = lambda: {str(folder)!r}\nimport numpy", 1)
+        code = code.replace("; from realtime.vision.flow import kernels as k", "")
+        code = code.replace("f = np", "from realtime.vision.flow import kernels as k\nf = np")
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -364,9 +364,9 @@ def test_read_only_installation_still_compiles(tmp_path, writable):
 
 
 def test_cache_folder_of_another_is_not_trusted(tmp_path, monkeypatch):
-    monkeypatch.setattr(_flow_jit.tempfile, "gettempdir", lambda: str(tmp_path))
-    folder = _flow_jit.private_folder()
+    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = jit.private_folder()
     assert folder is not None
     assert folder.stat().st_mode & 0o077 == 0
     folder.chmod(0o777)
-    assert _flow_jit.private_folder() is None
+    assert jit.private_folder() is None

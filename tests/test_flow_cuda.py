@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from realtime.errors import BackendError
-from realtime.vision import _flow_cuda, _flow_reference, features, flow
-from realtime.vision.flow import TvL1Params, strain, tvl1
+from realtime.vision import flow
+from realtime.vision.features import maps
+from realtime.vision.flow import TvL1Params, cuda, reference, strain, tvl1
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIM = ROOT / "tests" / "cuda_shim"
-KERNEL = ROOT / "realtime" / "vision" / "flow.cu"
+KERNEL = ROOT / "realtime" / "vision" / "flow" / "flow.cu"
 
 
 class ShimDevice:
@@ -50,7 +51,7 @@ class ShimDevice:
         handles = [
             ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else ctypes.c_int(int(a)) for a in arguments
         ]
-        getattr(self.library, f"launch_{kernel}")(grid, _flow_cuda.THREADS, shared_bytes, *handles)
+        getattr(self.library, f"launch_{kernel}")(grid, cuda.THREADS, shared_bytes, *handles)
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +80,9 @@ def pairs():
 @pytest.fixture
 def gpu(library, monkeypatch):
     """The public functions with backend ``cuda`` run on the shim."""
-    solver = _flow_cuda.Solver(ShimDevice(library))
-    monkeypatch.setattr(_flow_cuda, "solver", lambda: solver)
-    monkeypatch.setattr(_flow_cuda, "probe", lambda: "shim")
+    solver = cuda.Solver(ShimDevice(library))
+    monkeypatch.setattr(cuda, "solver", lambda: solver)
+    monkeypatch.setattr(cuda, "probe", lambda: "shim")
     return solver.device
 
 
@@ -108,7 +109,7 @@ SMALL = {
 @pytest.mark.parametrize("shape", [(70, 45), (33, 65), (20, 17)])
 def test_kernels_agree_with_the_oracle(gpu, pairs, preset, shape):
     first, second = cut(pairs[3], *shape)
-    expected = _flow_reference.tvl1(first, second, SMALL[preset])
+    expected = reference.tvl1(first, second, SMALL[preset])
     assert largest(tvl1(first, second, SMALL[preset], "cuda") - expected) < 0.01
     assert gpu.launches[0][0] == "solve_pairs"
 
@@ -118,7 +119,7 @@ def test_tiles_leave_no_seam(gpu):
     rng = np.random.default_rng(4)
     first, second = rng.integers(0, 256, (2, 70, 69), np.uint8)
     params = TvL1Params(warps=1, iterations=12, epsilon=0.0, scales=1, presmooth_px=0.0, lambda_=0.02)
-    expected = _flow_reference.tvl1(first, second, params)
+    expected = reference.tvl1(first, second, params)
     assert np.abs(expected).max() > 0.5
     assert largest(tvl1(first, second, params, "cuda") - expected) < 1e-4
 
@@ -132,7 +133,7 @@ def test_whole_crop_with_the_live_preset_agrees_with_the_cpu_twin(gpu, pairs):
 def test_any_division_into_blocks_gives_the_same_flow(library, pairs):
     first, second = cut(pairs[2], 70, 45)
     found = [
-        _flow_cuda.Solver(ShimDevice(library, blocks)).solve(first[None], second[None], SMALL["ipol"])[0]
+        cuda.Solver(ShimDevice(library, blocks)).solve(first[None], second[None], SMALL["ipol"])[0]
         for blocks in (1, 2, 5, 6)
     ]
     for other in found[1:]:
@@ -143,7 +144,7 @@ def test_any_division_into_blocks_gives_the_same_flow(library, pairs):
 def test_batches_larger_than_the_device_are_solved_in_turns(library, pairs, blocks):
     pictures = [cut(pair, 40, 36) for pair in pairs[:5]]
     first, second = (np.stack(side) for side in zip(*pictures, strict=True))
-    found, _ = _flow_cuda.Solver(ShimDevice(library, blocks)).solve(first, second, SMALL["ipol"])
+    found, _ = cuda.Solver(ShimDevice(library, blocks)).solve(first, second, SMALL["ipol"])
     for number, (one, two) in enumerate(pictures):
         assert largest(found[number] - tvl1(one, two, SMALL["ipol"])) < 0.01
 
@@ -163,17 +164,17 @@ def test_warm_start_float_pixels_and_strain(gpu, pairs):
 
 @pytest.mark.parametrize("eyes", [True, False])
 def test_feature_maps_agree_with_the_cpu_twin(gpu, pairs, eyes):
-    spec = features.FeatureSpec(crop_height=70, crop_width=60, eye_mask=eyes, map_size=14)
+    spec = maps.FeatureSpec(crop_height=70, crop_width=60, eye_mask=eyes, map_size=14)
     pictures = [cut(pair, 70, 60) for pair in pairs[1:3]]
     still = pictures[0][0], pictures[0][0]
     onsets, apexes = (np.stack(side) for side in zip(*pictures, still, strict=True))
     landmarks = np.random.default_rng(0).uniform(10, 50, (3, 68, 2))
-    expected = features.feature_maps(onsets, apexes, landmarks, spec)
-    found = features.feature_maps(onsets, apexes, landmarks, spec, "cuda")
+    expected = maps.feature_maps(onsets, apexes, landmarks, spec)
+    found = maps.feature_maps(onsets, apexes, landmarks, spec, "cuda")
     np.testing.assert_allclose(found, expected, atol=1.0)
     np.testing.assert_array_equal(found[2], expected[2])
     np.testing.assert_allclose(
-        features.feature_map(onsets[0], apexes[0], landmarks[0], spec, "cuda"), expected[0], atol=1.0
+        maps.feature_map(onsets[0], apexes[0], landmarks[0], spec, "cuda"), expected[0], atol=1.0
     )
     assert [kernel for kernel, _ in gpu.launches] == ["solve_pairs"] * 2
 
@@ -195,11 +196,11 @@ def test_kernels_compile_for_every_architecture(architecture, tmp_path):
 def test_host_and_kernel_agree_on_constants():
     text = KERNEL.read_text(encoding="utf-8")
     for line in (
-        f"constexpr int TILE = {_flow_cuda.TILE};",
-        f"constexpr int PHASE = {_flow_cuda.PHASE};",
-        f"constexpr int THREADS = {_flow_cuda.THREADS};",
-        f"constexpr int LEVEL_META = {_flow_cuda.LEVEL_META};",
-        f"counters + {_flow_cuda.BARRIER_STRIDE} * g.number",
+        f"constexpr int TILE = {cuda.TILE};",
+        f"constexpr int PHASE = {cuda.PHASE};",
+        f"constexpr int THREADS = {cuda.THREADS};",
+        f"constexpr int LEVEL_META = {cuda.LEVEL_META};",
+        f"counters + {cuda.BARRIER_STRIDE} * g.number",
     ):
         assert line in text
 
@@ -217,9 +218,9 @@ def fake_pycuda(monkeypatch, **driver):
 
 @pytest.fixture
 def fresh_probe():
-    _flow_cuda.probe.cache_clear()
+    cuda.probe.cache_clear()
     yield
-    _flow_cuda.probe.cache_clear()
+    cuda.probe.cache_clear()
 
 
 def refuse(*_, **__):
@@ -262,7 +263,7 @@ def test_a_device_that_fails_later_is_told_in_one_line(monkeypatch, fresh_probe)
     sys.modules["pycuda"].compiler = compiler
     monkeypatch.setitem(sys.modules, "pycuda.compiler", compiler)
     assert flow.resolve_backend("auto") == ("cuda", "a GPU")
-    _flow_cuda.solver.cache_clear()
+    cuda.solver.cache_clear()
     with pytest.raises(BackendError, match="cuInit failed: no CUDA-capable") as caught:
         strain(np.zeros((20, 20, 2), np.float32), "cuda")
     assert "\n" not in str(caught.value)

@@ -12,13 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {
     "realtime": 0, "realtime.types": 0, "realtime.errors": 0, "realtime.config": 0,
-    "realtime.vision": 1, "realtime.recognition": 1, "realtime.ipc": 1, "realtime.sources": 1,
-    "realtime.sinks": 1,
+    "realtime.vision": 1, "realtime.recognition": 1, "realtime.ipc": 1, "realtime.synthesis": 1,
+    "realtime.sources": 1, "realtime.sinks": 1, "realtime.session": 1, "realtime.web": 1,
     "realtime.stages": 2, "realtime.supervisor": 3, "realtime.check": 3, "realtime.cli": 4,
     "realtime.__main__": 5,
 }  # fmt: skip
 PURE = ("realtime.vision", "realtime.recognition")  # know no process, no socket
-OFFLINE_MAY = {"types", "config", "errors", "vision", "recognition", "sources", "__init__"}
+OFFLINE_MAY = {"types", "config", "errors", "vision", "recognition", "sources", "synthesis", "session", "__init__"}
 HEAVY = ("tensorflow", "mediapipe", "pycuda", "keras")
 FILES = sorted([*(ROOT / "realtime").rglob("*.py"), *(ROOT / "offline").rglob("*.py")])
 
@@ -80,6 +80,39 @@ def test_arrows(path: Path) -> None:
         assert LEVELS[part] <= LEVELS[mine], f"{where}: that arrow points the wrong way"
         if mine in PURE:
             assert part not in ("realtime.ipc", "realtime.sinks", "realtime.sources"), where
+
+
+def graph_of(files: list[Path]) -> dict[str, set[str]]:
+    """Module → modules of ours that importing it needs at once (not inside a function). A package's own submodules
+    count for the package where its ``__init__`` imports them.
+    """
+    known = {module_of(path) for path in files}
+    graph: dict[str, set[str]] = {}
+    for path in files:
+        needs = set()
+        for name, _, top in imports_of(path):
+            target = name if name in known else name.rpartition(".")[0]
+            if top and target in known and target != module_of(path):
+                needs.add(target)
+        graph[module_of(path)] = needs
+    return graph
+
+
+def test_no_circle() -> None:
+    graph, done, path = graph_of(FILES), set(), []
+
+    def visit(module: str) -> None:
+        assert module not in path, f"circle: {' → '.join([*path[path.index(module) :], module])}"
+        if module in done:
+            return
+        path.append(module)
+        for needed in sorted(graph[module]):
+            visit(needed)
+        path.pop()
+        done.add(module)
+
+    for module in graph:
+        visit(module)
 
 
 def test_every_module_has_a_level() -> None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from realtime.vision import lbp
+from realtime.vision.face.regions import spans_of
+from realtime.vision.spotting import lbp
 
 
 def naive_code(image: np.ndarray, y: int, x: int) -> int:
@@ -48,7 +49,7 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 def test_histograms_equal_the_naive_ones(picture: tuple[np.ndarray, np.ndarray]) -> None:
     image, blocks = picture
     out = np.empty((3, lbp.BINS), np.float32)
-    lbp.histograms(image, blocks, lbp.spans_of(blocks), lbp.UNIFORM_BINS, out)
+    lbp.histograms(image, blocks, spans_of(blocks), lbp.UNIFORM_BINS, out)
     np.testing.assert_array_equal(out, naive_histograms(image, blocks, 3))
 
 
@@ -59,7 +60,7 @@ def test_58_uniform_patterns_and_one_bin_for_the_rest() -> None:
 
 def test_gain_and_bias_change_no_code(picture: tuple[np.ndarray, np.ndarray]) -> None:
     image, blocks = picture
-    spans = lbp.spans_of(blocks)
+    spans = spans_of(blocks)
     first, second = np.empty((2, 3, lbp.BINS), np.float32)
     lbp.histograms(image, blocks, spans, lbp.UNIFORM_BINS, first)
     lbp.histograms(

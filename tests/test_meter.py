@@ -9,19 +9,27 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 import pytest
+from realtime.vision.face.landmarks import FaceMesh, search_windows, to_68
 
 from realtime.config import SpotSettings
 from realtime.errors import InputError, MerealtimeError
-from realtime.sources.synthesis import FaceRenderer, Portrait, SynthesisSettings, TruthEvent, generate_clip
+from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent
-from realtime.vision.alignment import apply, crop, crop_transform
-from realtime.vision.face import FaceMesh, search_windows, to_68
+from realtime.vision.face.history import FaceHistory
+from realtime.vision.face.regions import (
+    FACE_WIDTH_PX,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
+    LEFT_CHEEK,
+    RIGHT_CHEEK,
+    ROI_NAMES,
+    lay_out,
+)
+from realtime.vision.face.registration import Anchor, register
 from realtime.vision.features import FeatureSpec, feature_map
-from realtime.vision.history import FaceHistory
-from realtime.vision.meter import FaceMeter
-from realtime.vision.registration import Anchor, register
-from realtime.vision.rois import FACE_WIDTH_PX, IMAGE_HEIGHT, IMAGE_WIDTH, LEFT_CHEEK, RIGHT_CHEEK, ROI_NAMES, lay_out
+from realtime.vision.features.crop import apply, crop, crop_transform
 from realtime.vision.spotting import Spotter
+from realtime.vision.spotting.face_meter import FaceMeter
 
 FPS = 200.0
 EVENTS = SynthesisSettings(amplitude_px=(2.0, 2.0), event_gap_s=(0.9, 1.3))
@@ -192,7 +200,8 @@ def test_crop_puts_the_landmarks_where_the_spec_says(mesh_finder: FaceMesh) -> N
 
 
 def test_landmarks_do_not_load_tensorflow() -> None:
-    code = "import sys; from realtime.vision.face import FaceMesh; FaceMesh(); print('tensorflow' in sys.modules)"
+    code = "from realtime.vision.face.landmarks import FaceMesh; FaceMesh()"
+    code += "; import sys; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

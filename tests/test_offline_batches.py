@@ -7,16 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from offline.batches import (
-    Recipe,
-    augment,
-    class_weights,
-    epoch_batches,
-    learning_rate,
-    mirror,
-    rescaled,
-)
-from offline.splits import frame_split, leak, loso
+from offline.evaluation.splits import frame_split, leak, loso
+from offline.training.batches import Recipe, augment, class_weights, epoch_batches, learning_rate, mirror, rescaled
 from realtime.errors import DatasetError
 
 

@@ -14,10 +14,11 @@ from _offline_runs import run, save
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import recognition
-from offline import cli, evaluate, fit, pooled_flow
-from offline.batches import Recipe
-from offline.published import ROWS
-from offline.results import COLUMNS, read_predictions, read_results, write_results
+from offline.commands import cli, evaluate
+from offline.evaluation.published import ROWS
+from offline.evaluation.results import COLUMNS, read_predictions, read_results, write_results
+from offline.training import fit, pooled_flow
+from offline.training.batches import Recipe
 from offline.zoo import get
 from realtime.recognition import bundle
 

@@ -12,12 +12,12 @@ import pytest
 from _offline_data import COMPOSITE, made_maps
 from _offline_runs import run, save
 
-from offline import pooled_flow, sequential, shallow
-from offline.batches import Recipe
 from offline.datasets.flowmaps import MapSet
-from offline.metrics import confusion, metrics
-from offline.results import read_results
-from offline.splits import loso
+from offline.evaluation.metrics import confusion, metrics
+from offline.evaluation.results import read_results
+from offline.evaluation.splits import loso
+from offline.training import pooled_flow, sequential, shallow
+from offline.training.batches import Recipe
 from offline.zoo import get
 
 Trainer = Callable[[MapSet, np.ndarray], np.ndarray]

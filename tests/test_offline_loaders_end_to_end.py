@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from _offline_data import images, made_maps, sheet
 
-from offline import cli, datasets, train
+from offline import datasets
+from offline.commands import cli, train
 from offline.datasets import Clip, Loaded, synthetic
-from offline.results import read_results
+from offline.evaluation.results import read_results
 from realtime.recognition import bundle
 from realtime.vision.features import FeatureSpec
 

@@ -21,9 +21,9 @@ from _offline_data import (
     smic_folder,
 )
 
-from offline import fit
 from offline.datasets import Loaded, flowmaps, load_clips, trees
 from offline.datasets.people import clip_of, person_of
+from offline.training import fit
 from realtime.errors import DatasetError
 
 

@@ -11,17 +11,16 @@ import msgspec
 import numpy as np
 import pytest
 from _offline_data import sheet
+from realtime.vision.face.landmarks import FaceMesh
 
-from offline import cli, prepare
+from offline.commands import cli, prepare
 from offline.datasets import Clip, Loaded, synthetic
-from offline.mapping import map_clip, read_gray
+from offline.datasets.mapping import map_clip, read_gray
 from realtime.config import SpotSettings
 from realtime.errors import ConfigError, DatasetError
 from realtime.types import SpotEvent
-from realtime.vision import alignment
-from realtime.vision.face import FaceMesh
-from realtime.vision.features import FeatureSpec
-from realtime.vision.meter import FaceMeter
+from realtime.vision.features import FeatureSpec, crop
+from realtime.vision.spotting.face_meter import FaceMeter
 
 HEADER = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Estimated Emotion"]
 WORDS = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}
@@ -172,7 +171,7 @@ def test_a_broken_listing_of_generated_clips_is_made_again(tmp_path: Path) -> No
 
 def onset_crop(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Map of a clip, the crop of its onset, and how many frames each mean was of."""
-    real, crops, counts = alignment.mean_crop, [], []
+    real, crops, counts = crop.mean_crop, [], []
 
     def noted(frames: object, spec: FeatureSpec) -> np.ndarray:
         listed = list(frames)  # type: ignore[call-overload]
@@ -182,7 +181,7 @@ def onset_crop(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray,
 
     mesh = FaceMesh()
     with monkeypatch.context() as patch:
-        patch.setattr(alignment, "mean_crop", noted)
+        patch.setattr(crop, "mean_crop", noted)
         made = map_clip(clip, FeatureSpec(), mesh.detect)
     mesh.close()
     return made.maps, crops[0], counts

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from offline.compare import by_person, paired_test
-from offline.metrics import confusion, metrics
-from offline.published import ROWS
+from offline.evaluation.compare import by_person, paired_test
+from offline.evaluation.metrics import confusion, metrics
+from offline.evaluation.published import ROWS
 from offline.zoo import ZOO
 from realtime.errors import UserError
 

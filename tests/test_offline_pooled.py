@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from _offline_data import made_maps
 
-from offline import pooled_flow
-from offline.batches import mirror
-from offline.splits import loso
+from offline.evaluation.splits import loso
+from offline.training import pooled_flow
+from offline.training.batches import mirror
 from realtime.recognition import bundle
 
 
@@ -62,7 +62,7 @@ def _plain_features(maps: np.ndarray, d: pooled_flow.Descriptor) -> np.ndarray:
 
 @pytest.mark.parametrize("variant", ["all-w47", "centred-w4", "none-w7"])
 def test_pooled_flow_as_served_is_pooled_flow_as_trained(variant: str) -> None:
-    from offline.export import function_to_litert
+    from offline.export.litert import function_to_litert
 
     data = made_maps(4, 6)
     nobody = np.zeros((1, len(data)), bool)

@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 from _offline_data import CASME2_HEADER, images, sheet
+from realtime.vision.face.landmarks import FaceMesh
 
-from offline import cli, prepare, train
+from offline.commands import cli, prepare, train
 from offline.datasets import Clip, Loaded, flowmaps, load_clips, synthetic
-from offline.mapping import map_clip
-from offline.results import read_results
+from offline.datasets.mapping import map_clip
+from offline.evaluation.results import read_results
 from realtime.errors import DatasetError
 from realtime.recognition import bundle
-from realtime.vision.face import FaceMesh
 from realtime.vision.features import FeatureSpec
 
 WORDS = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}

@@ -15,7 +15,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from offline import cli, models, train
+from offline.commands import cli, models, train
 from offline.zoo import ZOO
 
 REPOSITORY = Path(__file__).resolve().parents[1]

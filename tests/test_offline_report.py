@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from _offline_data import made_maps
 
-from offline import report
-from offline.fit import Fitted
-from offline.serve import choose_threshold
+from offline.evaluation import report
+from offline.export.bundle import choose_threshold
+from offline.training.fit import Fitted
 
 DATA = made_maps(3, 6)
 

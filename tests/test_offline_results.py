@@ -13,9 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import recognition
-from offline import fit, pooled_flow, report, train
-from offline.batches import Recipe
-from offline.results import Results, best_epoch_on_test, summarise
+from offline.commands import train
+from offline.evaluation import report
+from offline.evaluation.results import Results, best_epoch_on_test, summarise
+from offline.training import fit, pooled_flow
+from offline.training.batches import Recipe
 from offline.zoo import get
 
 CERTAIN = np.eye(3, dtype=np.float32)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from _offline_data import made_maps
 
-from offline import pooled_flow, shallow
-from offline.batches import Recipe, class_weights, epoch_batches, rescaled
-from offline.splits import loso
+from offline.evaluation.splits import loso
+from offline.training import pooled_flow, shallow
+from offline.training.batches import Recipe, class_weights, epoch_batches, rescaled
 from offline.zoo import ZOO, laenet, ststnet
 
 DATA = made_maps(6, 9, noise=0.8)
@@ -43,7 +43,7 @@ def test_a_fold_alone_is_bit_for_bit_the_fold_among_all(together: shallow.Traine
 @pytest.mark.parametrize("streams", [(3, 5), (3, 5, 8), (3, 2)])
 def test_all_folds_at_once_equal_fold_by_fold_in_keras(streams: tuple[int, ...]) -> None:
     """Same batches, same start, no dropout: Keras' gradients, batch norm and Adam give the same networks."""
-    from offline.sequential import Stepper
+    from offline.training.sequential import Stepper
     from offline.zoo.layers import shallow as shallow_network
 
     recipe = Recipe(epochs=3, batch=20, warmup_steps=2, mixup=0.4, dropout=0.0)

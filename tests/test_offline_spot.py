@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from _offline_data import images, sheet
 
-from offline import cli, megc, spot
+from offline.commands import cli, spot
 from offline.datasets import longvideos
-from offline.megc import Interval, Score, VideoResult
+from offline.evaluation import megc
+from offline.evaluation.megc import Interval, Score, VideoResult
 from realtime.errors import DatasetError
 
 
@@ -139,7 +140,7 @@ def test_another_folder_is_refused_with_the_layout(name: str, tmp_path: Path) ->
 @pytest.mark.slow
 def test_the_live_spotter_on_a_generated_long_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SAMM's layout with a generated face: marked movements are found, labelled, and scored; nothing runs twice."""
-    from realtime.sources.synthesis import Portrait, SynthesisSettings, generate_clip
+    from realtime.synthesis import Portrait, SynthesisSettings, generate_clip
 
     settings = SynthesisSettings(amplitude_px=(2.0, 3.0))
     frames, events = generate_clip(Portrait.packaged(), seed=4, seconds=9, settings=settings)

@@ -16,12 +16,13 @@ from _offline_runs import run, save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from offline import cli, evaluate, fit, pooled_flow, sequential, shallow, train
-from offline.batches import Recipe
+from offline.commands import cli, evaluate, train
 from offline.datasets.flowmaps import MapSet
-from offline.metrics import confusion, metrics
-from offline.results import read_predictions, read_results
-from offline.splits import loso
+from offline.evaluation.metrics import confusion, metrics
+from offline.evaluation.results import read_predictions, read_results
+from offline.evaluation.splits import loso
+from offline.training import fit, pooled_flow, sequential, shallow
+from offline.training.batches import Recipe
 from offline.zoo import get
 from realtime.recognition import bundle
 from realtime.types import LABELS

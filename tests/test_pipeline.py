@@ -56,14 +56,14 @@ def test_lossless_recording_twice_gives_the_same_events(clip: str, tmp_path: Pat
 _POISON = """
 import sys
 if sys.orig_argv[-1] == "motion":
-    from realtime.vision import features
-    whole, calls = features.feature_map, []
+    from realtime.vision.features import maps
+    whole, calls = maps.feature_map, []
     def feature_map(*given):
         calls.append(1)
         if len(calls) == 3:  # two are the warm-up's
             raise ValueError("a poisoned event")
         return whole(*given)
-    features.feature_map = feature_map
+    maps.feature_map = feature_map
 """
 
 

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from realtime.config import OutputSettings
 from realtime.errors import UserError
-from realtime.ipc import codec
+from realtime.ipc import messages
+from realtime.session.write import Recorder
 from realtime.sinks import lines, open_sinks
-from realtime.sinks import session as sessions
 from realtime.sinks.events import EventLog
 from realtime.sinks.live import LiveView, sparkline
 from realtime.sinks.plain import PlainView, describe
-from realtime.sinks.record import Recorder
-from realtime.sinks.session import Session
+from realtime.supervisor import event_log as sessions
+from realtime.supervisor.event_log import Session
 from realtime.types import SourceInfo
 
 
@@ -70,7 +70,7 @@ def test_session_line_comes_first_and_ids_are_written_once() -> None:
     session = Session([keep])
     session.notice("face found", "frame 0")
     session.event(classified(0))
-    session.gap(codec.Gap(first=3, last=4, count=2, cause="camera"))
+    session.gap(messages.Gap(first=3, last=4, count=2, cause="camera"))
     assert keep.lines == []
     session.begin(SESSION)
     session.event(classified(0))
@@ -88,7 +88,7 @@ def test_an_event_that_failed_is_a_notice_once_and_not_waited_for() -> None:
     session.begin(SESSION)
     session.event(classified(0))
     for _ in range(2):  # sent again after a restart
-        session.unclassifiable(codec.Unclassified(id=1, stage="motion", reason="InputError: no"))
+        session.unclassifiable(messages.Unclassified(id=1, stage="motion", reason="InputError: no"))
     notices = [(line.what, line.detail) for line in keep.lines if isinstance(line, lines.NoticeLine)]
     assert notices == [("event not classified", "event 1, motion: InputError: no")]
     assert (session.events, session.settled) == ({0}, {0, 1})
@@ -100,10 +100,10 @@ def test_a_tick_carries_what_dense_mode_measured_while_it_is_fresh(monkeypatch: 
     keep = Keep()
     session = Session([keep])
     session.begin(SESSION)
-    tick = codec.Tick(seq=0, frame=9, t_ns=9, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
+    tick = messages.Tick(seq=0, frame=9, t_ns=9, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
     session.tick(tick, 200.0)
     session.dense(
-        codec.Dense(seq=0, frame=8, t_ns=8, strain={"m": 0.25}, flow={"m": (1.0, -2.0)}, fps=150.0, dropped=3)
+        messages.Dense(seq=0, frame=8, t_ns=8, strain={"m": 0.25}, flow={"m": (1.0, -2.0)}, fps=150.0, dropped=3)
     )
     session.tick(tick, 200.0)
     session.tick(msgspec.structs.replace(tick, face=False), 200.0)

@@ -116,7 +116,7 @@ def test_true_rate_given_by_hand(tmp_path: Path, frames: np.ndarray) -> None:
 
 
 def test_rate_that_cannot_be(tmp_path: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.sources._ffmpeg.MAX_FPS", 150.0)
+    monkeypatch.setattr("realtime.sources.ffmpeg.MAX_FPS", 150.0)
     path = write_video(tmp_path / "clip.avi", frames)
     with pytest.raises(SourceError, match=r"states no frame rate \(200\); give --fps"):
         open_source(str(path), SourceRequest())

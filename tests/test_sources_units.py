@@ -13,11 +13,11 @@ import pytest
 import simplejpeg
 
 from realtime.errors import SourceError
-from realtime.sources import _v4l2_abi as abi
 from realtime.sources import open_source
-from realtime.sources._camera_clock import CameraClock
-from realtime.sources._v4l2_modes import Mode, choose
-from realtime.sources.v4l2 import copy_luma, decode_jpeg
+from realtime.sources.v4l2 import abi
+from realtime.sources.v4l2.clock import CameraClock
+from realtime.sources.v4l2.modes import Mode, choose
+from realtime.sources.v4l2.source import copy_luma, decode_jpeg
 from realtime.types import SourceRequest, Stamp
 
 MS = 1_000_000

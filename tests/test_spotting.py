@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from realtime.config import SpotSettings
 from realtime.errors import InputError
 from realtime.types import SpotEvent
-from realtime.vision.blinks import BlinkLog
-from realtime.vision.flanks import fit_course, progress_at
 from realtime.vision.spotting import Spotter, dc_rois
+from realtime.vision.spotting.blinks import BlinkLog
+from realtime.vision.spotting.flanks import fit_course, progress_at
 
 ROIS = ("left_eye_brow", "right_eye_brow", "nose", "left_mouth", "right_mouth", "chin")
 

@@ -11,10 +11,11 @@ from _stages import CLIP, FakeContext, H, Script, W
 
 from realtime.config import Settings, load
 from realtime.errors import MerealtimeError, SourceError, SourceLostError
-from realtime.ipc import codec, names
+from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.ipc.ring import RingReader, RingWriter
 from realtime.stages import capture as capture_stage
+from realtime.supervisor import cleanup
 from realtime.types import SourceInfo, SourceRequest, Stamp
 
 
@@ -22,7 +23,7 @@ def make_capture(
     board: Board, ring: RingWriter, source: Script, settings: Settings | None = None
 ) -> tuple[capture_stage.Capture, FakeContext]:
     context = FakeContext(board, "capture", settings)
-    order = codec.Control(order="ring", ring=ring.name, info=source.info, fps=100.0)
+    order = messages.Control(order="ring", ring=ring.name, info=source.info, fps=100.0)
     return capture_stage.Capture(context, source, SourceRequest(), order), context  # type: ignore[arg-type]
 
 
@@ -175,7 +176,7 @@ def test_a_successor_goes_on_with_the_numbers(board: Board, ring: RingWriter) ->
 
 
 def test_a_successor_reads_a_recording_from_where_it_was(board: Board) -> None:
-    with RingWriter.create(f"{names.session_prefix()}again-ring", 32, H, W, lossless=1) as ring:
+    with RingWriter.create(f"{cleanup.session_prefix()}again-ring", 32, H, W, lossless=1) as ring:
         make_capture(board, ring, Script([0, 1, 2], CLIP))[0].run()
         capture, context = make_capture(board, ring, Script(list(range(6)), CLIP))
         capture.run()
@@ -184,7 +185,7 @@ def test_a_successor_reads_a_recording_from_where_it_was(board: Board) -> None:
 
 
 def test_lossless_capture_waits_for_the_reader(board: Board) -> None:
-    with RingWriter.create(f"{names.session_prefix()}wait-ring", 4, H, W, lossless=1) as ring:
+    with RingWriter.create(f"{cleanup.session_prefix()}wait-ring", 4, H, W, lossless=1) as ring:
         capture, _ = make_capture(board, ring, Script(list(range(20)), CLIP))
         thread = threading.Thread(target=capture.run)
         thread.start()

@@ -10,7 +10,7 @@ from _stages import CLIP, LIVE, FakeContext
 
 from realtime.config import Settings, load
 from realtime.errors import MerealtimeError
-from realtime.ipc import codec
+from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.ipc.ring import FrameHeader, RingReader, RingWriter
 from realtime.stages import spot as spot_stage
@@ -23,7 +23,7 @@ class Sent:
     def __init__(self, *_: object) -> None:
         self.messages: list = []
 
-    def send(self, message: codec.Message) -> None:
+    def send(self, message: messages.Message) -> None:
         self.messages.append(message)
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ def make_spot(
     board: Board, reader: RingReader, meter: FakeMeter, info: SourceInfo = LIVE, settings: Settings | None = None
 ) -> tuple[spot_stage.Spot, FakeContext]:
     context = FakeContext(board, "spot", settings)
-    order = codec.Control(order="ring", ring=reader.name, info=info, fps=100.0)
+    order = messages.Control(order="ring", ring=reader.name, info=info, fps=100.0)
     return spot_stage.Spot(context, reader, meter, order), context  # type: ignore[arg-type]
 
 
@@ -108,11 +108,11 @@ def test_spot_sees_every_frame_and_sends_events(board: Board, ring: RingWriter, 
     *events, end = sockets["motion"].messages
     assert [event.id for event in events] == [0, 1, 2]
     assert [event.event.decided for event in events] == [4, 9, 11]
-    assert isinstance(end, codec.Ended)
+    assert isinstance(end, messages.Ended)
     first = events[0]
     assert first.capture_ns == 4 * 10_000_000  # a camera's exposure
     assert first.ring_ns <= first.taken_ns <= first.sent_ns
-    assert codec.unpack_picture(first.apex).shape == (170, 140)
+    assert messages.unpack_picture(first.apex).shape == (170, 140)
     assert context.row.get("frames") == 12
     assert context.row.get("next_id") == 3
     assert context.notices == [("face found", "frame")]
@@ -249,7 +249,7 @@ def test_sent_events_are_sent_again(board: Board, ring: RingWriter, sockets: dic
         spot._resend()
     again, end = sockets["motion"].messages
     assert again.id == 1
-    assert isinstance(end, codec.Ended)
+    assert isinstance(end, messages.Ended)
 
 
 def test_a_spotter_s_successor_accounts_for_what_was_missed(

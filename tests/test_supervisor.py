@@ -16,17 +16,17 @@ from _lines import Keep
 
 from realtime.config import Settings, load
 from realtime.errors import UserError
-from realtime.ipc import bus, codec
+from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
-from realtime.ipc.logs import telling
-from realtime.ipc.site import Site
 from realtime.sinks import lines
-from realtime.sinks.session import Session
-from realtime.stages import process as processes
 from realtime.stages import runner
-from realtime.stages.account import Account, is_measured, measured_fps
 from realtime.stages.runner import StageSpec
 from realtime.supervisor import Supervisor
+from realtime.supervisor import process as processes
+from realtime.supervisor.account import Account, is_measured, measured_fps
+from realtime.supervisor.event_log import Session
+from realtime.supervisor.logs import telling
+from realtime.supervisor.resources import Site
 from realtime.types import SourceInfo
 
 INFO = SourceInfo(source="0", kind="camera", width=64, height=48, fps=200.0, fps_requested=200.0)
@@ -72,7 +72,7 @@ def test_a_slower_camera_is_told(board: Board) -> None:
 def test_frames_that_nobody_accounted_for_become_a_gap(board: Board) -> None:
     account, keep, session = make_account(board)
     captured(board, 90, 99, 0.5)  # ten were lost in the camera
-    session.gap(codec.Gap(first=20, last=29, count=10, cause="camera"))
+    session.gap(messages.Gap(first=20, last=29, count=10, cause="camera"))
     board.row("spot").put("frames", 70)
     board.row("spot").put("last_number", 79)
     board.row("spot").put("next_id", 2)
@@ -138,7 +138,7 @@ def test_a_site_leaves_nothing(tmp_path: Path) -> None:
     site.shake_hands()
     made = [site.directory, Path("/dev/shm") / site.board.name, Path("/dev/shm") / site.ring_name]
     assert all(path.exists() for path in made)
-    assert not site.ask("spot", codec.Control(order="ping"), 0.05)
+    assert not site.ask("spot", messages.Control(order="ping"), 0.05)
     site.end_ring()
     site.close()
     assert not any(path.exists() for path in made)
@@ -160,9 +160,9 @@ def test_a_failed_stage_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = time.monotonic()
     assert runner.run_stage(spec) == 1
     assert time.monotonic() - begun < 30
-    progress, failed = (codec.decode_report(site.reports.receive(5.0) or b"") for _ in range(2))
-    assert isinstance(progress, codec.Progress)
-    assert isinstance(failed, codec.Failed)
+    progress, failed = (messages.decode_report(site.reports.receive(5.0) or b"") for _ in range(2))
+    assert isinstance(progress, messages.Progress)
+    assert isinstance(failed, messages.Failed)
     assert (failed.text, failed.exit_code) == ("ZeroDivisionError: a bug of two lines", 1)
     assert "in run" in failed.traceback
     site.close()
@@ -180,10 +180,10 @@ def test_what_the_user_can_mend_is_not_tried_again(tmp_path: Path) -> None:
     supervisor = Supervisor(load(overrides={"output.view": "none", "output.record": str(tmp_path)}))
     try:
         supervisor._running = True
-        supervisor._on_failed(codec.Failed(stage="record", text="no codec", exit_code=2))
-        supervisor._on_failed(codec.Failed(stage="motion", text="a bug", exit_code=1))
+        supervisor._on_failed(messages.Failed(stage="record", text="no codec", exit_code=2))
+        supervisor._on_failed(messages.Failed(stage="motion", text="a bug", exit_code=1))
         assert supervisor.exit_code == 0
-        supervisor._on_failed(codec.Failed(stage="spot", text="too small", exit_code=2))
+        supervisor._on_failed(messages.Failed(stage="spot", text="too small", exit_code=2))
         assert (supervisor.exit_code, supervisor.error) == (2, "too small")
         assert supervisor._stages["spot"].phase == "gone"
     finally:

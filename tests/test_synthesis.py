@@ -11,7 +11,7 @@ import pytest
 from _synthesis import PORTRAIT, SIZE, draw, one_thread, recovered  # noqa: F401 (one_thread is a fixture)
 
 from realtime.errors import InputError
-from realtime.sources.synthesis import (
+from realtime.synthesis import (
     ACTION_UNITS,
     FaceRenderer,
     Portrait,
@@ -23,8 +23,8 @@ from realtime.sources.synthesis import (
     minimum_jerk,
     render_pair,
 )
-from realtime.sources.synthesis.fields import _HELD, unit_field
-from realtime.sources.synthesis.portrait import FACE_OVAL
+from realtime.synthesis.fields import _HELD, unit_field
+from realtime.synthesis.portrait import FACE_OVAL
 
 # --- portrait ---------------------------------------------------------------------------------------------
 

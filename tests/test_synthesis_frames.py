@@ -8,12 +8,8 @@ import pytest
 from _synthesis import CLEAN, PORTRAIT, SIZE, draw, one_thread  # noqa: F401 (one_thread is a fixture)
 
 from realtime.errors import InputError
-from realtime.sources.synthesis import (
-    FaceRenderer,
-    SynthesisSettings,
-    generate_clip,
-)
-from realtime.sources.synthesis.signals import GAMMA, Signals
+from realtime.synthesis import FaceRenderer, SynthesisSettings, generate_clip
+from realtime.synthesis.signals import GAMMA, Signals
 
 BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107, 276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.vision import tracking
+from realtime.vision.face import tracking
 
 
 def scene(height: int = 120, width: int = 140, seed: int = 0) -> np.ndarray:

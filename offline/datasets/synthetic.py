@@ -49,7 +49,7 @@ def _render(folder: Path, seed: int, count: int) -> list[Clip]:
     import cv2
     import numpy as np
 
-    from realtime.sources.synthesis import FaceRenderer, Portrait, SynthesisSettings
+    from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings
 
     settings = SynthesisSettings(first_event_s=0.1, event_gap_s=(0.1, 0.3), blinks=False)
     renderer = FaceRenderer(Portrait.packaged(), settings, seed=seed, fps=FPS)

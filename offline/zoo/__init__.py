@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from offline import pooled_flow
-from offline.batches import Recipe
+from offline.training import pooled_flow
+from offline.training.batches import Recipe
 from offline.zoo import laenet, offapexnet, ststnet
 from realtime.errors import UserError
 
@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     source: str
     published: str | None
-    """Method of its row in `offline.published`; None: there is none."""
+    """Method of its row in `offline.evaluation.published`; None: there is none."""
     trainer: Literal["all-folds", "keras", "pooled-flow", "fusion"]
     """All folds at once (LAENet's shape), fold by fold in Keras, linear machines on pooled flow, or these
     together with networks.
@@ -89,7 +89,7 @@ _ENTRIES = (
     Entry(
         name="pooled-flow",
         input="28×28×3 u, v, strain",
-        source="ours: see offline/pooled_flow.py",
+        source="ours: see offline/training/pooled_flow.py",
         published=None,
         trainer="pooled-flow",
         settled="The kind of features and the grid of machines were settled " + _IN_VIEW,

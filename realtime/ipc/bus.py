@@ -25,7 +25,7 @@ import msgspec
 import zmq
 
 from realtime.errors import MerealtimeError
-from realtime.ipc import codec
+from realtime.ipc import messages
 
 _LINGER_MS = 2000
 _HIGH_WATER = 1000
@@ -65,10 +65,10 @@ class Sender:
         self._socket.setsockopt(zmq.SNDTIMEO, int(timeout_s * 1000))
         self._socket.connect(endpoint)
 
-    def send(self, message: codec.Message) -> None:
+    def send(self, message: messages.Message) -> None:
         """Queue a message; BusError if the receiver takes nothing for ``timeout_s``."""
         try:
-            self._socket.send(codec.encode(message), copy=True)
+            self._socket.send(messages.encode(message), copy=True)
         except zmq.Again as error:
             name = self._endpoint.rsplit("/", 1)[-1]
             raise BusError(f"{name}: nobody took a message for {self._timeout_s:g} s") from error
@@ -106,8 +106,8 @@ class Broadcaster:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(endpoint)
 
-    def send(self, message: codec.Message) -> None:
-        self._socket.send(codec.encode(message))
+    def send(self, message: messages.Message) -> None:
+        self._socket.send(messages.encode(message))
 
     def close(self) -> None:
         self._socket.close()
@@ -133,11 +133,11 @@ class Listener:
         self._next: dict[type, int] = {}
         self._hearing: set[str] = set()
 
-    def receive(self, timeout_s: float = 0.0) -> codec.Tick | codec.Dense | None:
+    def receive(self, timeout_s: float = 0.0) -> messages.Tick | messages.Dense | None:
         """The next tick; handshakes are noted and passed over."""
         while self.socket.poll(round(timeout_s * 1000)):
-            message = codec.decode_broadcast(self.socket.recv(zmq.NOBLOCK))
-            if isinstance(message, codec.Hello):
+            message = messages.decode_broadcast(self.socket.recv(zmq.NOBLOCK))
+            if isinstance(message, messages.Hello):
                 self._hearing.add(message.token)
                 continue
             expected = self._next.get(type(message), 0)
@@ -159,14 +159,14 @@ class Subscriber:
     """Lossy receiving end of poses, oldest first; those that never came are counted by ``seq``."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], codec.Pose]
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], messages.Pose]
     ) -> None:
         self.socket = _hearing_all(context, endpoint)
         self.lost = 0
         self._decode = decode
         self._next = 0
 
-    def receive(self) -> codec.Pose | None:
+    def receive(self) -> messages.Pose | None:
         """The next message, or None."""
         try:
             message = self._decode(self.socket.recv(zmq.NOBLOCK))
@@ -190,7 +190,7 @@ def hear_itself(context: zmq.Context[zmq.Socket[bytes]], listener: Listener, end
         while not listener.heard(token):
             if time.monotonic() > deadline:
                 raise BusError(f"{endpoint}: the handshake did not come back within {timeout_s:g} s")
-            sender.send(codec.Hello(token=token))
+            sender.send(messages.Hello(token=token))
             listener.receive(0.01)
     finally:
         sender.close()
@@ -203,17 +203,17 @@ class Caller:
         self._context = context
         self._endpoint = endpoint
 
-    def ask(self, order: codec.Control, timeout_s: float = 5.0) -> codec.Reply:
+    def ask(self, order: messages.Control, timeout_s: float = 5.0) -> messages.Reply:
         """The stage's reply; BusError when none comes in time."""
         socket = self._context.socket(zmq.REQ)
         socket.setsockopt(zmq.LINGER, 0)
         try:
             socket.connect(self._endpoint)
-            socket.send(codec.encode(order))
+            socket.send(messages.encode(order))
             if not socket.poll(round(timeout_s * 1000)):
                 name = self._endpoint.rsplit("/", 1)[-1]
                 raise BusError(f"{name}: no answer to {order.order!r} within {timeout_s:g} s")
-            return codec.decode_reply(socket.recv())
+            return messages.decode_reply(socket.recv())
         finally:
             socket.close()
 
@@ -225,7 +225,7 @@ class Answerer:
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
-        handle: Callable[[codec.Control], codec.Reply],
+        handle: Callable[[messages.Control], messages.Reply],
     ) -> None:
         self._socket = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -240,10 +240,10 @@ class Answerer:
             if not self._socket.poll(200):
                 continue
             try:
-                reply = self._handle(codec.decode_control(self._socket.recv()))
+                reply = self._handle(messages.decode_control(self._socket.recv()))
             except msgspec.MsgspecError as error:
-                reply = codec.Reply(ok=False, detail=f"not understood: {error}")
-            self._socket.send(codec.encode(reply))
+                reply = messages.Reply(ok=False, detail=f"not understood: {error}")
+            self._socket.send(messages.encode(reply))
         self._socket.close()
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from realtime.errors import BundleError, InputError
 if TYPE_CHECKING:
     from realtime.vision.features import FeatureSpec
 
-BUILTIN_DIR = Path(__file__).resolve().parent.parent / "bundles"
+BUILTIN_DIR = Path(__file__).resolve().parent / "bundles"
 CARD_FILE = "bundle.json"
 MAP_SHAPE = (28, 28, 3)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from realtime.ipc.codec import Classified
+from realtime.ipc.messages import Classified
 from realtime.types import GapCause, Kind
 
 CAUSES: tuple[GapCause, ...] = ("camera", "ring", "spotter", "reconnect")

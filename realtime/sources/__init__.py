@@ -17,7 +17,7 @@ from realtime.errors import SourceError
 from realtime.types import SourceInfo, SourceRequest, Stamp
 
 if TYPE_CHECKING:
-    from realtime.sources._v4l2_modes import Camera
+    from realtime.sources.v4l2.modes import Camera
 
 __all__ = ["Source", "list_cameras", "open_source", "take_notices"]
 
@@ -53,7 +53,7 @@ def open_source(spec: str, request: SourceRequest) -> Source:
 
         return DemoSource(spec, request)
     if re.fullmatch(r"\d+", spec) or spec.startswith("/dev/video"):
-        from realtime.sources.v4l2 import V4l2Source
+        from realtime.sources.v4l2.source import V4l2Source
 
         path = spec if spec.startswith("/") else f"/dev/video{int(spec)}"
         return V4l2Source(path, request, spec=spec)
@@ -78,7 +78,7 @@ def _open_recording(spec: str, request: SourceRequest) -> Source:
     elif os.path.isfile(spec):
         recording = VideoFileSource(spec, request)
     else:
-        from realtime.sources._v4l2_modes import cameras_here
+        from realtime.sources.v4l2.modes import cameras_here
 
         raise SourceError(f"no such file or camera: {spec}; {cameras_here()}")
     return PacedSource(recording) if request.live else recording
@@ -86,7 +86,7 @@ def _open_recording(spec: str, request: SourceRequest) -> Source:
 
 def list_cameras() -> list[Camera]:
     """The V4L2 cameras of this machine with their modes."""
-    from realtime.sources._v4l2_modes import list_cameras as of_v4l2
+    from realtime.sources.v4l2.modes import list_cameras as of_v4l2
 
     return of_v4l2()
 

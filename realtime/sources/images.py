@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import SourceError
-from realtime.sources import _ffmpeg
+from realtime.sources import ffmpeg
 from realtime.types import SourceInfo, SourceRequest, Stamp
 
 Gray = npt.NDArray[np.uint8]
@@ -101,7 +101,7 @@ class ImageFolderSource:
             self._asked += 1
 
     def _load(self, name: str) -> npt.NDArray[Any] | None:
-        with _ffmpeg.quiet():
+        with ffmpeg.quiet():
             picture = cv2.imread(os.path.join(self._folder, name), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
         return picture if picture is not None and picture.dtype in (np.uint8, np.uint16) else None
 

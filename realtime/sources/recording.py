@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import MerealtimeError, SourceError
-from realtime.sources import _ffmpeg
+from realtime.sources import ffmpeg
 from realtime.types import SourceInfo, SourceRequest, Stamp
 
 Gray = npt.NDArray[np.uint8]
@@ -36,7 +36,7 @@ class VideoFileSource:
         self._path = path
         self._number = 0
         colour = _open(path, plane=False)
-        fps = request.fps or _ffmpeg.plausible_fps(colour)
+        fps = request.fps or ffmpeg.plausible_fps(colour)
         stated = colour.get(cv2.CAP_PROP_FPS)
         gray = _first_gray(colour)
         if gray is None or fps is None:
@@ -74,7 +74,7 @@ class VideoFileSource:
     def _grab(self) -> bool:
         if self._first is not None:
             return True  # decoded when the file was opened
-        with _ffmpeg.quiet():
+        with ffmpeg.quiet():
             if self._capture.grab():
                 return True
         stated = self.info.frame_count
@@ -87,7 +87,7 @@ class VideoFileSource:
         picture: Picture | None
         picture, self._first = self._first, None
         if picture is None:
-            with _ffmpeg.quiet():
+            with ffmpeg.quiet():
                 if self._table is None:
                     whole, picture = self._capture.retrieve()
                 else:
@@ -123,12 +123,12 @@ def _open(path: str, *, plane: bool) -> cv2.VideoCapture:
     if not os.access(path, os.R_OK):
         raise SourceError(f"{path}: permission denied")
     convert = [cv2.CAP_PROP_CONVERT_RGB, 0 if plane else 1]
-    capture = _ffmpeg.open_capture(path, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = ffmpeg.open_capture(path, [cv2.CAP_PROP_N_THREADS, 1])
     if capture is not None:
         pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if pixels > _SINGLE_THREAD_PIXELS:
             capture.release()
-            capture = _ffmpeg.open_capture(path, [])
+            capture = ffmpeg.open_capture(path, [])
     if capture is None:
         raise SourceError(f"{path}: no video that FFmpeg can open (damaged, truncated, or another kind of file)")
     capture.set(*convert)
@@ -136,7 +136,7 @@ def _open(path: str, *, plane: bool) -> cv2.VideoCapture:
 
 
 def _first_gray(capture: cv2.VideoCapture) -> Gray | None:
-    with _ffmpeg.quiet():
+    with ffmpeg.quiet():
         whole, colour = capture.read()
     if not whole:
         return None
@@ -150,7 +150,7 @@ def _choose_route(
 ) -> tuple[cv2.VideoCapture, npt.NDArray[np.uint8] | None, Picture]:
     """The capture to go on with, its table (None: by way of colour), and the first frame from it."""
     direct = _open(path, plane=True)  # a second one: switching an open one spoils its current frame
-    with _ffmpeg.quiet():
+    with ffmpeg.quiet():
         whole, plane = direct.read()
     table = _table_of(gray, plane) if whole else None
     if table is None:
@@ -178,8 +178,8 @@ def _info(
 ) -> SourceInfo:
     width, height, fps = shape
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    stated = _ffmpeg.plausible_fps(capture)
-    codec = _ffmpeg.codec_name(capture)
+    stated = ffmpeg.plausible_fps(capture)
+    codec = ffmpeg.codec_name(capture)
     detail = f"{codec} {width}x{height}, {'luma plane' if direct else 'by way of colour'}, {fps:g} fps"
     if request.fps and stated and abs(stated - request.fps) > 0.01 * stated:
         detail += f" as given (the file says {stated:g})"

@@ -8,7 +8,7 @@ import time
 import cv2
 
 from realtime.errors import SourceError, SourceLostError
-from realtime.sources import _ffmpeg
+from realtime.sources import ffmpeg
 from realtime.sources.recording import Gray, Picture, to_gray
 from realtime.types import SourceInfo, SourceRequest, Stamp
 
@@ -31,15 +31,15 @@ class StreamSource:
         if capture is None:
             raise SourceError(f"{address}: no stream there that can be read; check address, user and password")
         self._capture = capture
-        with _ffmpeg.quiet():
+        with ffmpeg.quiet():
             whole, first = capture.read()
         if not whole:
             self.close()
             raise SourceError(f"{address}: connected, but no frame came in {READ_TIMEOUT_MS / 1000:.0f} s")
         self._first: Picture | None = first
-        stated = _ffmpeg.plausible_fps(capture)
+        stated = ffmpeg.plausible_fps(capture)
         fps = request.fps or stated or _GUESSED_FPS
-        codec = _ffmpeg.codec_name(capture)
+        codec = ffmpeg.codec_name(capture)
         said = "as given" if request.fps else "as the stream says" if stated else "guessed; give --fps"
         self.info = SourceInfo(
             source=address,
@@ -61,7 +61,7 @@ class StreamSource:
         """
         picture, self._first = self._first, None
         if picture is None:
-            with _ffmpeg.quiet():
+            with ffmpeg.quiet():
                 whole, picture = self._capture.read()
             if not whole or picture is None:
                 raise SourceLostError(f"{self._address}: stream ended or broke off")
@@ -89,7 +89,7 @@ def _open(address: str) -> cv2.VideoCapture | None:
         READ_TIMEOUT_MS,
     ]
     try:
-        return _ffmpeg.open_capture(address, timeouts)
+        return ffmpeg.open_capture(address, timeouts)
     finally:
         if before is None:
             del os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from realtime.errors import BackendError
-from realtime.ipc import codec
+from realtime.ipc import messages
 from realtime.stages.runner import StageContext
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Attempts:
         except Exception as error:  # whatever an event's content can provoke in a library
             log.debug("event %d failed", event, exc_info=True)
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            self._context.report(codec.Unclassified(id=event, stage=self._context.stage, reason=reason))
+            self._context.report(messages.Unclassified(id=event, stage=self._context.stage, reason=reason))
             self._failed += 1
             if self._failed >= _IN_A_ROW:
                 raise

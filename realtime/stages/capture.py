@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from realtime.errors import MerealtimeError, SourceError, SourceLostError
-from realtime.ipc import codec
+from realtime.ipc import messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import RingWriter
 from realtime.sources import Source, open_source, take_notices
@@ -34,7 +34,7 @@ def run(context: StageContext) -> None:
     )
     source = open_source(settings.camera, request)
     try:
-        context.report(codec.Opened(info=source.info))
+        context.report(messages.Opened(info=source.info))
         order = context.wait_ring()
         if order is not None:
             capture = Capture(context, source, request, order)
@@ -50,7 +50,7 @@ def run(context: StageContext) -> None:
 class Capture:
     """State of a running capture."""
 
-    def __init__(self, context: StageContext, source: Source, request: SourceRequest, order: codec.Control) -> None:
+    def __init__(self, context: StageContext, source: Source, request: SourceRequest, order: messages.Control) -> None:
         self.source = source
         self._context = context
         self._request = request
@@ -168,7 +168,7 @@ class Capture:
                 return False
         return True
 
-    def _gap(self, number: int, cause: codec.GapCause) -> None:
+    def _gap(self, number: int, cause: messages.GapCause) -> None:
         """Report the frames between the last one and ``number``."""
         first, last = self._last + 1, number - 1
         if last < first:  # the source counted backwards: go on from where we are
@@ -176,7 +176,7 @@ class Capture:
             return
         count = last - first + 1
         self._row.put("dropped", self._row.get("dropped") + count)
-        self._context.report(codec.Gap(first=first, last=last, count=count, cause=cause))
+        self._context.report(messages.Gap(first=first, last=last, count=count, cause=cause))
 
     def _check_size(self) -> None:
         info, writer = self.source.info, self._writer

@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 
-from realtime.ipc import bus, codec
+from realtime.ipc import bus, messages
 from realtime.recognition import bundle as bundles
 from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
-from realtime.vision import features
+from realtime.vision.features import FeatureSpec
 
 _POLL_S = 0.25
 
@@ -22,7 +22,7 @@ def run(context: StageContext) -> None:
     inbox = bus.Receiver(context.zmq, context.endpoint("classify"))
     context.progress("loading the model")
     bundle = bundles.load(settings.bundle)
-    bundles.check_spec(bundle, features.FeatureSpec())
+    bundles.check_spec(bundle, FeatureSpec())
     threshold = bundle.threshold if settings.threshold is None else settings.threshold
     for _ in range(3):
         bundle.predict(np.full((1, *bundles.MAP_SHAPE), 127.5, np.float32))
@@ -34,10 +34,10 @@ def run(context: StageContext) -> None:
             data = inbox.receive(_POLL_S)
             if data is None:
                 continue
-            message = codec.decode_work(data)
-            if isinstance(message, codec.Ended):
+            message = messages.decode_work(data)
+            if isinstance(message, messages.Ended):
                 context.drained({"events": float(context.row.get("frames"))})
-            elif isinstance(message, codec.Moved):
+            elif isinstance(message, messages.Moved):
                 begun = time.monotonic_ns()
                 done = attempts.make(message.id, functools.partial(classify, message, bundle, threshold))
                 if done is not None:
@@ -48,12 +48,12 @@ def run(context: StageContext) -> None:
         inbox.close()
 
 
-def classify(message: codec.Moved, bundle: bundles.Bundle, threshold: float) -> codec.Classified:
+def classify(message: messages.Moved, bundle: bundles.Bundle, threshold: float) -> messages.Classified:
     """The event with its label: the largest score's, or "uncertain" below ``threshold``."""
     cells = np.frombuffer(message.features, np.float32).reshape(1, *bundles.MAP_SHAPE)
     scores = bundle.predict(cells)[0]
     best = int(np.argmax(scores))
-    return codec.Classified(
+    return messages.Classified(
         id=message.id,
         event=message.event,
         label=bundle.labels[best] if scores[best] >= threshold else "uncertain",

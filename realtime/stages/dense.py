@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.ipc import bus, codec
+from realtime.ipc import bus, messages
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.stages.runner import StageContext
-from realtime.vision.alignment import apply, compose, crop, crop_transform, invert
-from realtime.vision.dense import DenseMeter, RegionFlow
+from realtime.vision.face.regions import ROI_NAMES
 from realtime.vision.features import FeatureSpec
+from realtime.vision.features.crop import apply, compose, crop, crop_transform, invert
+from realtime.vision.features.region_flow import DenseMeter, RegionFlow
 from realtime.vision.flow import Backend
-from realtime.vision.rois import ROI_NAMES
 
 if TYPE_CHECKING:
-    from realtime.vision.meter import FaceMeter
-    from realtime.vision.registration import Anchor
+    from realtime.vision.face.registration import Anchor
+    from realtime.vision.spotting.face_meter import FaceMeter
 
 _RATE_NS = 1_000_000_000
 _MOST_BEHIND = 32  # frames
@@ -51,7 +51,7 @@ class PoseSender:
             self._begin(anchor)
         transform = compose(self._to_crop, invert(anchor.to_frame))
         self._socket.send(
-            codec.Pose(
+            messages.Pose(
                 seq=self._seq,
                 frame=header.number,
                 index=header.index,
@@ -65,7 +65,7 @@ class PoseSender:
         self._seq += 1
 
     def _begin(self, anchor: Anchor) -> None:
-        from realtime.vision.face import to_68
+        from realtime.vision.face.landmarks import to_68
 
         mesh = anchor.layout.mesh
         self._anchor, self._anchor_ns = anchor, time.monotonic_ns()  # a successor's anchors have other numbers too
@@ -80,7 +80,7 @@ class DenseWorker:
     """Motion's end: a pose, its frame from the ring, flow and strain; some 20 times a second a message."""
 
     def __init__(self, context: StageContext, ring: str, backend: Backend) -> None:
-        self.poses = bus.Subscriber(context.zmq, context.endpoint("poses"), codec.decode_pose)
+        self.poses = bus.Subscriber(context.zmq, context.endpoint("poses"), messages.decode_pose)
         self.frames = 0
         self.dropped = 0
         self._reader = RingReader.attach(ring)
@@ -111,7 +111,7 @@ class DenseWorker:
             self._next_tick_ns = now + self._tick_ns
             self._tick(pose, found)
 
-    def _next_pose(self) -> codec.Pose | None:
+    def _next_pose(self) -> messages.Pose | None:
         """Each in turn, so that a stutter costs nothing; the newest when the ring has run too far ahead."""
         pose = self.poses.receive()
         if pose is None or self._reader.count - pose.index <= self._most_behind:
@@ -121,7 +121,7 @@ class DenseWorker:
             pose = newer
         return pose
 
-    def _measure(self, pose: codec.Pose) -> RegionFlow | None:
+    def _measure(self, pose: messages.Pose) -> RegionFlow | None:
         """None where the frame has left the ring."""
         if pose.index >= self._reader.count:
             return None
@@ -135,9 +135,9 @@ class DenseWorker:
         mesh: NDArray[np.float32] = np.frombuffer(pose.mesh, np.float32).reshape(-1, 2)
         return self._meter.push(face, pose.t_ns, pose.anchor, mesh, pose.resting)
 
-    def _tick(self, pose: codec.Pose, found: RegionFlow) -> None:
+    def _tick(self, pose: messages.Pose, found: RegionFlow) -> None:
         self._ticks.send(
-            codec.Dense(
+            messages.Dense(
                 seq=self._seq,
                 frame=pose.frame,
                 t_ns=pose.t_ns,

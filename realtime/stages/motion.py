@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import zmq
 
-from realtime.ipc import bus, codec
+from realtime.ipc import bus, messages
 from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
-from realtime.vision import features, flow
+from realtime.vision import flow
+from realtime.vision.features import maps
 
 if TYPE_CHECKING:
     from realtime.stages.dense import DenseWorker
@@ -28,7 +29,7 @@ _POLL_MS = 250
 def run(context: StageContext) -> None:
     """Warm the flow up, then turn crops into maps until the last event has passed."""
     backend, reason = flow.resolve_backend(context.settings.flow.backend)
-    spec = features.FeatureSpec()
+    spec = maps.FeatureSpec()
     inbox = bus.Receiver(context.zmq, context.endpoint("motion"))
     context.progress(f"compiling the flow ({backend})")
     warm_up(spec, backend)
@@ -52,7 +53,7 @@ class Motion:
         self,
         context: StageContext,
         inbox: bus.Receiver,
-        spec: features.FeatureSpec,
+        spec: maps.FeatureSpec,
         backend: flow.Backend,
         dense: DenseWorker | None,
     ) -> None:
@@ -77,7 +78,7 @@ class Motion:
                 begun = time.monotonic_ns()
                 data = self._inbox.receive()
                 if data is not None:
-                    self._handle(codec.decode_work(data))
+                    self._handle(messages.decode_work(data))
                 elif self._dense is not None:
                     self._dense.step()
                 row.put("busy_ns", row.get("busy_ns") + time.monotonic_ns() - begun)
@@ -87,25 +88,25 @@ class Motion:
             if self._dense is not None:
                 self._dense.close()
 
-    def _handle(self, message: codec.Work) -> None:
+    def _handle(self, message: messages.Work) -> None:
         row = self._context.row
-        if isinstance(message, codec.Ended):
+        if isinstance(message, messages.Ended):
             self._outbox.send(message)
             figures = self._dense.figures() if self._dense is not None else {}
             self._context.drained({"events": float(row.get("frames"))} | figures)
-        elif isinstance(message, codec.Spotted):
+        elif isinstance(message, messages.Spotted):
             moved = self._attempts.make(message.id, functools.partial(move, message, self._spec, self._backend))
             if moved is not None:
                 self._outbox.send(moved)
             row.put("frames", row.get("frames") + 1)
 
 
-def move(message: codec.Spotted, spec: features.FeatureSpec, backend: flow.Backend) -> codec.Moved:
+def move(message: messages.Spotted, spec: maps.FeatureSpec, backend: flow.Backend) -> messages.Moved:
     """The event with its feature map instead of its crops."""
     landmarks = np.frombuffer(message.landmarks, np.float32).reshape(68, 2)
-    onset, apex = codec.unpack_picture(message.onset), codec.unpack_picture(message.apex)
-    cells = features.feature_map(onset, apex, landmarks, spec, backend)
-    return codec.Moved(
+    onset, apex = messages.unpack_picture(message.onset), messages.unpack_picture(message.apex)
+    cells = maps.feature_map(onset, apex, landmarks, spec, backend)
+    return messages.Moved(
         id=message.id,
         event=message.event,
         features=cells.tobytes(),
@@ -117,17 +118,17 @@ def move(message: codec.Spotted, spec: features.FeatureSpec, backend: flow.Backe
     )
 
 
-def warm_up(spec: features.FeatureSpec, backend: flow.Backend) -> None:
+def warm_up(spec: maps.FeatureSpec, backend: flow.Backend) -> None:
     """Compile every kernel on a moved random texture."""
     rng = np.random.default_rng(0)
     first = rng.integers(0, 256, (spec.crop_height, spec.crop_width), np.uint8)
     second = np.roll(first, 1, axis=0)
     landmarks = np.full((68, 2), 40, np.float32) + rng.uniform(0, 20, (68, 2)).astype(np.float32)
     for _ in range(2):
-        features.feature_map(first, second, landmarks, spec, backend)
+        maps.feature_map(first, second, landmarks, spec, backend)
 
 
-def warm_up_dense(spec: features.FeatureSpec, backend: flow.Backend) -> None:
+def warm_up_dense(spec: maps.FeatureSpec, backend: flow.Backend) -> None:
     """Compile what dense mode uses."""
     rng = np.random.default_rng(0)
     first = rng.integers(0, 256, (spec.crop_height, spec.crop_width), np.uint8)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from realtime.ipc.ring import RingReader
-from realtime.sinks.record import Recorder
+from realtime.session.write import Recorder
 from realtime.stages.runner import StageContext
 
 _WAIT_S = 0.2

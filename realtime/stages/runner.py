@@ -22,9 +22,9 @@ import zmq
 
 from realtime.config import Settings
 from realtime.errors import MerealtimeError
-from realtime.ipc import bus, codec, logs
+from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
-from realtime.stages import habits
+from realtime.stages import habits, logs
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class StageContext:
         self.row.put("heartbeat_ns", time.monotonic_ns())
         self._reports = bus.Sender(self.zmq, self.endpoint("reports"))
         self._begun = time.monotonic()
-        self._ring: codec.Control | None = None
+        self._ring: messages.Control | None = None
         self._ring_known = threading.Event()
         self.started = threading.Event()
         self.stopping = threading.Event()
@@ -69,7 +69,7 @@ class StageContext:
     def endpoint(self, name: str) -> str:
         return bus.address(self.spec.directory, name)
 
-    def _obey(self, order: codec.Control) -> codec.Reply:
+    def _obey(self, order: messages.Control) -> messages.Reply:
         """Runs in the control thread: sets flags, no more."""
         if order.order == "ring":
             self._ring = order
@@ -80,25 +80,25 @@ class StageContext:
             self.stopping.set()
         elif order.order == "resend":
             self.resend.extend(order.ids)
-        return codec.Reply(ok=True, detail=self.stage)
+        return messages.Reply(ok=True, detail=self.stage)
 
-    def report(self, message: codec.Message) -> None:
+    def report(self, message: messages.Message) -> None:
         """Tell the supervisor, reliably. From the stage's main thread only."""
         self._reports.send(message)
 
     def progress(self, text: str) -> None:
         """Say what start-up is busy with."""
-        self.report(codec.Progress(stage=self.stage, text=text))
+        self.report(messages.Progress(stage=self.stage, text=text))
 
     def notice(self, what: str, detail: str, t_ns: int | None = None) -> None:
         stamp = time.monotonic_ns() if t_ns is None else t_ns
-        self.report(codec.Notice(what=what, detail=detail, t_ns=stamp))
+        self.report(messages.Notice(what=what, detail=detail, t_ns=stamp))
 
     def beat(self) -> None:
         """Sign of life."""
         self.row.put("heartbeat_ns", time.monotonic_ns())
 
-    def wait_ring(self) -> codec.Control | None:
+    def wait_ring(self) -> messages.Control | None:
         """Wait for the ring's name and the source's facts; None if we are to stop before."""
         while not self._ring_known.wait(0.1):
             self.beat()
@@ -111,7 +111,7 @@ class StageContext:
         self.refused += habits.settle(self.stage, self.settings.runtime)
         self.beat()
         self.report(
-            codec.Ready(
+            messages.Ready(
                 stage=self.stage,
                 pid=os.getpid(),
                 seconds=time.monotonic() - self._begun,
@@ -122,7 +122,7 @@ class StageContext:
 
     def drained(self, detail: dict[str, float] | None = None, reason: str = "") -> None:
         """Nothing is left to do: say so, and stay until told to leave (others may still be restarted)."""
-        self.report(codec.Ended(stage=self.stage, detail=detail or {}, reason=reason))
+        self.report(messages.Ended(stage=self.stage, detail=detail or {}, reason=reason))
 
     def close(self) -> None:
         self._reports.close()
@@ -161,7 +161,7 @@ def run_stage(spec: StageSpec) -> int:
 def _fail(context: StageContext, text: str, code: int) -> int:
     log.debug("%s failed", context.stage, exc_info=True)
     line = " ".join(text.split()) or "failed"
-    context.report(codec.Failed(stage=context.stage, text=line, exit_code=code, traceback=traceback.format_exc()))
+    context.report(messages.Failed(stage=context.stage, text=line, exit_code=code, traceback=traceback.format_exc()))
     return code
 
 

@@ -1,7 +1,7 @@
 """Spot: ring → spotted events. Consumes frames in place; emits ``Spotted`` (PUSH, reliable), ``Tick`` (PUB,
 lossy).
 
-A thin loop around ``realtime.vision.meter.FaceMeter``. Behind a live source it skips to the newest frame
+A thin loop around ``realtime.vision.spotting.face_meter.FaceMeter``. Behind a live source it skips to the newest frame
 rather than read pixels that are about to be overwritten; every skipped frame is counted, with its cause.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from realtime.errors import MerealtimeError, SourceError, UserError
-from realtime.ipc import bus, codec
+from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.stages.dense import PoseSender
@@ -22,7 +22,7 @@ from realtime.stages.runner import StageContext
 from realtime.types import SourceInfo, SpotEvent
 
 if TYPE_CHECKING:
-    from realtime.vision.meter import FaceMeter, Measurement
+    from realtime.vision.spotting.face_meter import FaceMeter, Measurement
 
 _WAIT_S = 0.1
 _KEEP_SENT = 64
@@ -32,8 +32,8 @@ _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up t
 
 def run(context: StageContext) -> None:
     """Load the networks, compile, wait for the ring, spot until the source has ended, stay for resends."""
-    from realtime.vision.face import FaceMesh
-    from realtime.vision.meter import MIN_SIDE_PX, FaceMeter
+    from realtime.vision.face.landmarks import FaceMesh
+    from realtime.vision.spotting.face_meter import MIN_SIDE_PX, FaceMeter
 
     mesh = FaceMesh()  # the slow part, while capture still opens the source
     context.progress("waiting for the source")
@@ -70,7 +70,7 @@ def check_size(info: SourceInfo | None, least_px: int) -> None:
 class Spot:
     """State of a running spotter."""
 
-    def __init__(self, context: StageContext, reader: RingReader, meter: FaceMeter, order: codec.Control) -> None:
+    def __init__(self, context: StageContext, reader: RingReader, meter: FaceMeter, order: messages.Control) -> None:
         info = order.info
         self._context = context
         self._reader = reader
@@ -82,9 +82,9 @@ class Spot:
         self._last = self._row.get("last_number")
         self._index = self._row.get("next_index") if self._row.get("frames") else reader.start
         self._analysed = self._row.get("frames")
-        self._skipped: dict[codec.GapCause, int] = {}
+        self._skipped: dict[messages.GapCause, int] = {}
         self._next_id = self._row.get("next_id")
-        self._sent: deque[codec.Spotted] = deque(maxlen=_KEEP_SENT)
+        self._sent: deque[messages.Spotted] = deque(maxlen=_KEEP_SENT)
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
         self._ticks = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
@@ -177,7 +177,7 @@ class Spot:
     def _tick(self, header: FrameHeader, measurement: Measurement, now: int) -> None:
         difference = dict(zip(self._names, measurement.difference.tolist(), strict=True))
         self._ticks.send(
-            codec.Tick(
+            messages.Tick(
                 seq=self._seq,
                 frame=header.number,
                 t_ns=header.t_ns,
@@ -192,7 +192,7 @@ class Spot:
         if self._next_tick_ns <= now:
             self._next_tick_ns = now + self._tick_ns
 
-    def _skip_to(self, index: int, cause: codec.GapCause) -> None:
+    def _skip_to(self, index: int, cause: messages.GapCause) -> None:
         """Leave frames out; they are reported with the next analysed one, whose number closes the gap."""
         skipped = index - self._index
         if skipped > 0:
@@ -203,7 +203,7 @@ class Spot:
         """Report what was left out before frame ``number``."""
         for cause, count in self._skipped.items():
             self._row.put("dropped", self._row.get("dropped") + count)
-            self._context.report(codec.Gap(first=self._last + 1, last=number - 1, count=count, cause=cause))
+            self._context.report(messages.Gap(first=self._last + 1, last=number - 1, count=count, cause=cause))
         self._skipped.clear()
 
     def _send(self, event: SpotEvent, header: FrameHeader, taken_ns: int) -> None:
@@ -215,11 +215,11 @@ class Spot:
         except MerealtimeError as error:  # its onset is older than what the meter keeps
             self._context.notice("event without crops", str(error), header.t_ns)
             return
-        message = codec.Spotted(
+        message = messages.Spotted(
             id=self._next_id,
             event=event,
-            onset=codec.pack_picture(onset),
-            apex=codec.pack_picture(apex),
+            onset=messages.pack_picture(onset),
+            apex=messages.pack_picture(apex),
             landmarks=np.ascontiguousarray(landmarks, np.float32).tobytes(),
             capture_ns=header.t_ns if self._exposure_is_real else header.captured_ns,
             ring_ns=header.captured_ns,
@@ -240,7 +240,7 @@ class Spot:
             if message.id in wanted:
                 self._work.send(message)
         if wanted and self._ended:
-            self._work.send(codec.Ended(stage="spot"))
+            self._work.send(messages.Ended(stage="spot"))
 
     def _finish(self) -> None:
         """The movement under way at the end, the account, the end mark."""
@@ -253,7 +253,7 @@ class Spot:
         if self._skipped:
             self._report_gaps(self._last + 1 + sum(self._skipped.values()))
         timings = {f"{step}_s": ns / 1e9 for step, ns in self._meter.timings().items() if step != "frames"}
-        self._work.send(codec.Ended(stage="spot"))
+        self._work.send(messages.Ended(stage="spot"))
         self._ended = True
         span_s = (self._row.get("last_ns") - self._row.get("first_ns")) / 1e9
         figures = {"events": float(self._next_id), "torn": float(self._reader.torn), "span_s": span_s}

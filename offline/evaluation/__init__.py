@@ -1,0 +1,1 @@
+"""Judging: splits, metrics, results on disk, comparison, reports."""

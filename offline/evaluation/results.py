@@ -1,0 +1,194 @@
+"""A run's folder: ``results.json`` and ``predictions.csv``, written and read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.datasets.flowmaps import MapSet
+from offline.datasets.people import clip_of
+from offline.evaluation.metrics import NAMES, confusion, metrics, metrics_of
+from offline.files import write_bytes
+from realtime.errors import UserError
+from realtime.types import LABELS
+
+COLUMNS = ("seed", "dataset", "subject", "clip", "label", "predicted", *(f"score_{name}" for name in LABELS))
+
+
+class NotPairedError(UserError):
+    """Runs that can't be tested against each other."""
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """``results.json``."""
+
+    model: str
+    parameters: int
+    dataset: str
+    protocol: str
+    selection: str
+    """"none": the run chose nothing; "nested: …": each fold chose, on its training subjects alone."""
+    seeds: list[int]
+    metrics: dict[str, dict[str, dict[str, float]]]
+    """data set or "full" → metric → mean and std over seeds."""
+    confusion: dict[str, list[list[int]]]
+    """data set or "full" → counts summed over seeds, rows the truth."""
+    seconds: float
+    """Training, all folds and seeds, without loading and report."""
+    config: dict[str, Any]
+    leak: str = ""
+    """What the protocol lets through, where it does."""
+    warning_best_epoch_on_test: dict[str, float] | None = None
+    """NOT a result: what picking each test subject's best epoch would have shown."""
+    chosen: dict[str, int] | None = None
+    """With a selection: how many folds chose what."""
+    loso: dict[str, dict[str, float]] | None = None
+    """With a leaky protocol: the honest figures of the same model and samples."""
+
+    @property
+    def pretraining(self) -> str:
+        """What the networks were trained on first, in words; empty: nothing."""
+        if not self.config.get("pretrain"):
+            return ""
+        frozen = f", first {self.config['freeze']:.0%} of the layers frozen" if self.config.get("freeze") else ""
+        return f"pre-trained on {self.config['pretrain']} ({self.config.get('pretrain_clips')} clips){frozen}"
+
+    @property
+    def title(self) -> str:
+        """Model and pre-training, for tables."""
+        return ", ".join(filter(None, [self.model, self.pretraining]))
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """``predictions.csv`` of a run."""
+
+    seeds: tuple[int, ...]
+    person: NDArray[np.str_]
+    clip: NDArray[np.str_]
+    label: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    """(seeds, n, 3)."""
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        return self.scores.argmax(-1)
+
+
+def summarise(
+    scores: NDArray[np.float32], label: NDArray[np.int64], dataset: NDArray[np.str_]
+) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[list[int]]]]:
+    """Metrics and confusion, full and per data set: scores (seeds, n, 3), NaN where a clip was not tested."""
+    parts = {"full": np.ones(len(label), bool)} | {str(n): dataset == n for n in sorted(set(dataset))}
+    measured: dict[str, dict[str, dict[str, float]]] = {}
+    counts: dict[str, list[list[int]]] = {}
+    for name, own in parts.items():
+        stack = np.stack([_confusion(row[own], label[own]) for row in scores])
+        values = metrics_of(stack)
+        measured[name] = {
+            metric: {"mean": float(v.mean()), "std": float(v.std(ddof=1)) if len(v) > 1 else 0.0}
+            for metric, v in zip(NAMES, values, strict=True)
+        }
+        counts[name] = stack.sum(0).tolist()
+    return measured, counts
+
+
+def _confusion(scores: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    tested = np.isfinite(scores[:, 0])
+    return confusion(label[tested], scores[tested].argmax(-1))
+
+
+def best_epoch_on_test(
+    curves: NDArray[np.float32], label: NDArray[np.int64], person: NDArray[np.str_]
+) -> dict[str, float]:
+    """The leak that some published figures contain, for the warning: curves (seeds, epochs, n, 3).
+
+    For each subject the epoch with most of its own clips right is kept; mean over seeds.
+    """
+    values = []
+    for epochs in curves:
+        predicted = epochs.argmax(-1)
+        right = predicted == label
+        best = predicted[-1].copy()
+        for name in np.unique(person):
+            own = person == name
+            best[own] = predicted[int(right[:, own].sum(1).argmax()), own]
+        values.append(list(metrics(confusion(label, best)).values()))
+    return dict(zip(NAMES, np.mean(values, axis=0).tolist(), strict=True))
+
+
+def write_predictions(folder: Path, data: MapSet, seeds: list[int], scores: NDArray[np.float32]) -> None:
+    """scores: (seeds, n, 3), NaN rows are left out."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for seed, rows in zip(seeds, scores, strict=True):
+        for i in np.flatnonzero(np.isfinite(rows[:, 0])):
+            called = LABELS[int(rows[i].argmax())]
+            values = [f"{value:.6f}" for value in rows[i]]
+            writer.writerow(
+                [seed, data.dataset[i], data.subject[i], data.clip[i], LABELS[data.label[i]], called, *values]
+            )
+    write_bytes(folder / "predictions.csv", text.getvalue().encode())
+
+
+def write_results(folder: Path, results: Results) -> None:
+    text = msgspec.json.format(msgspec.json.encode(results), indent=2)
+    write_bytes(folder / "results.json", text + b"\n")
+
+
+def read_results(folder: Path) -> Results:
+    file = folder / "results.json"
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=Results)
+        _check_metrics(found.metrics)
+        return found
+    except (OSError, msgspec.DecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{file}: {why}; give the --out folder of an offline.train run") from error
+
+
+def _check_metrics(measured: dict[str, dict[str, dict[str, float]]]) -> None:
+    if "full" not in measured:
+        raise msgspec.ValidationError("metrics lack full")
+    for part, figures in measured.items():
+        for name in NAMES:
+            if not {"mean", "std"} <= set(figures.get(name, ())):
+                raise msgspec.ValidationError(f"metrics of {part} lack {name}, or its mean or std")
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Predictions in a fixed order (data set, subject, clip), so that runs can be paired.
+
+    Raises NotPairedError when a clip comes twice, as the frames of one do.
+    """
+    file = folder / "predictions.csv"
+    try:
+        with file.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        seeds = sorted({int(row["seed"]) for row in rows})
+        key = {s: {_key(row): row for row in rows if int(row["seed"]) == s} for s in seeds}
+        if sum(map(len, key.values())) < len(rows):
+            raise NotPairedError(f"{file}: several predictions of one clip and seed: they can't be paired")
+        order = sorted(set.intersection(*(set(own) for own in key.values())))
+        first = [key[seeds[0]][k] for k in order]
+        scores = [[[float(key[s][k][c]) for c in COLUMNS[6:]] for k in order] for s in seeds]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{file}: not a predictions file of offline.train: {error}") from error
+    return Predictions(
+        tuple(seeds),
+        np.array([person for _, person, _ in order]),
+        np.array([clip for *_, clip in order]),
+        np.array([LABELS.index(row["label"]) for row in first]),
+        np.array(scores),
+    )
+
+
+def _key(row: dict[str, str]) -> tuple[str, str, str]:
+    person, clip = clip_of(row["dataset"], row["subject"], row["clip"])
+    return person.partition("/")[0], person, clip

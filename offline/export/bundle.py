@@ -1,0 +1,162 @@
+"""From a run to the bundle that the camera serves: what was trained on everybody, calibration, threshold, card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.datasets.flowmaps import MapSet
+from offline.evaluation.results import Results
+from offline.export import litert
+from offline.training import fit, pooled_flow, shallow
+from offline.zoo import layers
+from realtime.recognition.bundle import ThresholdCard, quiet_tensorflow
+
+RIGHT = 0.8
+"""Share of the accepted clips that are to be right."""
+MOST_REJECTED = 1 / 3
+LICENCE = (
+    "Weights: Apache-2.0 like the code. They were learnt from data under research licences, "
+    "which may limit their use; not for judging people."
+)
+
+
+def choose_threshold(scores: NDArray[np.float64], label: NDArray[np.int64]) -> ThresholdCard:
+    """Score below which a label is "uncertain": the smallest that leaves RIGHT of the accepted clips right.
+
+    scores: (n, 3) of training subjects, each by a network that had not seen the subject. At most
+    MOST_REJECTED is rejected: where the aim is out of reach, the threshold is that quantile.
+    """
+    best, right = scores.max(1), scores.argmax(1) == label
+    limit = float(np.quantile(best, MOST_REJECTED))
+    value = limit
+    for candidate in np.concatenate([[0.0], np.sort(best)]):
+        if candidate > limit:
+            break
+        if right[best >= candidate].mean() >= RIGHT:
+            value = float(candidate)
+            break
+    accepted = best >= value
+    text = (
+        f"held-out scores of the training subjects (leave-one-subject-out): {accepted.mean():.1%} of the clips "
+        f"reach it, {right[accepted].mean():.1%} of these are right; of all, {right.mean():.1%}"
+    )
+    return ThresholdCard(round(value, 4), text)
+
+
+def write(
+    folder: Path,
+    job: fit.Job,
+    state: Path,
+    name: str,
+    data: MapSet,
+    loso: list[fit.Fitted],
+    summary: Results,
+) -> Path:
+    """Write the bundle of a run. loso: the fitted seeds; the first one's network is served."""
+    scores = loso[0].scores.astype(np.float64)
+    # probabilities are made to mean what they say, on held-out scores of the very subjects the network is
+    # trained on
+    factor = pooled_flow.sharpness(scores, data.label)
+    calibrated = pooled_flow.softmax(factor * np.log(np.maximum(scores, 1e-9))).astype(np.float64)
+    metrics: dict[str, Any] = {"seeds": summary.seeds}
+    if summary.protocol == "loso":
+        metrics |= summary.metrics
+    else:
+        metrics |= {"full": summary.loso}
+    counts = {str(d): int(np.sum(np.array(data.dataset) == d)) for d in sorted(set(data.dataset))}
+    return litert.write_bundle(
+        folder,
+        network(job, state, summary.seeds[0], factor),
+        name=name,
+        parameters=fit.parameters(job, loso[0]),
+        trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
+        + ", ".join(f"{name} {count}" for name, count in counts.items())
+        + (f"; {summary.pretraining}" if summary.pretraining else ""),
+        protocol=_protocol(job, loso[0], summary.seeds[0]),
+        metrics=metrics,
+        threshold=choose_threshold(calibrated, data.label),
+        licence=LICENCE,
+        recipe=summary.config["recipe"] | {"calibration": round(factor, 4)},
+        notes=_notes(job, data),
+    )
+
+
+def network(job: fit.Job, state: Path, seed: int, factor: float) -> bytes:
+    """What was trained on everything, as a LiteRT file; factor: on its log-probabilities (calibration)."""
+    with quiet_tensorflow():
+        import tensorflow as tf
+    if job.entry.trainer == "keras":
+        return litert.to_litert(_keras(job, state, seed), factor)
+    if job.entry.trainer == "all-folds":
+        return litert.to_litert(_networks(job, state, seed), factor, half=job.recipe.members > 1)
+    if job.entry.trainer == "pooled-flow":
+        return litert.function_to_litert(_machines(state, factor * pooled_flow.SHARPNESS), half=True)
+    logits, flow = _networks(job, state, seed), _machines(state, pooled_flow.SHARPNESS)
+
+    def fused(maps: Any) -> Any:
+        mean = (tf.nn.softmax(logits(maps)) + flow(maps)) / 2
+        return tf.nn.softmax(factor * tf.math.log(mean + 1e-9))
+
+    return litert.function_to_litert(fused, half=True)
+
+
+def _networks(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
+    """Maps → mean of the members' logits, as one Keras model."""
+    with np.load(state / f"network-{seed}.npz") as saved:
+        members = [shallow.Weights(*one) for one in zip(saved["rows"], saved["moving"], strict=True)]
+    streams = (len(members) * sum(job.entry.streams),)  # side by side they are one
+    model = layers.shallow(streams, 0.0, job.entry.name)
+    return partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)
+
+
+def _machines(state: Path, factor: float) -> Callable[[Any], Any]:
+    """Maps → probabilities of the linear machines."""
+    (file,) = state.glob("machines-*.npz")
+    with np.load(file) as saved:
+        variant = str(saved["chosen"][-1])
+        count = len(pooled_flow.descriptors(variant))
+        machines = [pooled_flow.Linear(saved[f"w{i}"], saved[f"b{i}"]) for i in range(count)]
+    return pooled_flow.serving_function(machines, variant, factor)  # type: ignore[no-any-return]
+
+
+def _keras(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
+    assert job.entry.build is not None
+    model = job.entry.build(job.recipe.dropout)
+    with np.load(state / f"network-{seed}.npz") as saved:
+        for i, variable in enumerate(model.variables):
+            variable.assign(saved[f"v{i}"])
+    return partial(model, training=False)
+
+
+def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
+    metrics, served = ["metrics: leave-one-subject-out"], ["network: trained on all subjects"]
+    if job.entry.network is not None:
+        metrics.append("last epoch")
+        served.append(f"seed {seed}")
+    if fitted.chosen is None:
+        metrics.append("the run chose nothing")
+    elif job.selection == "none":
+        metrics.append(f"variant {job.variant}")
+    else:
+        metrics.append(f"{job.selection} choose each fold's variant")
+        served.append(f"variant {fitted.chosen[-1]} by inner folds over all")
+    return f"{', '.join(metrics)}; {', '.join(served)}"
+
+
+def _notes(job: fit.Job, data: MapSet) -> tuple[str, ...]:
+    notes = [job.entry.settled] if job.entry.settled else []
+    if job.entry.pooled and job.selection == "none":
+        notes.append("This variant's own leave-one-subject-out figures were in view when it was given a name.")
+    notes += [
+        "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "
+        "the spotter must gate, and the threshold tells uncertain labels apart.",
+    ]
+    if not data.feature_digest:
+        notes.append("Trained on maps published by others, with this scaling, but not provably this flow and crop.")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Training: a seed of any model, over all folds."""

@@ -1,0 +1,1 @@
+"""The session folder: what a recording session leaves on disk."""

@@ -1,0 +1,1 @@
+"""V4L2 cameras, driven by their own ioctls."""

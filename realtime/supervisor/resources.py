@@ -1,0 +1,96 @@
+"""The site: everything of one session that lives in the system, made and removed by the supervisor alone.
+
+Socket directory, sockets, shared counters, ring. ``close`` removes whatever was made, in any state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import zmq
+
+from realtime.ipc import bus, messages
+from realtime.ipc.board import Board
+from realtime.supervisor import cleanup
+from realtime.types import SourceInfo
+
+if TYPE_CHECKING:
+    from realtime.ipc.ring import RingWriter
+
+_HANDSHAKE_S = 10.0
+
+
+class Site:
+    """Made empty; the ring follows when the source's size is known."""
+
+    def __init__(self) -> None:
+        prefix = cleanup.session_prefix()
+        self.swept = cleanup.sweep()
+        self.ring_name = f"{prefix}ring"
+        self._ring: RingWriter | None = None
+        self.board = Board.create(f"{prefix}board")
+        self.directory = bus.make_directory(prefix)
+        self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        try:
+            self.reports = bus.Receiver(self._zmq, self.endpoint("reports"))
+            self.ticks = bus.Listener(self._zmq, self.endpoint("ticks"))
+        except zmq.ZMQError:
+            self._remove_files()
+            raise
+        self._poller.register(self.reports.socket, zmq.POLLIN)
+        self._poller.register(self.ticks.socket, zmq.POLLIN)
+
+    def endpoint(self, name: str) -> str:
+        return bus.address(self.directory, name)
+
+    def shake_hands(self) -> None:
+        """Prove that broadcasts arrive; BusError if they don't."""
+        bus.hear_itself(self._zmq, self.ticks, self.endpoint("ticks"), _HANDSHAKE_S)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a report or a tick."""
+        return bool(self._poller.poll(round(timeout_s * 1000)))
+
+    @property
+    def has_ring(self) -> bool:
+        return self._ring is not None
+
+    def make_ring(self, info: SourceInfo, slots: int) -> None:
+        """Shared memory for frames of that size; RingError if it does not fit."""
+        from realtime.ipc.ring import RingWriter
+
+        lossless = 0 if info.live else 1
+        self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
+
+    def end_ring(self) -> None:
+        """Say "no more frames" in place of a capture process that can't."""
+        if self._ring is not None:
+            from realtime.ipc.ring import RingWriter
+
+            writer = RingWriter.attach(self.ring_name)  # ours does not know how many were written
+            writer.finish()
+            writer.close()
+
+    def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
+        """Give a stage an order; False if it does not answer."""
+        caller = bus.Caller(self._zmq, self.endpoint(f"control-{stage}"))
+        try:
+            return caller.ask(order, timeout_s).ok
+        except bus.BusError:
+            return False
+
+    def close(self) -> None:
+        """Leave nothing in the system."""
+        self.reports.close()
+        self.ticks.close()
+        self._zmq.term()
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring.unlink()
+        self.board.close()
+        self.board.unlink()
+        bus.remove_directory(self.directory)

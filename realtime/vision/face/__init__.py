@@ -1,0 +1,1 @@
+"""Finding a face and following it: landmarks, regions, head pose, registration, the faces of the last seconds."""

@@ -1,0 +1,79 @@
+"""The face of the last few seconds, as the sensor saw it: an event's onset and apex are cut from here.
+
+The ring in shared memory holds a second or so; a movement may last longer. So each frame's face region is copied
+(some 50 kB), with the pose that belongs to it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from realtime.vision.face.registration import Anchor
+
+MAX_BYTES = 400 * 2**20
+"""Faces too large to be kept at full size within this are kept at half, a quarter …"""
+
+
+class KeptFace(Struct, frozen=True):
+    """One frame's face."""
+
+    pixels: NDArray[np.uint8]
+    """(h, w): valid until the history has gone once around."""
+    to_pixels: NDArray[np.float64]
+    """(2, 3): px of the face image -> px of ``pixels``."""
+    mesh: NDArray[np.float32]
+    """(478, 2) px in the face image."""
+
+
+class FaceHistory:
+    """Fixed memory, allocated when the first face comes, and again when a much larger one does."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = max(2, frames)
+        self._pixels = np.zeros((0, 0, 0), np.uint8)
+        self._shrink = 1
+        self._entries: list[tuple[int, KeptFace] | None] = [None] * self._frames
+        self._next = 0
+        self._where: dict[int, int] = {}
+
+    def keep(self, number: int, gray: NDArray[np.uint8], anchor: Anchor) -> None:
+        """Copy the face of frame ``number`` (H, W) uint8 at the anchor's pose."""
+        x0, y0, x1, y1 = anchor.region(gray.shape)
+        shrink = self._shrink
+        height, width = -(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink)
+        if height > self._pixels.shape[1] or width > self._pixels.shape[2]:
+            self._allocate(y1 - y0, x1 - x0)
+            shrink = self._shrink
+            height, width = -(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink)
+        slot, self._next = self._next, (self._next + 1) % self._frames
+        face = gray[y0:y1, x0:x1]
+        target = self._pixels[slot, :height, :width]
+        if shrink == 1:
+            target[...] = face
+        else:
+            target[...] = cv2.resize(face, (width, height), interpolation=cv2.INTER_AREA)
+        old = self._entries[slot]
+        if old is not None:
+            self._where.pop(old[0], None)
+        scale = np.array([width / (x1 - x0), height / (y1 - y0)])
+        to_pixels = anchor.to_frame * scale[:, None]
+        to_pixels[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
+        self._entries[slot] = number, KeptFace(target, to_pixels, anchor.layout.mesh)
+        self._where[number] = slot
+
+    def _allocate(self, height: int, width: int) -> None:
+        """Room for faces a quarter larger than this one; what was kept stays where it is until its slot's turn."""
+        self._shrink = 1
+        while 1.6 * height * width / self._shrink**2 * self._frames > MAX_BYTES:
+            self._shrink *= 2
+        rows, columns = (int(1.25 * side / self._shrink) + 2 for side in (height, width))
+        self._pixels = np.zeros((self._frames, rows, columns), np.uint8)
+
+    def find(self, number: int) -> KeptFace | None:
+        """The face of a frame, or None when it was not kept or has been overwritten."""
+        slot = self._where.get(number)
+        entry = None if slot is None else self._entries[slot]
+        return None if entry is None else entry[1]

@@ -1,0 +1,173 @@
+"""One anchored face: its template, the head's pose in each frame, the skin's displacement apart from the head's.
+
+``Anchor`` is made from one frame and its mesh. Each later frame is blurred by 1 px, brought into the face image by the
+pose so far (with the pose's own speed), and its patches are followed; the rigid ones correct the pose, what is left
+of the others is movement of the face. Landmarks are needed only to make an anchor, so their jitter never shows.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
+from realtime.vision.face.tracking import PATCH_RADIUS_PX, build_template, change_in, fit_similarity, follow
+from realtime.vision.features.crop import apply, compose, invert
+
+BLUR_PX = 1.0
+ITERATIONS = 3
+_CENTRE = np.array([IMAGE_WIDTH / 2, IMAGE_HEIGHT / 2])
+_NOISE_FLOOR_PX = 0.03
+"""What sensor noise does to a patch's displacement: closer residuals are all as good."""
+_LIKE = 0.6
+"""Correlation with the template under which a patch no longer counts."""
+_SLIPPED = 0.45
+_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+class Anchor:
+    """Template and pose of one face; ``update`` once a frame. Not thread-safe."""
+
+    def __init__(self, gray: NDArray[np.uint8], mesh: NDArray[np.float32]) -> None:
+        """gray: (H, W) uint8; mesh: (478, 2) float32, px in it."""
+        self.layout: Layout = lay_out(mesh)
+        self.to_frame = invert(self.layout.from_frame)
+        """(2, 3): face image px -> px of the frame just seen."""
+        self._start = self.to_frame
+        # px of the frame per px of the face image, to blur what a larger face would alias
+        self._grain = math.sqrt(abs(np.linalg.det(self.to_frame[:, :2])))
+        n, pixels = len(self.layout.centres), (2 * PATCH_RADIUS_PX + 1) ** 2
+        self._descent = np.empty((n, 2, pixels), np.float32)
+        self._norm = np.empty((n, pixels), np.float32)
+        self._inverse = np.empty((n, 3), np.float32)
+        self.displacement = np.zeros((n, 2), np.float32)
+        """(n, 2) px of the face image: of each patch, the head's motion removed."""
+        self.likeness = np.ones(n, np.float32)
+        self._places = self.layout.centres.astype(np.float64) - _CENTRE
+        self._step = np.zeros(4)
+        self._speed = np.zeros(4)
+        self.image = self._face_image(gray)
+        self._template = self.image
+        self._eyes = np.zeros(2)
+        build_template(self.image, self.layout.centres, self._descent, self._norm, self._inverse)
+        self._trust()
+
+    def _trust(self) -> None:
+        """Weights from the texture: the smaller a displacement's error, the more it counts, up to the median."""
+        error = self._inverse[:, 0] + self._inverse[:, 2]
+        usable = error > 0
+        information = np.where(usable, 1.0 / np.maximum(error, 1e-9), 0.0)
+        rigid = self.layout.rigid
+        cap = np.median(information[:rigid][usable[:rigid]]) if usable[:rigid].any() else 1.0
+        self._rigid_weights = np.minimum(information[:rigid], cap)
+        self._roi_weights = np.zeros(len(usable) - rigid)
+        for k in range(len(ROI_NAMES)):
+            own = self.layout.roi_of == k
+            info = information[rigid:][own]
+            top = np.median(info[info > 0]) if (info > 0).any() else 1.0
+            self._roi_weights[own] = np.minimum(info, top)
+
+    def _face_image(self, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose."""
+        x0, y0, x1, y1 = self.region(gray.shape)
+        face = gray[y0:y1, x0:x1].astype(np.float32)
+        sigma = BLUR_PX * max(1.0, self._grain)
+        face = cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+        matrix = self.to_frame.copy()
+        matrix[:, 2] -= (x0, y0)
+        return cv2.warpAffine(  # type: ignore[return-value]
+            face, matrix, (IMAGE_WIDTH, IMAGE_HEIGHT), flags=_FLAGS, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    def region(self, shape: tuple[int, ...], margin_px: int = 4) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 of the face in a frame of ``shape`` at the present pose, at least 8 px wide and high."""
+        corners = apply(self.to_frame, _CORNERS)
+        low, high = corners.min(0), corners.max(0)
+        height, width = shape[:2]
+        x0 = min(max(int(low[0]) - margin_px, 0), width - 8)
+        y0 = min(max(int(low[1]) - margin_px, 0), height - 8)
+        x1 = max(min(int(high[0]) + 1 + margin_px, width), x0 + 8)
+        y1 = max(min(int(high[1]) + 1 + margin_px, height), y0 + 8)
+        return x0, y0, x1, y1
+
+    def update(self, gray: NDArray[np.uint8]) -> None:
+        """Follow the face into the next frame (H, W) uint8: pose, image, displacement and likeness are renewed."""
+        self._move(self._speed)
+        self.image = self._face_image(gray)
+        follow(
+            self.image,
+            self.layout.centres,
+            self._descent,
+            self._norm,
+            self._inverse,
+            ITERATIONS,
+            self.displacement,
+            self.likeness,
+        )
+        rigid = self.layout.rigid
+        weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
+        fit_similarity(self._places[:rigid], self.displacement[:rigid], weights, 4, _NOISE_FLOOR_PX, self._step)
+        tx, ty, a, b = self._step
+        x, y = self._places[:, 0], self._places[:, 1]
+        self.displacement[:, 0] -= tx + a * x - b * y
+        self.displacement[:, 1] -= ty + b * x + a * y
+        self._move(self._step)
+        # half the correction becomes speed: a steady drift is foreseen, noise is not
+        self._speed = 0.9 * self._speed + 0.5 * self._step
+
+    def _move(self, step: NDArray[np.float64]) -> None:
+        """Move the pose by a similarity of the face image (tx, ty, a, b about its centre)."""
+        tx, ty, a, b = step
+        turn = np.array([[1 + a, -b], [b, 1 + a]])
+        shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
+        self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
+
+    def movement(self, reference: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+        """Difference of each ROI: weighted RMS over its patches of displacement less ``reference`` (n, 2), px."""
+        rigid = self.layout.rigid
+        off = self.displacement[rigid:] - reference[rigid:]
+        square = (off * off).sum(1)
+        weights = np.where(self.likeness[rigid:] > _LIKE, self._roi_weights, 0.0)
+        total = np.bincount(self.layout.roi_of, weights, len(out))
+        np.sqrt(np.bincount(self.layout.roi_of, weights * square, len(out)) / np.maximum(total, 1e-9), out=out)
+
+    def lids(self) -> float:
+        """How much both eyes' openings differ from the template, 0..2: high while they blink."""
+        change_in(self.image, self._template, self.layout.eyes, self._eyes)
+        return float(self._eyes.min())
+
+    @property
+    def slipped(self) -> bool:
+        """The template no longer fits: most of the rigid patches show something else."""
+        rigid = self.layout.rigid
+        return 2 * int(np.count_nonzero(self.likeness[:rigid] > _SLIPPED)) < rigid
+
+    def travelled(self) -> tuple[float, float]:
+        """Head motion since the anchor: (px of the face image at its centre, relative turn and growth)."""
+        now = compose(self.layout.from_frame, self.to_frame)
+        shift = apply(now, _CENTRE[None])[0] - _CENTRE
+        return float(np.hypot(*shift)), float(np.abs(now[:, :2] - np.eye(2)).max())
+
+    def mesh_in_frame(self) -> NDArray[np.float32]:
+        """(478, 2) px: the anchor's mesh carried into the frame just seen."""
+        return apply(self.to_frame, self.layout.mesh).astype(np.float32)
+
+
+_CORNERS = np.array([[0, 0], [IMAGE_WIDTH, 0], [0, IMAGE_HEIGHT], [IMAGE_WIDTH, IMAGE_HEIGHT]], np.float64)
+
+
+def register(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], mesh: NDArray[np.float32], rounds: int = 4
+) -> NDArray[np.float64]:
+    """(2, 3) affine, px of ``first`` -> px of ``second``: the head's motion between two frames of a recording.
+
+    first, second: (H, W) uint8; mesh: (478, 2) px in ``first``. The same registration that the camera's frames get.
+    """
+    anchor = Anchor(first, mesh)
+    for _ in range(rounds):
+        anchor.update(second)
+        anchor._speed[:] = 0.0
+    return compose(anchor.to_frame, anchor.layout.from_frame)
