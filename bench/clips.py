@@ -32,10 +32,9 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from realtime.vision.face.landmarks import keep_tensorflow_out  # noqa: E402
-
 from realtime.synthesis import MESH_TO_68, Portrait, SynthesisSettings, TruthEvent, generate_clip  # noqa: E402
 from realtime.synthesis.renderer import FaceRenderer  # noqa: E402
+from realtime.vision.face.landmarks import keep_tensorflow_out  # noqa: E402
 
 MEDIA = ROOT.parent / "shared" / "media"
 CACHE = ROOT / ".cache"

@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import clips
 from _harness import ROOT, machine, write_json
-from realtime.vision.face.landmarks import FaceMesh
 
 from offline.evaluation.megc import hits
 from realtime.config import SpotSettings
 from realtime.types import SpotEvent
+from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.spotting.face_meter import FaceMeter
 
 DETECTORS = ("fused", "motion", "lbp")

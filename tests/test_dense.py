@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from realtime.vision.face.landmarks import FaceMesh
 
 from realtime.config import load
 from realtime.errors import BackendError, InputError
@@ -25,6 +24,7 @@ from realtime.stages.dense import DenseWorker, PoseSender
 from realtime.supervisor import cleanup
 from realtime.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent
+from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.face.regions import ROI_NAMES, ROI_OUTLINE, region_masks
 from realtime.vision.features import FeatureSpec
 from realtime.vision.features.region_flow import DenseMeter

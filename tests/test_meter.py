@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 import pytest
-from realtime.vision.face.landmarks import FaceMesh, search_windows, to_68
 
 from realtime.config import SpotSettings
 from realtime.errors import InputError, MerealtimeError
 from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent
 from realtime.vision.face.history import FaceHistory
+from realtime.vision.face.landmarks import FaceMesh, search_windows, to_68
 from realtime.vision.face.regions import (
     FACE_WIDTH_PX,
     IMAGE_HEIGHT,

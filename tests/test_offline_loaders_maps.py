@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import pytest
 from _offline_data import sheet
-from realtime.vision.face.landmarks import FaceMesh
 
 from offline.commands import cli, prepare
 from offline.datasets import Clip, Loaded, synthetic
@@ -19,6 +18,7 @@ from offline.datasets.mapping import map_clip, read_gray
 from realtime.config import SpotSettings
 from realtime.errors import ConfigError, DatasetError
 from realtime.types import SpotEvent
+from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.features import FeatureSpec, crop
 from realtime.vision.spotting.face_meter import FaceMeter
 

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 from _offline_data import CASME2_HEADER, images, sheet
-from realtime.vision.face.landmarks import FaceMesh
 
 from offline.commands import cli, prepare, train
 from offline.datasets import Clip, Loaded, flowmaps, load_clips, synthetic
@@ -18,6 +17,7 @@ from offline.datasets.mapping import map_clip
 from offline.evaluation.results import read_results
 from realtime.errors import DatasetError
 from realtime.recognition import bundle
+from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.features import FeatureSpec
 
 WORDS = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}

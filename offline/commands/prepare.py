@@ -124,9 +124,8 @@ def worker() -> None:
 
 def make_file(clip: Clip, file: Path, spec: FeatureSpec, frames: int) -> None:
     """Make one clip's maps; a clip that can't be mapped leaves a file that says why."""
-    from realtime.vision.face.landmarks import FaceMesh
-
     from offline.datasets.mapping import UnusableClip, map_clip
+    from realtime.vision.face.landmarks import FaceMesh
 
     # a mesh finder of its own: in video mode it looks where the last face was, which would tie clips together
     mesh = FaceMesh()

@@ -155,7 +155,6 @@ class _Tracked:
     def map_to(self, number: int, spec: FeatureSpec) -> NDArray[np.float32]:
         """(28, 28, 3) float32, 0..255: onset → frame `number`."""
         from realtime.vision.face.landmarks import to_68
-
         from realtime.vision.features import feature_map
         from realtime.vision.features.crop import apply, crop, crop_transform
 

@@ -14,11 +14,10 @@ from typing import TextIO
 import msgspec
 
 from realtime.errors import SourceError
+from realtime.synthesis import FaceRenderer, Portrait, Schedule, SynthesisSettings
+from realtime.synthesis.portrait import Gray
+from realtime.synthesis.settings import DEFAULT_FPS, DEFAULT_SIZE
 from realtime.types import SourceInfo, SourceRequest, Stamp
-
-from .synthesis import FaceRenderer, Portrait, Schedule, SynthesisSettings
-from .synthesis.portrait import Gray
-from .synthesis.settings import DEFAULT_FPS, DEFAULT_SIZE
 
 BUFFERED_S = 0.04
 """How late a frame may be fetched before it is lost: eight buffers at 200 fps, as of a camera."""
