@@ -160,7 +160,7 @@ def test_board_is_shared_and_outlives_its_writer() -> None:
 
 
 def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> None:
-    code = "from realtime.ipc import names; print(cleanup.session_prefix())"
+    code = "from realtime.supervisor import cleanup; print(cleanup.session_prefix())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     own = cleanup.session_prefix()
     other_namespace = own.replace("merealtime-", "merealtime-0", 1)
