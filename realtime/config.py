@@ -71,13 +71,14 @@ class RingSettings(_Settings, frozen=True, kw_only=True):
 class SpotSettings(_Settings, frozen=True, kw_only=True):
     """Detector of movements (see realtime/vision/spotting/spotter.py)."""
 
-    detector: Literal["motion", "fused", "lbp"] = "motion"
+    detector: Literal["motion", "lbp"] = "motion"
     threshold_sigmas: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 6.0
     floor_px: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.16
     floor_lbp: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.008
     noise_window_s: Seconds = 2.0
     min_duration_s: Seconds = 0.04
     micro_max_s: Seconds = 0.5
+    micro_rule: Literal["total", "casme"] = "total"
     max_duration_s: Seconds = 4.0
     reference_window_s: Seconds = 0.5
     landmark_rate_hz: Rate = 10.0

@@ -15,10 +15,10 @@ LABELS = ("negative", "positive", "surprise")
 """Class order of every score vector in the project (MEGC 2019: 0, 1, 2)."""
 
 Kind = Literal["micro", "macro"]
-GapCause = Literal["camera", "ring", "spotter", "reconnect"]
-
 MICRO_MAX_S = 0.5
-"""A movement longer than this (offset − onset) is a macro-expression."""
+"""The field's bound: a movement longer than this (offset − onset) is a macro-expression."""
+
+GapCause = Literal["camera", "ring", "spotter", "reconnect"]
 
 
 class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,3 +81,12 @@ class SpotEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Peak difference per ROI, in the unit of the detector."""
     decided: int
     """Frame number whose arrival completed the event."""
+    residual: float = 0.0
+    """Share of the peak that is left where the movement stops."""
+    face: int = 0
+    head: dict[str, float] = {}
+    """Yaw, pitch, roll at the apex against the frame in which the face was found, degrees."""
+    magnitude_px: float = 0.0
+    """Largest displacement of a region, px on a face 152 px wide."""
+    during: list[str] = []
+    """What else went on: ``speech``, ``head turn``, ``macro``, ``blink``."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from realtime.vision.face.registration import Anchor
 
-MAX_BYTES = 400 * 2**20
-"""Faces too large to be kept at full size within this are kept at half, a quarter …"""
+MAX_BYTES = 200 * 2**20
+"""Faces too large to be kept within this are kept at half the size, a quarter …"""
 
 
 class KeptFace(Struct, frozen=True):
@@ -26,6 +26,8 @@ class KeptFace(Struct, frozen=True):
     """(2, 3): px of the face image -> px of ``pixels``."""
     mesh: NDArray[np.float32]
     """(478, 2) px in the face image."""
+    to_first: NDArray[np.float64]
+    """(2, 3): face image px -> px of the face image of the first template of this face."""
 
 
 class FaceHistory:
@@ -45,7 +47,7 @@ class FaceHistory:
         shrink = self._shrink
         height, width = -(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink)
         if height > self._pixels.shape[1] or width > self._pixels.shape[2]:
-            self._allocate(y1 - y0, x1 - x0)
+            self._allocate(y1 - y0, x1 - x0, anchor.grain)
             shrink = self._shrink
             height, width = -(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink)
         slot, self._next = self._next, (self._next + 1) % self._frames
@@ -61,16 +63,25 @@ class FaceHistory:
         scale = np.array([width / (x1 - x0), height / (y1 - y0)])
         to_pixels = anchor.to_frame * scale[:, None]
         to_pixels[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
-        self._entries[slot] = number, KeptFace(target, to_pixels, anchor.layout.mesh)
+        self._entries[slot] = number, KeptFace(target, to_pixels, anchor.layout.mesh, anchor.to_first)
         self._where[number] = slot
 
-    def _allocate(self, height: int, width: int) -> None:
-        """Room for faces a quarter larger than this one; what was kept stays where it is until its slot's turn."""
-        self._shrink = 1
+    def _allocate(self, height: int, width: int, grain: float) -> None:
+        """Room for faces a quarter larger than this one; what was kept stays where it is until its slot's turn.
+
+        grain: px of the frame per px of the face image. Crops are as fine as the face image, so more is not kept.
+        """
+        self._shrink = max(1, int(grain))
         while 1.6 * height * width / self._shrink**2 * self._frames > MAX_BYTES:
             self._shrink *= 2
         rows, columns = (int(1.25 * side / self._shrink) + 2 for side in (height, width))
         self._pixels = np.zeros((self._frames, rows, columns), np.uint8)
+
+    def drop(self, number: int) -> None:
+        """Forget a frame: it was torn."""
+        slot = self._where.pop(number, None)
+        if slot is not None:
+            self._entries[slot] = None
 
     def find(self, number: int) -> KeptFace | None:
         """The face of a frame, or None when it was not kept or has been overwritten."""

@@ -79,6 +79,8 @@ class FaceMesh:
             )
         )
         self._t_ms = 0
+        self.depth: NDArray[np.float32] | None = None
+        """(478,) px of the face found last, larger is further away."""
         self._rgb: Any = None
         self._shape = (0, 0)
         self._window: _Window | None = None
@@ -124,6 +126,7 @@ class FaceMesh:
         ).face_landmarks
         if not found:
             return None
+        self.depth = np.array([p.z * (x1 - x0) for p in found[0]], np.float32)
         return np.array([(x0 + p.x * (x1 - x0), y0 + p.y * (y1 - y0)) for p in found[0]], np.float32)
 
     def _search(self, gray: NDArray[np.uint8], t_ms: int) -> NDArray[np.float32] | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.errors import InputError
+from realtime.vision.face.head import ellipsoid_heights
 from realtime.vision.face.tracking import PATCH_RADIUS_PX
 
 FACE_WIDTH_PX = 152.0
@@ -73,6 +74,8 @@ class Layout(msgspec.Struct, frozen=True):
     """(478, 2) px in the face image."""
     centres: NDArray[np.int64]
     """(n, 2) px, patches: the rigid ones first, then ROI by ROI."""
+    heights: NDArray[np.float64]
+    """(n,) px towards the camera, of each patch."""
     rigid: int
     """How many of the patches are rigid."""
     roi_of: NDArray[np.int64]
@@ -107,16 +110,27 @@ def upright(mesh: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.column_stack([turn, shift])
 
 
-def lay_out(mesh: NDArray[np.float32]) -> Layout:
-    """Place patches, blocks and eyes for a face whose (478, 2) mesh, px, was found in a frame."""
+def lay_out(mesh: NDArray[np.float32], depth: NDArray[np.float32] | None = None) -> Layout:
+    """Place patches, blocks and eyes for a face whose (478, 2) mesh, px, was found in a frame.
+
+    depth: (478,) px of the frame, larger is further away; without it the head is an ellipsoid with a nose.
+    """
     from_frame = upright(mesh)
     points = mesh @ from_frame[:, :2].T + from_frame[:, 2]
     centres = [points[i] for i in RIGID]
+    corners: list[tuple[int, ...]] = [(i,) for i in RIGID]
     roi_of: list[int] = []
     for k, name in enumerate(ROI_NAMES):
         for item in ROI_POINTS[name]:
             centres.append(points[item] if isinstance(item, int) else _off_the_lid(points[item[0]], points[item[1]]))
+            corners.append((item,) if isinstance(item, int) else item)
             roi_of.append(k)
+    if depth is None:
+        heights = ellipsoid_heights(np.array(centres, np.float64) - [IMAGE_WIDTH / 2, IMAGE_HEIGHT / 2])
+    else:
+        scale = float(np.hypot(*from_frame[0, :2]))
+        heights = np.array([-scale * float(depth[list(own)].mean()) for own in corners])
+    heights -= heights[: len(RIGID)].mean()
     margin = PATCH_RADIUS_PX + 2
     limit = np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - 1 - margin
     blocks, block_roi = _blocks(points)
@@ -124,6 +138,7 @@ def lay_out(mesh: NDArray[np.float32]) -> Layout:
         from_frame=from_frame,
         mesh=points.astype(np.float32),
         centres=np.clip(np.rint(centres), margin, limit).astype(np.int64),
+        heights=heights,
         rigid=len(RIGID),
         roi_of=np.array(roi_of, np.int64),
         blocks=blocks,

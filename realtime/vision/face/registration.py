@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
-from realtime.vision.face.tracking import PATCH_RADIUS_PX, build_template, change_in, fit_similarity, follow
+from realtime.vision.face.tracking import PATCH_RADIUS_PX, build_template, change_in, follow
 from realtime.vision.features.crop import apply, compose, invert
 
 BLUR_PX = 1.0
@@ -31,14 +32,20 @@ _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 class Anchor:
     """Template and pose of one face; ``update`` once a frame. Not thread-safe."""
 
-    def __init__(self, gray: NDArray[np.uint8], mesh: NDArray[np.float32]) -> None:
-        """gray: (H, W) uint8; mesh: (478, 2) float32, px in it."""
-        self.layout: Layout = lay_out(mesh)
+    def __init__(
+        self, gray: NDArray[np.uint8], mesh: NDArray[np.float32], depth: NDArray[np.float32] | None = None
+    ) -> None:
+        """gray: (H, W) uint8; mesh: (478, 2) float32, px in it; depth: (478,) px, larger is further away."""
+        self.layout: Layout = lay_out(mesh, depth)
         self.to_frame = invert(self.layout.from_frame)
         """(2, 3): face image px -> px of the frame just seen."""
         self._start = self.to_frame
+        self.to_first = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        """(2, 3): px of this anchor's face image -> px of the first anchor's of the same face."""
+        self.misfit_px = 0.0
+        """Median residual of the rigid patches after the head's motion, px."""
         # px of the frame per px of the face image, to blur what a larger face would alias
-        self._grain = math.sqrt(abs(np.linalg.det(self.to_frame[:, :2])))
+        self.grain = math.sqrt(abs(np.linalg.det(self.to_frame[:, :2])))
         n, pixels = len(self.layout.centres), (2 * PATCH_RADIUS_PX + 1) ** 2
         self._descent = np.empty((n, 2, pixels), np.float32)
         self._norm = np.empty((n, pixels), np.float32)
@@ -49,6 +56,7 @@ class Anchor:
         self._places = self.layout.centres.astype(np.float64) - _CENTRE
         self._step = np.zeros(4)
         self._speed = np.zeros(4)
+        self._pose = np.zeros(6)
         self.image = self._face_image(gray)
         self._template = self.image
         self._eyes = np.zeros(2)
@@ -63,18 +71,18 @@ class Anchor:
         rigid = self.layout.rigid
         cap = np.median(information[:rigid][usable[:rigid]]) if usable[:rigid].any() else 1.0
         self._rigid_weights = np.minimum(information[:rigid], cap)
-        self._roi_weights = np.zeros(len(usable) - rigid)
+        self.roi_weights = np.zeros(len(usable) - rigid)
         for k in range(len(ROI_NAMES)):
             own = self.layout.roi_of == k
             info = information[rigid:][own]
             top = np.median(info[info > 0]) if (info > 0).any() else 1.0
-            self._roi_weights[own] = np.minimum(info, top)
+            self.roi_weights[own] = np.minimum(info, top)
 
     def _face_image(self, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose."""
         x0, y0, x1, y1 = self.region(gray.shape)
         face = gray[y0:y1, x0:x1].astype(np.float32)
-        sigma = BLUR_PX * max(1.0, self._grain)
+        sigma = BLUR_PX * max(1.0, self.grain)
         face = cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         matrix = self.to_frame.copy()
         matrix[:, 2] -= (x0, y0)
@@ -109,7 +117,16 @@ class Anchor:
         )
         rigid = self.layout.rigid
         weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
-        fit_similarity(self._places[:rigid], self.displacement[:rigid], weights, 4, _NOISE_FLOOR_PX, self._step)
+        self.misfit_px = fit_head(
+            self._places[:rigid],
+            self.layout.heights[:rigid],
+            self.displacement[:rigid],
+            weights,
+            4,
+            _NOISE_FLOOR_PX,
+            self._pose,
+        )
+        self._step[:] = self._pose[:4]
         tx, ty, a, b = self._step
         x, y = self._places[:, 0], self._places[:, 1]
         self.displacement[:, 0] -= tx + a * x - b * y
@@ -125,14 +142,42 @@ class Anchor:
         shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
         self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
 
-    def movement(self, reference: NDArray[np.float32], out: NDArray[np.float64]) -> None:
-        """Difference of each ROI: weighted RMS over its patches of displacement less ``reference`` (n, 2), px."""
-        rigid = self.layout.rigid
-        off = self.displacement[rigid:] - reference[rigid:]
-        square = (off * off).sum(1)
-        weights = np.where(self.likeness[rigid:] > _LIKE, self._roi_weights, 0.0)
-        total = np.bincount(self.layout.roi_of, weights, len(out))
-        np.sqrt(np.bincount(self.layout.roi_of, weights * square, len(out)) / np.maximum(total, 1e-9), out=out)
+    def follow_on(self, old: Anchor) -> None:
+        """This is the face that ``old`` has followed into the same frame: tie the two face images together."""
+        self.to_first = compose(old.to_first, compose(invert(old.to_frame), self.to_frame))
+
+    @property
+    def roll_rad(self) -> float:
+        """Angle of the face in the frame, rad, clockwise."""
+        return float(np.arctan2(self.to_frame[1, 0], self.to_frame[0, 0]))
+
+    def rigid_shift(self) -> NDArray[np.float64]:
+        """(rigid, 2) px: what the head's turn since the anchor has moved the rigid patches by in the face image."""
+        heights = self.layout.heights[: self.layout.rigid]
+        return heights[:, None] * self._pose[4:6]
+
+    def roi_trust(self) -> NDArray[np.float64]:
+        """(n − rigid,) weight of each region patch in this frame: 0 where it shows something else."""
+        return np.where(self.likeness[self.layout.rigid :] > _LIKE, self.roi_weights, 0.0)
+
+    @property
+    def turn(self) -> tuple[float, float]:
+        """(yaw, pitch) of the head since the anchor, rad: what the rigid patches' parallax shows."""
+        return float(self._pose[4]), float(self._pose[5])
+
+    def state(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+        """What the next ``update`` goes on from, to go back to if the frame turns out to be torn."""
+        return self.to_frame, self._speed.copy(), self.displacement.copy(), self.likeness.copy()
+
+    def go_back(
+        self, state: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
+    ) -> None:
+        """Undo the last ``update``."""
+        self.to_frame, self._speed, self.displacement, self.likeness = state
+
+    def stand_still(self) -> None:
+        """Frames are missing: where the head was heading says nothing any more."""
+        self._speed[:] = 0.0
 
     def lids(self) -> float:
         """How much both eyes' openings differ from the template, 0..2: high while they blink."""

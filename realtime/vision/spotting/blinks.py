@@ -22,19 +22,20 @@ _SAME = 0.4
 
 
 class BlinkLog:
-    """The last blinks, in frame numbers."""
+    """The last blinks, by time stamps."""
 
     def __init__(self) -> None:
         self._shut: deque[tuple[int, int]] = deque(maxlen=64)
         self._first: int | None = None
+        self._last = 0
         self._closed = False
 
-    def note(self, number: int, change: float) -> None:
-        """Change of the eye openings in frame ``number``, see ``Anchor.lids``."""
+    def note(self, t_ns: int, change: float) -> None:
+        """Change of the eye openings in the frame of ``t_ns``, see ``Anchor.lids``."""
         if change > _BEGUN:
             if self._first is None:
-                self._first = number
-            self._last = number
+                self._first = t_ns
+            self._last = t_ns
             self._closed |= change > SHUT
             return
         if self._closed and self._first is not None:
@@ -46,19 +47,32 @@ class BlinkLog:
         """The eyes are closing, shut or opening: no moment to make a template of."""
         return self._first is not None
 
-    def lasting(self, number: int) -> int:
-        """Frames up to ``number`` for which the eyes have not been as in the template, 0 where they are."""
-        return 0 if self._first is None else number - self._first + 1
+    def lasting_s(self, t_ns: int) -> float:
+        """Seconds up to ``t_ns`` for which the eyes have not been as in the template, 0 where they are."""
+        return 0.0 if self._first is None else (t_ns - self._first) / 1e9
 
-    def explains(self, event: SpotEvent, unit: float = 1.0) -> bool:
-        """Is this event what a blink did to the brows? unit: px of the face image per unit of the difference."""
+    def _blinks(self) -> list[tuple[int, int]]:
+        now = [(self._first, self._last)] if self._closed and self._first is not None else []
+        return [*self._shut, *now]
+
+    def overlaps(self, event: SpotEvent) -> bool:
+        """Whether a blink fell into this event."""
+        return any(first <= event.offset_t_ns and last >= event.onset_t_ns for first, last in self._blinks())
+
+    def explains(self, event: SpotEvent, floor: float, unit: float = 1.0) -> bool:
+        """Is this event what a blink did to the brows?
+
+        floor: least rise that opens an event: what the other regions show below it is noise. unit: px of the face
+        image per unit of the difference.
+        """
         peak = max(event.rois.values())
         brows = max(value for name, value in event.rois.items() if name.endswith("eye_brow"))
         elsewhere = max(value for name, value in event.rois.items() if not name.endswith("eye_brow"))
-        if brows < peak or elsewhere > 0.3 * peak or peak * unit > SPILL_PX:
+        if brows < peak or elsewhere > max(0.3 * peak, floor) or peak * unit > SPILL_PX:
             return False
-        blinks = [*self._shut, *([(self._first, self._last)] if self._closed and self._first is not None else [])]
-        return any(_overlap(event.onset, event.offset, first, last) >= _SAME for first, last in blinks)
+        return any(
+            _overlap(event.onset_t_ns, event.offset_t_ns, first, last) >= _SAME for first, last in self._blinks()
+        )
 
     def clear(self) -> None:
         """Forget all: the face was lost."""
@@ -67,6 +81,6 @@ class BlinkLog:
 
 
 def _overlap(a0: int, a1: int, b0: int, b1: int) -> float:
-    """IoU of two intervals of frames with inclusive ends."""
-    shared = min(a1, b1) - max(a0, b0) + 1
-    return shared / (max(a1, b1) - min(a0, b0) + 1) if shared > 0 else 0.0
+    """IoU of two intervals of time."""
+    shared = min(a1, b1) - max(a0, b0)
+    return shared / (max(a1, b1) - min(a0, b0)) if shared > 0 else 0.0

@@ -1,53 +1,41 @@
-"""Frame -> difference per ROI -> event: the spotter's whole way, without process or socket.
+"""Frame -> measurement -> events: the spotter's whole way for one face, without process or socket.
 
-``FaceMeter.process`` takes one frame. The face is anchored by landmarks and then followed by registration
-(``registration.Anchor``); landmarks are found at a low rate in a thread of their own and only check the
-anchor. A request made at frame k is used at frame k + lag and not before, so a recording gives the same events
-each time. The reference (displacements and LBP histograms of the face at rest) rolls on while no event is open.
+``FaceMeter.process`` takes one frame: the face is followed (``face/follower.py``), a detector measures its regions
+group by group (``detectors.py``), and what the groups see becomes events (``assemble.py``). Everything runs on the
+frames' time stamps.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 
-import msgspec
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
 from realtime.errors import InputError, MerealtimeError
 from realtime.types import SpotEvent
+from realtime.vision.face.follower import Change, Eyes, FaceFollower, Step
 from realtime.vision.face.history import FaceHistory, KeptFace
 from realtime.vision.face.landmarks import FaceMesh, to_68
-from realtime.vision.face.regions import FACE_WIDTH_PX, RIGID, ROI_NAMES
+from realtime.vision.face.regions import FACE_WIDTH_PX, ROI_NAMES
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features import FeatureSpec
 from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
-from realtime.vision.spotting import Spotter, lbp
+from realtime.vision.spotting import lbp
+from realtime.vision.spotting.assemble import Assembler, GroupState
 from realtime.vision.spotting.blinks import BlinkLog
+from realtime.vision.spotting.detectors import make_detector
 
-_LOST_LANDMARKS = 2
-"""So many searches without a face in a row, and it is lost."""
-_STRAY_PX = 4.0
-"""Landmarks and tracked face further apart than this (face image px): anchor again."""
-_STRAY_ACTIVE_PX = 6.0
-_TRAVEL_PX = 14.0
-_TRAVEL_TURN = 0.06
-_BLINK_MAX_S = 0.8
-"""Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
-_SNAP = 0.5
-_TAIL, _TAIL_S = 0.3, 0.25
-"""An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
 MIN_SIDE_PX = 32
 """Smaller pictures are refused: no face can be found or followed in them."""
-_LBP_PX = 25.0
-"""px that a change of LBP correlation by 1 is worth: their ratio at the apex of the tuning clips' movements."""
-_LBP_SIGMAS = 3.0
-
-_MeshResult = tuple[int, "NDArray[np.float32] | None"]
+_HOLE_S = 0.1
+"""Frames missing for longer: what moved meanwhile was not seen, so nothing may be spotted across it."""
+_HEAD_TURN_DEG = 3.0
+"""A head that turns further during an event is named in it."""
+_KEEP_S = 1.5
 
 
 class Measurement(Struct):
@@ -57,7 +45,9 @@ class Measurement(Struct):
     difference: NDArray[np.float64]
     """(ROIs,) in the unit of the detector; zeros without a face."""
     notices: list[tuple[str, str]] = field(default_factory=list)
-    """(what, detail) of what happened: face found or lost, anchored again."""
+    """(what, detail) of what happened: face found or lost, anchored again, speech."""
+    head: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Yaw, pitch, roll against the frame in which the face was found, degrees."""
 
 
 class FaceMeter:
@@ -68,254 +58,208 @@ class FaceMeter:
     def __init__(self, settings: SpotSettings | None = None, fps: float = 200.0, mesh: FaceMesh | None = None):
         """``mesh``: a landmark finder to use instead of an own one."""
         self.settings = settings or SpotSettings()
-        self.spotter = Spotter(self.settings, fps)
         self.fps = float(fps)
-        self._mesh = mesh or FaceMesh()
-        self._pool = ThreadPoolExecutor(1, "landmarks")
-        self._period = max(1, round(fps / self.settings.landmark_rate_hz))
-        self._lag = max(1, self._period // 2)
-        self._gain = 1.0 / max(2.0, self.settings.reference_window_s * fps)
-        seconds = self.settings.max_duration_s + 1.5
+        self.follower = FaceFollower(self.settings.landmark_rate_hz, mesh)
+        self.detector = make_detector(self.settings, self.fps)
+        self._assembler = Assembler()
         self._blinks = BlinkLog()
-        self._history = FaceHistory(round(seconds * fps))
-        self._spent = dict.fromkeys(("landmarks", "track", "lbp", "decide", "keep"), 0)
-        self._difference = np.zeros(len(ROI_NAMES))
-        self._lbp = np.zeros(len(ROI_NAMES))
+        self._history = FaceHistory(round((self.settings.max_duration_s + _KEEP_S) * fps))
+        self._spent = dict.fromkeys(("landmarks", "track", "decide", "keep"), 0)
         self._frames = 0
-        self._forget()
+        self._last_ns: int | None = None
+        self._cut: list[SpotEvent] = []
+        """Events that a lost face or a slipped anchor ended."""
+        self._heads: list[tuple[int, tuple[float, float, float]]] = []
+        self._roll0 = 0.0
 
-    def _forget(self) -> None:
-        self.anchor: Anchor | None = None
-        self._request: tuple[int, Future[NDArray[np.float32] | None]] | None = None
-        self._poses: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=self._lag + 2)
-        self._misses = 0
-        self._tail_end = -1
-        self.spotter.reset()
-        self._blinks.clear()
-        self._cut: SpotEvent | None = None
-        """The event that a lost face or a slipped anchor ended."""
+    @property
+    def anchor(self) -> Anchor | None:
+        """The face as it is followed now."""
+        return self.follower.anchor
 
-    def process(self, gray: NDArray[np.uint8], number: int, t_ns: int) -> tuple[Measurement, SpotEvent | None]:
-        """Measure one frame (H, W) uint8 and push it through the spotter."""
-        measurement = self.measure(gray, number, t_ns)
-        if self._cut is not None or not measurement.face:
-            event, self._cut = self._cut, None
-            return measurement, self._named(event)
+    @property
+    def busy(self) -> bool:
+        """A movement is under way in some region."""
+        return any(spotter.active for spotter in self.detector.spotters.values())
+
+    # --- a frame ----------------------------------------------------------------------------------------
+
+    def process(
+        self,
+        gray: NDArray[np.uint8],
+        number: int,
+        t_ns: int,
+        is_whole: Callable[[], bool] | None = None,
+    ) -> tuple[Measurement | None, list[SpotEvent]]:
+        """Measure one frame (H, W) uint8; the events that it completes, oldest first.
+
+        is_whole: asked once the pixels have been read; where it says no (they were overwritten meanwhile), the frame
+        is forgotten, as if it had been lost, and the measurement is None.
+        """
+        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_SIDE_PX:
+            raise InputError(f"a gray frame is (H, W) uint8, {MIN_SIDE_PX} px at least, not {gray.shape} {gray.dtype}")
+        if self._last_ns is not None and not 0 <= t_ns - self._last_ns <= _HOLE_S * 1e9 + 3e9 / self.fps:
+            self._cross_hole()
+        followed = self._follow(gray, number, t_ns, is_whole)
+        if followed is None:
+            return None, []
+        self._last_ns = t_ns
+        self._frames += 1
+        step = followed
+        notices = step.notices
+        self._react(step)
+        events, self._cut = self._cut, []
+        anchor = step.anchor
+        if anchor is None or anchor.slipped:
+            return Measurement(False, np.zeros(len(ROI_NAMES)), notices), self._named(events)
         begun = time.perf_counter_ns()
-        event = self.spotter.push(number, t_ns, measurement.difference)
-        self._roll(event)
+        found = self.detector.push(anchor, number, t_ns)
+        self._note_head(anchor, t_ns)
+        groups = {
+            name: GroupState(spotter.began_ns, spotter.reach, spotter.holding)
+            for name, spotter in self.detector.spotters.items()
+        }
+        told, states = self._assembler.push(t_ns, found, groups)
+        events += told
+        notices += [(what, f"frame {number}") for what in states]
         self._spent["decide"] += time.perf_counter_ns() - begun
-        return measurement, self._named(event)
+        return Measurement(True, self.detector.difference.copy(), notices, self._head), self._named(events)
 
-    def flush(self) -> SpotEvent | None:
-        """End of the source: the event under way, if any."""
-        return self._named(self.spotter.flush())
-
-    def _named(self, event: SpotEvent | None) -> SpotEvent | None:
-        if event is None:
+    def _follow(
+        self, gray: NDArray[np.uint8], number: int, t_ns: int, is_whole: Callable[[], bool] | None
+    ) -> Step | None:
+        """Everything that reads pixels."""
+        before = self.anchor
+        state = before.state() if before is not None and is_whole is not None else None
+        begun = time.perf_counter_ns()
+        if before is not None:
+            self.follower.update(gray)
+        tracked = time.perf_counter_ns()
+        if is_whole is not None and before is not None and state is not None and not is_whole():
+            before.go_back(state)
             return None
-        unit = _LBP_PX if self.settings.detector == "lbp" else 1.0
-        event = msgspec.structs.replace(event, rois=dict(zip(ROI_NAMES, event.rois.values(), strict=True)))
-        return None if self._blinks.explains(event, unit) else event
+        if before is not None:
+            self._blinks.note(t_ns, before.lids())
+        eyes = Eyes(self._blinks.under_way, self._blinks.lasting_s(t_ns))
+        step = self.follower.check(gray, number, t_ns, busy=self.busy, eyes=eyes)
+        checked = time.perf_counter_ns()
+        if step.anchor is not None and not step.anchor.slipped:
+            self._history.keep(number, gray, step.anchor)
+        if is_whole is not None and not is_whole():
+            self._history.drop(number)
+            if step.change is not Change.NONE:
+                self.reset()  # the template itself is of two frames
+            elif before is not None and state is not None:
+                before.go_back(state)
+            return None
+        self._spent["track"] += tracked - begun
+        self._spent["landmarks"] += checked - tracked
+        self._spent["keep"] += time.perf_counter_ns() - checked
+        return step
+
+    def _react(self, step: Step) -> None:
+        """Tell the detector what has become of the face."""
+        match step.change:
+            case Change.FOUND:
+                assert step.anchor is not None
+                self._start(step.anchor)
+            case Change.MOVED:
+                assert step.anchor is not None and step.old is not None
+                self.detector.go_on(step.anchor, step.old)
+                self._blinks.clear()
+            case Change.SLIPPED:
+                assert step.anchor is not None
+                self._cut += self._cut_all()
+                self._start(step.anchor)
+            case Change.LOST:
+                self._cut += self._cut_all()
+                self._blinks.clear()
+
+    def _start(self, anchor: Anchor) -> None:
+        self.detector.begin(anchor)
+        self._assembler.clear()
+        self._blinks.clear()
+        self._heads.clear()
+        self._roll0 = anchor.roll_rad
+
+    def _cross_hole(self) -> None:
+        """Frames are missing: movements under way end here, rest is where the face is seen again."""
+        self._cut += self._cut_all()
+        if self.anchor is not None:
+            self.anchor.stand_still()
+
+    def _cut_all(self) -> list[SpotEvent]:
+        cut = [event for spotter in self.detector.spotters.values() if (event := spotter.cut()) is not None]
+        return self._assembler.flush() + cut
+
+    def _note_head(self, anchor: Anchor, t_ns: int) -> None:
+        yaw, pitch = np.degrees(self.detector.turn_rad)
+        roll = float(np.degrees(anchor.roll_rad - self._roll0))
+        self._head = (round(float(yaw), 2), round(float(pitch), 2), round((roll + 180.0) % 360.0 - 180.0, 2))
+        if not self._heads or t_ns - self._heads[-1][0] >= 20_000_000:
+            self._heads.append((t_ns, self._head))
+            if t_ns - self._heads[0][0] > (self.settings.max_duration_s + _KEEP_S) * 1e9:
+                del self._heads[: len(self._heads) // 4]
+
+    def flush(self) -> list[SpotEvent]:
+        """End of the source: the events under way, if any."""
+        ended = [event for spotter in self.detector.spotters.values() if (event := spotter.flush()) is not None]
+        waiting = self._assembler.flush()
+        return self._named([*waiting, *ended])
+
+    def _named(self, events: list[SpotEvent]) -> list[SpotEvent]:
+        """Every region by name, the head's pose, what else went on; without what a blink did."""
+        unit = self.detector.unit_px
+        named = []
+        for event in events:
+            rois = {name: event.rois.get(name, 0.0) for name in ROI_NAMES}
+            event = structs.replace(event, rois=rois)
+            if self._blinks.explains(event, self.settings.floor(), unit):
+                continue
+            during = list(event.during)
+            poses = [pose for t, pose in self._heads if event.onset_t_ns <= t <= event.offset_t_ns]
+            if poses and np.ptp(np.array(poses), axis=0).max() > _HEAD_TURN_DEG:
+                during.append("head turn")
+            if self._blinks.overlaps(event):
+                during.append("blink")
+            head = min(self._heads, key=lambda e: abs(e[0] - event.apex_t_ns), default=(0, self._head))[1]
+            named.append(
+                structs.replace(
+                    event,
+                    head=dict(zip(("yaw", "pitch", "roll"), head, strict=True)),
+                    magnitude_px=round(max(rois.values()) * unit, 3),
+                    during=during,
+                )
+            )
+        return sorted(named, key=lambda e: (e.onset_t_ns, e.offset_t_ns))
+
+    _head: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def sensitivity_px(self) -> dict[str, float]:
+        """Per region the smallest movement that would be reported now, px on a face 152 px wide."""
+        found: dict[str, float] = {}
+        for spotter in self.detector.spotters.values():
+            if spotter.channels is not None and spotter.is_settled:
+                level = spotter.least_rise() * self.detector.unit_px
+                found.update(zip(spotter.channels.names, (round(float(v), 3) for v in level), strict=True))
+        return {name: found[name] for name in ROI_NAMES if name in found}
 
     def reset(self) -> None:
-        """Forget the face, the reference and the event under way."""
-        if self._request is not None:
-            self._request[1].result()
-        self._forget()
+        """Forget the face, the reference and the events under way."""
+        self.follower.reset()
+        for spotter in self.detector.spotters.values():
+            spotter.reset()
+        self._assembler.clear()
+        self._blinks.clear()
+        self._cut = []
 
     def close(self) -> None:
         """Stop the landmark thread and free its networks."""
-        self._pool.shutdown(wait=True)
-        self._mesh.close()
+        self.follower.close()
 
     def timings(self) -> dict[str, int]:
         """Time spent so far by step, ns; ``frames`` counts the frames."""
         return self._spent | {"frames": self._frames}
-
-    def measure(self, gray: NDArray[np.uint8], number: int, t_ns: int) -> Measurement:
-        """Follow the face into a frame and compare it with the reference; the spotter is left alone."""
-        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_SIDE_PX:
-            raise InputError(f"a gray frame is (H, W) uint8, {MIN_SIDE_PX} px at least, not {gray.shape} {gray.dtype}")
-        notices: list[tuple[str, str]] = []
-        index, self._frames = self._frames, self._frames + 1
-        if self.anchor is None:
-            self._search(gray, index, number, t_ns, notices)
-        else:
-            begun = time.perf_counter_ns()
-            self.anchor.update(gray)
-            self._poses.append((index, self.anchor.to_frame))
-            self._blinks.note(number, self.anchor.lids())
-            self._spent["track"] += time.perf_counter_ns() - begun
-            self._check(gray, index, number, t_ns, notices)
-        if self.anchor is None or self.anchor.slipped:
-            self._difference[:] = 0.0
-            return Measurement(False, self._difference.copy(), notices)
-        self._compare()
-        begun = time.perf_counter_ns()
-        self._history.keep(number, gray, self.anchor)
-        self._spent["keep"] += time.perf_counter_ns() - begun
-        return Measurement(True, self._difference.copy(), notices)
-
-    # --- finding the face -------------------------------------------------------------------------------
-
-    def _search(
-        self, gray: NDArray[np.uint8], index: int, number: int, t_ns: int, notices: list[tuple[str, str]]
-    ) -> None:
-        """No face so far: look for one now and then, in this thread."""
-        if index % self._period and index:
-            return
-        begun = time.perf_counter_ns()
-        mesh = self._mesh.detect(gray, t_ns)
-        self._spent["landmarks"] += time.perf_counter_ns() - begun
-        if mesh is None:
-            if index == 0:
-                notices.append(("face lost", f"no face in frame {number}; looking on"))
-            return
-        self._anchor_at(gray, mesh)
-        notices.append(("face found", f"frame {number}"))
-
-    def _anchor_at(self, gray: NDArray[np.uint8], mesh: NDArray[np.float32]) -> None:
-        """Make this frame the template, and what it shows the reference."""
-        self.anchor = Anchor(gray, mesh)
-        self._reference = self.anchor.displacement.copy()
-        self._counts = np.zeros((len(self.anchor.layout.block_roi), lbp.BINS), np.float32)
-        self._reference_counts = np.zeros_like(self._counts)
-        self._seen = 0
-        self._blinks.clear()
-        self._lbp_level = np.zeros(len(ROI_NAMES))
-        self._lbp_variance = np.zeros(len(ROI_NAMES))
-        self._request = None
-        self._poses.clear()
-
-    def _check(
-        self, gray: NDArray[np.uint8], index: int, number: int, t_ns: int, notices: list[tuple[str, str]]
-    ) -> None:
-        """Compare the tracked face with the landmarks asked for a while ago; ask for the next."""
-        assert self.anchor is not None
-        begun = time.perf_counter_ns()
-        if self._request is not None and index - self._request[0] >= self._lag:
-            asked, future = self._request
-            self._request = None
-            self._judge(gray, number, asked, future.result(), notices)
-        elif self._request is None and index % self._period == 0:
-            self._request = (index, self._pool.submit(self._mesh.detect, gray.copy(), t_ns))
-        self._spent["landmarks"] += time.perf_counter_ns() - begun
-
-    def _judge(
-        self,
-        gray: NDArray[np.uint8],
-        number: int,
-        asked: int,
-        mesh: NDArray[np.float32] | None,
-        notices: list[tuple[str, str]],
-    ) -> None:
-        """Keep the anchor, move it, or give the face up."""
-        anchor = self.anchor
-        assert anchor is not None
-        if mesh is None:
-            self._misses += 1
-            if self._misses >= _LOST_LANDMARKS or anchor.slipped:
-                notices.append(("face lost", f"frame {number}"))
-                event = self.spotter.cut()
-                self._forget()
-                self._cut = event
-            return
-        self._misses = 0
-        then = next((pose for at, pose in self._poses if at == asked), None)
-        if then is None:
-            return
-        seen = apply(invert(then), mesh)[list(RIGID)]
-        stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)], axis=1)))
-        slipped = anchor.slipped or stray > 2.0 * _STRAY_PX
-        shift, turn = anchor.travelled()
-        travelled = shift > _TRAVEL_PX or turn > _TRAVEL_TURN
-        other_eyes = self._blinks.lasting(number) > _BLINK_MAX_S * self.fps
-        if not slipped and self._blinks.under_way and not other_eyes:
-            return  # a template with shut eyes would take their opening for a movement
-        # in a movement the template is kept as long as it can be: a new one would be of the moved face
-        strayed = stray > (_STRAY_ACTIVE_PX if self.spotter.active else _STRAY_PX)
-        if not (slipped or other_eyes or strayed or (travelled and not self.spotter.active)):
-            return
-        # the landmarks are of an earlier frame: carry them on by the head's motion since
-        mesh_now = apply(compose(anchor.to_frame, invert(then)), mesh).astype(np.float32)
-        self._anchor_again(gray, mesh_now, slipped)
-        if slipped:
-            notices.append(("face anchored again", f"frame {number}: tracking and landmarks had parted"))
-
-    def _anchor_again(self, gray: NDArray[np.uint8], mesh: NDArray[np.float32], slipped: bool) -> None:
-        """A new template; unless tracking had slipped, displacements go on from where they were."""
-        old, reference = self.anchor, self._reference
-        assert old is not None
-        texture = self._lbp_level, self._lbp_variance
-        self._anchor_at(gray, mesh)
-        assert self.anchor is not None
-        if slipped:
-            self._cut = self.spotter.cut()
-        else:
-            self._lbp_level, self._lbp_variance = texture  # same face, same noise
-            # the new template shows the face as it is: put the reference where the old one had it
-            self._reference = reference - old.displacement
-
-    # --- comparing with the reference -------------------------------------------------------------------
-
-    def _compare(self) -> None:
-        """Difference of each ROI in the unit of the detector."""
-        anchor, detector = self.anchor, self.settings.detector
-        assert anchor is not None
-        begun = time.perf_counter_ns()
-        if detector != "lbp":
-            anchor.movement(self._reference, self._difference)
-            self._spent["track"] += time.perf_counter_ns() - begun
-        if detector == "motion":
-            return
-        begun = time.perf_counter_ns()
-        lbp.histograms(anchor.image, anchor.layout.blocks, anchor.layout.spans, lbp.UNIFORM_BINS, self._counts)
-        if self._seen == 0:
-            self._reference_counts[:] = self._counts
-        lbp.difference(self._counts, self._reference_counts, anchor.layout.block_roi, self._lbp)
-        if detector == "lbp":
-            self._difference[:] = self._lbp
-        else:
-            self._fuse()
-        self._spent["lbp"] += time.perf_counter_ns() - begun
-
-    def _fuse(self) -> None:
-        """Displacement, lengthened by what the texture shows beyond its own noise; at rest it adds nothing."""
-        sigma = np.sqrt(self._lbp_variance)
-        beyond = np.maximum(self._lbp - self._lbp_level - _LBP_SIGMAS * sigma, 0.0)
-        np.hypot(self._difference, _LBP_PX * beyond, out=self._difference)
-
-    def _roll(self, closed: SpotEvent | None) -> None:
-        """Let the reference follow the face while it is at rest. closed: the event that this frame completed."""
-        anchor = self.anchor
-        if anchor is None:
-            return
-        if closed is not None:
-            rise = self._difference - self.spotter.level
-            if (rise > _SNAP * self.spotter.threshold()).any():
-                self._seen = 0  # the face rests elsewhere now, or the movement's last tenth is still to come
-                self._tail_end = self._frames + self._tail_of(closed)
-        if self._frames < self._tail_end:
-            # a reference of a face not yet at rest would make the rest of its way a movement: go along with it
-            self._reference[:] = anchor.displacement
-            self.spotter.rebase()
-        if self.spotter.active:
-            return
-        self._seen += 1
-        gain = max(self._gain, 1.0 / self._seen)
-        self._reference += np.float32(gain) * (anchor.displacement - self._reference)
-        if self.settings.detector != "motion":
-            self._reference_counts += np.float32(gain) * (self._counts - self._reference_counts)
-            off = self._lbp - self._lbp_level
-            self._lbp_level += gain * off
-            self._lbp_variance += gain * (off * off - self._lbp_variance)
-
-    def _tail_of(self, event: SpotEvent) -> int:
-        """Frames for which the fall may go on after an event was closed; texture is too noisy to be followed so."""
-        if self.settings.detector == "lbp":
-            return 0
-        return round(min(_TAIL_S, _TAIL * (event.offset_t_ns - event.apex_t_ns) / 1e9) * self.fps)
 
     # --- what an event needs ----------------------------------------------------------------------------
 
@@ -324,15 +268,18 @@ class FaceMeter:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
 
-        Each is the mean of the frames around it, as the spec says. Raises MerealtimeError where the event is older
-        than the history.
+        Each is the mean of the frames around it, as the spec says. Both are cut by the onset's landmarks: a template
+        that was renewed between them is tied to the one before by registration. Raises MerealtimeError where the
+        event is older than the history.
         """
         spec = spec or FeatureSpec()
         near = spec.neighbours(self.fps)
         onset, apex = (self._kept_around(number, near) for number in (event.onset, event.apex))
         points = to_68(onset[0].mesh)
-        landmarks = apply(crop_transform(points, spec), points).astype(np.float32)
-        return self._mean(onset, spec), self._mean(apex, spec), landmarks
+        to_crop = crop_transform(points, spec)
+        home = invert(onset[0].to_first)
+        landmarks = apply(to_crop, points).astype(np.float32)
+        return self._mean(onset, to_crop, home, spec), self._mean(apex, to_crop, home, spec), landmarks
 
     def _kept_around(self, number: int, near: int) -> list[KeptFace]:
         """The face of frame ``number``, then those of its neighbours that were seen."""
@@ -342,23 +289,28 @@ class FaceMeter:
         others = [self._history.find(number + k) for k in range(-near, near + 1) if k]
         return [first, *(face for face in others if face is not None)]
 
-    def _mean(self, faces: list[KeptFace], spec: FeatureSpec) -> NDArray[np.uint8]:
+    def _mean(
+        self, faces: list[KeptFace], to_crop: NDArray[np.float64], home: NDArray[np.float64], spec: FeatureSpec
+    ) -> NDArray[np.uint8]:
+        """home: face image of the first template -> that of the onset's."""
         return mean_crop(
-            ((f.pixels, compose(crop_transform(to_68(f.mesh), spec), invert(f.to_pixels))) for f in faces), spec
+            ((f.pixels, compose(to_crop, compose(compose(home, f.to_first), invert(f.to_pixels)))) for f in faces), spec
         )
 
     def warm_up(self, height: int, width: int) -> None:
         """Load and compile everything on a flat picture, so that no frame waits for it."""
         picture = np.full((height, width), 128, np.uint8)
-        self._mesh.warm_up(height, width)
-        mesh = _plain_mesh(height, width)
-        anchor = Anchor(picture, mesh)
+        self.follower.warm_up(height, width)
+        anchor = Anchor(picture, _plain_mesh(height, width))
         anchor.update(picture)
+        anchor.lids()
         counts = np.zeros((len(anchor.layout.block_roi), lbp.BINS), np.float32)
         lbp.histograms(anchor.image, anchor.layout.blocks, anchor.layout.spans, lbp.UNIFORM_BINS, counts)
-        lbp.difference(counts, counts, anchor.layout.block_roi, self._lbp)
-        anchor.movement(anchor.displacement, self._difference)
-        self._difference[:] = 0.0
+        lbp.difference(counts, counts, anchor.layout.block_roi, np.zeros(len(ROI_NAMES)))
+        spare = make_detector(self.settings, self.fps)
+        spare.begin(anchor)
+        for k in range(round(0.5 * self.fps)):
+            spare.push(anchor, k, round(k * 1e9 / self.fps))
 
 
 def _plain_mesh(height: int, width: int) -> NDArray[np.float32]:

@@ -1,0 +1,179 @@
+"""Finding a face and following it: landmarks at a low rate, registration on every frame.
+
+Landmarks are found in a thread of their own, some ten times a second, and only make an anchor and check it. A request
+made at one frame is used a set time later by the frames' own stamps and not before, so that a recording gives the same
+result however fast the thread is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
+
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from realtime.vision.face.landmarks import FaceMesh
+from realtime.vision.face.regions import RIGID
+from realtime.vision.face.registration import Anchor
+from realtime.vision.features.crop import apply, compose, invert
+
+_LOST_LANDMARKS = 2
+"""So many searches without a face in a row, and it is lost."""
+_STRAY_PX, _STRAY_ACTIVE_PX = 4.0, 6.0
+"""Landmarks and tracked face further apart than this (face image px): anchor again."""
+_TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.12
+_BLINK_MAX_S = 0.8
+"""Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
+
+Gray = NDArray[np.uint8]
+Mesh = NDArray[np.float32]
+
+
+class Change(Enum):
+    """What a frame did to the anchor."""
+
+    NONE = "none"
+    FOUND = "found"
+    LOST = "lost"
+    MOVED = "moved"
+    """A new template of the same face; tracking goes on."""
+    SLIPPED = "slipped"
+    """A new template because tracking had lost the face; nothing goes on."""
+
+
+class Eyes(Struct):
+    """What the follower must know of blinks."""
+
+    under_way: bool = False
+    lasting_s: float = 0.0
+
+
+class _Found(Struct, frozen=True):
+    mesh: Mesh
+    depth: NDArray[np.float32] | None
+
+
+class Step(Struct):
+    """One frame followed."""
+
+    anchor: Anchor | None
+    change: Change = Change.NONE
+    old: Anchor | None = None
+    notices: list[tuple[str, str]] = field(default_factory=list)
+
+
+class FaceFollower:
+    """One face in a stream of frames. Not thread-safe; ``close`` it."""
+
+    def __init__(self, landmark_rate_hz: float, mesh: FaceMesh | None = None) -> None:
+        """``mesh``: a landmark finder to use instead of an own one."""
+        self._mesh = mesh or FaceMesh()
+        self._pool = ThreadPoolExecutor(1, "landmarks")
+        self._period_ns = round(1e9 / landmark_rate_hz)
+        self._lag_ns = self._period_ns // 2
+        self._request: tuple[int, Future[_Found | None]] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.anchor: Anchor | None = None
+        self._request = None
+        self._poses: deque[tuple[int, NDArray[np.float64]]] = deque()
+        self._misses = 0
+        self._asked_ns: int | None = None
+
+    def reset(self) -> None:
+        """Forget the face."""
+        if self._request is not None:
+            self._request[1].result()
+        self._forget()
+
+    def close(self) -> None:
+        """Stop the landmark thread and free its networks."""
+        self._pool.shutdown(wait=True)
+        self._mesh.close()
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run the networks once."""
+        self._mesh.warm_up(height, width)
+
+    def update(self, gray: Gray) -> None:
+        """Follow the anchored face into the next frame."""
+        assert self.anchor is not None
+        self.anchor.update(gray)
+
+    def check(self, gray: Gray, number: int, t_ns: int, *, busy: bool, eyes: Eyes) -> Step:
+        """Look for a face, or hold the one that is followed against the landmarks. busy: a movement is under way, whose
+        template is kept as long as it can be.
+        """
+        if self.anchor is None:
+            return self._search(gray, number, t_ns)
+        self._poses.append((t_ns, self.anchor.to_frame))
+        while len(self._poses) > 1 and t_ns - self._poses[0][0] > 4 * self._period_ns:
+            self._poses.popleft()
+        if self._request is not None and t_ns - self._request[0] >= self._lag_ns:
+            (asked_ns, future), self._request = self._request, None
+            return self._judge(gray, number, asked_ns, future.result(), busy, eyes)
+        if self._request is None and (self._asked_ns is None or t_ns - self._asked_ns >= self._period_ns):
+            self._asked_ns = t_ns
+            self._request = (t_ns, self._pool.submit(self._detect, gray.copy(), t_ns))
+        return Step(self.anchor)
+
+    def _detect(self, gray: Gray, t_ns: int) -> _Found | None:
+        mesh = self._mesh.detect(gray, t_ns)
+        return None if mesh is None else _Found(mesh, getattr(self._mesh, "depth", None))
+
+    def _search(self, gray: Gray, number: int, t_ns: int) -> Step:
+        """No face so far: look for one now and then, in this thread."""
+        first = self._asked_ns is None
+        if self._asked_ns is not None and 0 <= t_ns - self._asked_ns < self._period_ns:
+            return Step(None)
+        self._asked_ns = t_ns
+        found = self._detect(gray, t_ns)
+        if found is None:
+            return Step(None, notices=[("face lost", f"no face in frame {number}; looking on")] if first else [])
+        self.anchor = Anchor(gray, found.mesh, found.depth)
+        return Step(self.anchor, Change.FOUND, notices=[("face found", f"frame {number}")])
+
+    def _judge(self, gray: Gray, number: int, asked_ns: int, found: _Found | None, busy: bool, eyes: Eyes) -> Step:
+        """Keep the anchor, move it, or give the face up."""
+        anchor = self.anchor
+        assert anchor is not None
+        if found is None:
+            self._misses += 1
+            if self._misses < _LOST_LANDMARKS and not anchor.slipped:
+                return Step(anchor)
+            self._forget()
+            return Step(None, Change.LOST, notices=[("face lost", f"frame {number}")])
+        self._misses = 0
+        then = next((pose for at, pose in self._poses if at == asked_ns), None)
+        if then is None:
+            return Step(anchor)
+        seen = apply(invert(then), found.mesh)[list(RIGID)]
+        stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)] - anchor.rigid_shift(), axis=1)))
+        slipped = anchor.slipped or stray > 2.0 * _STRAY_PX
+        if not slipped and not self._wants_another(anchor, stray, busy, eyes):
+            return Step(anchor)
+        # the landmarks are of an earlier frame: carry them on by the head's motion since
+        mesh = apply(compose(anchor.to_frame, invert(then)), found.mesh).astype(np.float32)
+        self._request = None
+        self._poses.clear()
+        self.anchor = Anchor(gray, mesh, found.depth)
+        if slipped:
+            what = ("face anchored again", f"frame {number}: tracking and landmarks had parted")
+            return Step(self.anchor, Change.SLIPPED, anchor, [what])
+        self.anchor.follow_on(anchor)
+        return Step(self.anchor, Change.MOVED, anchor)
+
+    def _wants_another(self, anchor: Anchor, stray: float, busy: bool, eyes: Eyes) -> bool:
+        """Has the face moved so far from its template that a new one is better?"""
+        other_eyes = eyes.lasting_s > _BLINK_MAX_S
+        if eyes.under_way and not other_eyes:
+            return False  # a template with shut eyes would take their opening for a movement
+        shift, change = anchor.travelled()
+        turned = max(abs(angle) for angle in anchor.turn)
+        travelled = shift > _TRAVEL_PX or change > _TRAVEL_TURN or turned > _TRAVEL_RAD
+        # in a movement the template is kept as long as it can be: a new one would be of the moved face
+        return other_eyes or stray > (_STRAY_ACTIVE_PX if busy else _STRAY_PX) or (travelled and not busy)

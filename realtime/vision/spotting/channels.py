@@ -1,0 +1,49 @@
+"""What a group of channels is: which ROI each belongs to, how far it is to be trusted."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+
+class Channels(msgspec.Struct, frozen=True):
+    """C channels of R ROIs."""
+
+    names: tuple[str, ...]
+    """(R,) of the ROIs."""
+    roi_of: NDArray[np.int64]
+    """(C,) index into ``names``."""
+    weights: Values
+    """(C,) ≥ 0: trust in each channel."""
+    signed: bool
+    """Displacements count in every direction; of a difference (≥ 0) only the rise does."""
+    member: Values
+    """(R, C), 1 where a channel belongs to a ROI."""
+
+    @classmethod
+    def of_differences(cls, count: int, names: tuple[str, ...] = ()) -> Channels:
+        """Each channel is a ROI of its own."""
+        names = names or tuple(str(k) for k in range(count))
+        return cls(names, np.arange(count), np.ones(count), False, np.eye(count))
+
+    @classmethod
+    def of_patches(cls, names: tuple[str, ...], roi_of: NDArray[np.int64], weights: Values) -> Channels:
+        """Two channels (x, y) a patch. roi_of, weights: (patches,)."""
+        both = np.repeat(roi_of, 2)
+        member = (both[None] == np.arange(len(names))[:, None]).astype(np.float64)
+        return cls(names, both, np.repeat(weights, 2), True, member)
+
+    def size(self, off: Values, trust: Values) -> Values:
+        """(R,) how far each ROI is off: weighted root mean square, px; of differences the value itself."""
+        if not self.signed:
+            return np.maximum(off, 0.0)
+        # two channels make one patch: the length of a displacement, not of its components
+        return np.sqrt(2.0 * (self.member @ (trust * off * off)) / np.maximum(self.member @ trust, 1e-9))
+
+    def alive(self, trust: Values) -> float:
+        """Share of the whole group's weight that is trusted now."""
+        total = self.weights.sum()
+        return float(trust.sum() / total) if total > 0 else 0.0
