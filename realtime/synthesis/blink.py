@@ -51,7 +51,10 @@ class EyePatch:
         edge, self._way = _contours(along, lids[: len(upper)], lids[len(upper) :])
         self._edge = edge - _RIM_PX * self._px
         self._band, self._skin = self._measure(gap)
-        self.steps = [self._draw(level / LEVELS) for level in range(LEVELS + 1)]
+        drawn = [self._draw(level / LEVELS) for level in range(LEVELS + 1)]
+        self.steps = [picture for picture, _ in drawn]
+        self.covers = [cover for _, cover in drawn]
+        """Per step, how much of each pixel the lid hides, 0..1."""
 
     def _measure(self, gap: float) -> tuple[float, float]:
         """Heights of the lashes' band and of the bare skin above it, px: the skin is where it is brightest.
@@ -69,11 +72,11 @@ class EyePatch:
         band = max(best - 1.5 * self._px, 2.0 * self._px)
         return band, max(min(best + 2.5 * self._px, _LID_SHARE * gap) - band, 2.0 * self._px)
 
-    def _draw(self, closure: float) -> npt.NDArray[np.float32]:
-        """(h, w) float32 picture with the lid moved down by ``closure`` of its way."""
+    def _draw(self, closure: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """(h, w) float32 each: picture with the lid moved down by ``closure`` of its way; what the lid hides."""
         still = self._image[self.y0 : self.y1, self.x0 : self.x1]
         if closure == 0:
-            return still.copy()
+            return still.copy(), np.zeros_like(still)
         way = closure * _REACH * self._way
         above = self._edge + way - self._t  # distance above the moved lid's edge
         # the lashes' band moves as it is; the bare skin above follows and is stretched to cover the way
@@ -87,7 +90,7 @@ class EyePatch:
         lid = cv2.remap(self._image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         fold = np.clip((self._band + self._skin - (above - way)) / (1.2 * self._skin), 0, 1)
         cover = np.clip(above + 0.5, 0, 1) * fold * fold * (3 - 2 * fold)
-        return np.asarray(still + cover * (lid - still), np.float32)
+        return np.asarray(still + cover * (lid - still), np.float32), cover.astype(np.float32)
 
 
 def eye_patches(placed: Placed) -> tuple[EyePatch, EyePatch]:
