@@ -67,8 +67,8 @@ def spot_video(video: LongVideo, settings: SpotSettings, model: str | None) -> l
     meter = FaceMeter(settings, video.fps)
     found: list[Interval] = []
 
-    def take(event: SpotEvent | None) -> None:
-        if event is not None:
+    def take(events: list[SpotEvent]) -> None:
+        for event in events:
             label = labeller(meter, event) if labeller is not None and event.kind == "micro" else None
             found.append(Interval(event.onset, event.offset, event.kind, label))
 

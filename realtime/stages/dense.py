@@ -59,7 +59,7 @@ class PoseSender:
                 transform=transform.tobytes(),
                 mesh=self._mesh,
                 anchor=self._anchor_ns,
-                resting=not self._meter.spotter.active,
+                resting=not self._meter.busy,
             )
         )
         self._seq += 1

@@ -135,20 +135,20 @@ class Spot:
             self._skip_to(max(reader.catch_up(index), index + 1), "ring")
             return time.monotonic_ns()
         gray, header = found
-        measurement, event = self._meter.process(gray, header.number, header.t_ns)
+        is_whole = (lambda: reader.still_valid(index)) if self._live else None
+        measurement, events = self._meter.process(gray, header.number, header.t_ns, is_whole)
+        for event in events:
+            self._send(event, header, begun)
+        if measurement is None:  # it was being overwritten while it was read
+            self._skip_to(index + 1, "ring")
+            return time.monotonic_ns()
         for what, detail in measurement.notices:
             self._context.notice(what, detail, header.t_ns)
-        if self._live and not reader.still_valid(index):
-            self._skip_to(index + 1, "ring")
-            self._meter.reset()  # it has seen pixels of two frames
-            return time.monotonic_ns()
         if self._skipped:
             self._report_gaps(header.number)
         self._index = index + 1
         if not self._index % _RELEASE_EVERY:
             reader.release(index)
-        if event is not None:
-            self._send(event, header, begun)
         if self._poses is not None and measurement.face:
             self._poses.send(header)
         return self._account(header, measurement, begun)
@@ -244,8 +244,7 @@ class Spot:
 
     def _finish(self) -> None:
         """The movement under way at the end, the account, the end mark."""
-        event = self._meter.flush()
-        if event is not None:
+        for event in self._meter.flush():
             now = time.monotonic_ns()
             index, t_ns = self._index - 1, self._row.get("last_t_ns")
             captured = t_ns if self._exposure_is_real else now

@@ -39,7 +39,7 @@ class Channels(msgspec.Struct, frozen=True):
     def size(self, off: Values, trust: Values) -> Values:
         """(R,) how far each ROI is off: weighted root mean square, px; of differences the value itself."""
         if not self.signed:
-            return np.maximum(off, 0.0)
+            return off
         # two channels make one patch: the length of a displacement, not of its components
         return np.sqrt(2.0 * (self.member @ (trust * off * off)) / np.maximum(self.member @ trust, 1e-9))
 

@@ -183,6 +183,8 @@ class Spotter:
             self._settle_ns = t_ns + round(_SETTLE_S * 1e9)
         off = self._off(track.smooth - self._reference)
         size = self.size = channels.size(off, trust)
+        if self._hold is not None:
+            size = np.abs(size)  # an open macro-expression may come down: that is a movement too
         if t_ns < self._settle_ns or self._settled < 3:
             self._settle(size, dt_s)
             return None
@@ -284,7 +286,7 @@ class Spotter:
             gain = min(1.0, dt_s / self.params.noise_window_s)
             self._learn_noise(np.minimum(size, self._level + 0.5 * limit), gain)
             self._roll(dt_s)
-            return self._watch_hold()
+            return self._watch_hold(bool((np.abs(size - self._level) < 0.25 * limit).all()))
         if self._hits == 0:
             self._first_ns = track.now_ns
         self._hits += 1
@@ -294,7 +296,7 @@ class Spotter:
         self._movement.follow(size - self._level, off, trust, self.channels, track.now_ns)
         return None
 
-    def _watch_hold(self) -> SpotEvent | None:
+    def _watch_hold(self, still: bool) -> SpotEvent | None:
         """At rest with a macro-expression open: has it crept back, or lasted long enough?"""
         hold, track = self._hold, self._track
         if hold is None or track is None:
@@ -303,7 +305,7 @@ class Spotter:
         if hold.told:
             self._hold = None if age_s > 8 * self.params.max_duration_s else hold
             return None
-        if self._share_of_hold(hold) < 0.3 and age_s > self.params.micro_max_s:
+        if still and self._share_of_hold(hold) < 0.3 and age_s > self.params.micro_max_s:
             self._hold = None
             return self._told_hold(hold, track.count - 1)
         if age_s >= self.params.max_duration_s:
@@ -408,7 +410,7 @@ class Spotter:
         """(T,) the movement along its own direction, from the level before it."""
         assert self.channels is not None
         curve = self._project(rows, movement.direction)
-        return curve if self.channels.signed else np.maximum(curve - self._base(movement), 0.0)
+        return curve if self.channels.signed or self._hold else np.maximum(curve - self._base(movement), 0.0)
 
     def _base(self, movement: Movement) -> float:
         """Resting level along the direction; differences have one above zero."""
