@@ -20,7 +20,8 @@ from realtime.ipc import bus, messages
 from realtime.ipc.ring import FrameHeader, RingWriter
 from realtime.stages import motion as motion_stage
 from realtime.stages.attempts import Attempts
-from realtime.stages.dense import DenseWorker, PoseSender
+from realtime.stages.dense import DenseWorker
+from realtime.stages.poses import PoseSender
 from realtime.supervisor import cleanup
 from realtime.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent
@@ -263,7 +264,7 @@ def test_an_event_goes_before_the_dense_frames_that_wait(context: Context) -> No
 
 def test_an_event_that_fails_costs_itself_alone(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage goes on with the next, and says which event nobody need wait for."""
-    whole = motion_stage.features.feature_map
+    whole = motion_stage.maps.feature_map
     calls: list[int] = []
 
     def feature_map(*given: Any) -> Any:
@@ -272,7 +273,7 @@ def test_an_event_that_fails_costs_itself_alone(context: Context, monkeypatch: p
             raise InputError("flow needs finite grey levels")
         return whole(*given)
 
-    monkeypatch.setattr(motion_stage.features, "feature_map", feature_map)
+    monkeypatch.setattr(motion_stage.maps, "feature_map", feature_map)
     inbox = bus.Receiver(context.zmq, context.endpoint("motion"))
     outbox = bus.Receiver(context.zmq, context.endpoint("classify"))
     sender = bus.Sender(context.zmq, context.endpoint("motion"))

@@ -111,10 +111,11 @@ class Bundle:
             scores[i] = self._network.get_tensor(self._output)[0]
         return scores / scores.sum(axis=1, keepdims=True)
 
-    def label(self, scores: npt.NDArray[np.float32]) -> str:
-        """Label of one row of scores: the largest, or "uncertain" below the threshold."""
+    def label(self, scores: npt.NDArray[np.float32], threshold: float | None = None) -> str:
+        """Label of one row of scores: the largest, or "uncertain" below ``threshold`` (default: the bundle's own)."""
         best = int(np.argmax(scores))
-        return self.labels[best] if scores[best] >= self.threshold else "uncertain"
+        least = self.threshold if threshold is None else threshold
+        return self.labels[best] if scores[best] >= least else "uncertain"
 
 
 def load(path_or_name: str | os.PathLike[str]) -> Bundle:

@@ -148,8 +148,8 @@ def event_line(done: Classified, now_ns: int) -> EventLine:
         decided=event.decided,
         latency_ms={
             "decide": ms(done.capture_ns, done.spotted_ns),
-            "flow": ms(done.spotted_ns, done.moved_ns),
-            "classify": ms(done.moved_ns, done.sent_ns),
+            "flow": ms(done.spotted_ns, done.mapped_ns),
+            "classify": ms(done.mapped_ns, done.sent_ns),
             "total": ms(done.capture_ns, now_ns),
             "transfer": ms(done.capture_ns, done.ring_ns),
             "queue": ms(done.ring_ns, done.taken_ns),

@@ -17,16 +17,22 @@ import socket
 import stat
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from realtime.config import OutputSettings
 from realtime.errors import UserError
 from realtime.sinks.lines import AnyLine, State
 
-TOPICS = ("event", "gap", "notice", "tick", "session", "summary")
+TOPICS = tuple(str(kind.__struct_config__.tag) for kind in get_args(AnyLine))
+
+
+def open_sink(settings: OutputSettings) -> Publisher | None:
+    return None if settings.publish is None else Publisher(settings.publish, settings.curve_dir)
 
 
 class Publisher:
