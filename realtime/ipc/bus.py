@@ -235,10 +235,10 @@ class Answerer:
         self._socket.bind(endpoint)
         self._handle = handle
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._answer, name="control", daemon=True)
         self._thread.start()
 
-    def _serve(self) -> None:
+    def _answer(self) -> None:
         while not self._stopping.is_set():
             if not self._socket.poll(200):
                 continue
