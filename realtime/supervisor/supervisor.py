@@ -95,7 +95,7 @@ class Supervisor:
         return self.exit_code
 
     def _on_signal(self, name: str) -> None:
-        """The first ends the session; one that comes while it ends, for whatever reason, cuts the draining short."""
+        """The first ends the session; one that follows it, or a failure, cuts the draining short."""
         self._hurry = bool(self._stop_reason)
         self._stop_reason = self._stop_reason or name
 
