@@ -23,9 +23,10 @@ import os  # noqa: E402
 import select  # noqa: E402
 import traceback  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
-from typing import Any, NoReturn  # noqa: E402
+from typing import Any  # noqa: E402
 
 from realtime import __version__  # noqa: E402
+from realtime.options import OneLineParser  # noqa: E402
 
 _EPILOG = """\
 sources:
@@ -36,14 +37,6 @@ sources:
 
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"merealtime: {message} (see merealtime --help)\n")
-        raise SystemExit(2)
 
 
 def _positive(text: str) -> float:
@@ -75,7 +68,7 @@ def _size(text: str) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """All options. Their defaults are None: what is not given does not override the settings file."""
-    parser = _Parser(
+    parser = OneLineParser(
         prog="merealtime",
         description="Live spotting and recognition of facial micro-expressions from high-speed cameras.",
         epilog=_EPILOG,

@@ -1,8 +1,8 @@
 """Settings: one frozen struct a concern, read from TOML, overridden by the command line.
 
 ``configs/default.toml`` documents every key once; a test holds it against these structs. Imports nothing
-heavy, and nothing of ours but the errors, so that ``merealtime --help`` stays quick. Durations in seconds,
-never in frames.
+heavy, and of ours only the errors and the names of the stages, so that ``merealtime --help`` stays quick.
+Durations in seconds, never in frames.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from realtime import pipeline
 from realtime.errors import ConfigError
 
 T = TypeVar("T")
@@ -25,9 +26,6 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=10_000)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[str, msgspec.Meta(pattern=r"^[1-9]\d{1,4}x[1-9]\d{1,4}$")]
-
-STAGES = ("capture", "spot", "motion", "classify")
-"""The pipeline's processes, in the order of the data."""
 
 
 class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,7 +114,10 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
 
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):
-    """Processes: real-time habits, limits, patience."""
+    """Processes: real-time habits, limits, patience.
+
+    ``cpus``, ``fifo_priority`` and ``lock_memory`` are for machines that need them: no gain was measured here.
+    """
 
     cpus: dict[str, list[Annotated[int, msgspec.Meta(ge=0)]]] = {}
     fifo_priority: Annotated[int, msgspec.Meta(ge=0, le=98)] = 0
@@ -224,9 +225,9 @@ def _refuse_unknown(table: Mapping[str, Any], struct: type, path: str, where: st
 
 def _check(settings: Settings, where: str) -> None:
     """Rules that span keys."""
-    unknown = sorted(set(settings.runtime.cpus) - set(STAGES) - {"record"})
+    unknown = sorted(set(settings.runtime.cpus) - set(pipeline.NAMES))
     if unknown:
-        raise ConfigError(f"{where}: runtime.cpus.{unknown[0]}: no such stage; known are {', '.join(STAGES)}, record")
+        raise ConfigError(f"{where}: runtime.cpus.{unknown[0]}: no such stage; known are {', '.join(pipeline.NAMES)}")
     spot = settings.spot
     if not spot.min_duration_s < spot.micro_max_s <= spot.max_duration_s:
         raise ConfigError(f"{where}: spot: min_duration_s < micro_max_s <= max_duration_s must hold")

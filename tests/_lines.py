@@ -24,7 +24,7 @@ EVENT = SpotEvent(
 def classified(number: int = 0) -> messages.Classified:
     return messages.Classified(
         id=number, event=EVENT, label="surprise", scores={"negative": 0.1, "positive": 0.2, "surprise": 0.7},
-        capture_ns=0, ring_ns=1_000_000, taken_ns=2_000_000, spotted_ns=5_000_000, moved_ns=15_000_000,
+        capture_ns=0, ring_ns=1_000_000, taken_ns=2_000_000, spotted_ns=5_000_000, mapped_ns=15_000_000,
         sent_ns=16_000_000,
     )  # fmt: skip
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import psutil
 
+from realtime import pipeline
+
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("capture", "spot", "motion", "classify")
+STAGES = tuple(stage.name for stage in pipeline.stages_of(record=False))
 
 
 class Run:

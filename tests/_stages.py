@@ -47,7 +47,7 @@ class FakeContext:
         self.reports: list[messages.Message] = []
         self.notices: list[tuple[str, str]] = []
         self.started, self.stopping = threading.Event(), threading.Event()
-        self.resend: deque[int] = deque()
+        self.resend: deque[list[int]] = deque()
         self.ended: list[str] = []
         self.zmq = None
 

@@ -37,6 +37,28 @@ def laenet_run(maps: Path) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A short lossless recording of the demo: 3 s, 200 fps."""
+    import cv2
+    import numpy as np
+
+    from realtime.sources import open_source
+    from realtime.types import SourceRequest
+
+    path = str(tmp_path_factory.mktemp("clip") / "clip.mkv")
+    source = open_source("demo:5", SourceRequest(fps=200.0, size=(480, 360)))
+    frame = np.empty((360, 480), np.uint8)
+    fourcc = cv2.VideoWriter.fourcc(*"Y800")
+    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, fourcc, 200.0, (480, 360), False)
+    for _ in range(600):
+        source.read(frame)
+        writer.write(frame)
+    writer.release()
+    source.close()
+    return path
+
+
 @pytest.fixture
 def board() -> Iterator[Board]:
     """The shared page of counters of a session that is not there."""

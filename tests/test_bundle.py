@@ -68,6 +68,8 @@ def test_a_weak_score_is_uncertain(built_in: bundle.Bundle) -> None:
     sure = np.array([0.0, 0.0, 1.0], np.float32)
     assert built_in.label(low) == "uncertain"
     assert built_in.label(sure) == "surprise"
+    assert built_in.label(low, threshold=0.0) == built_in.labels[0]
+    assert built_in.label(sure, threshold=1.01) == "uncertain"
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 3), (1, 3, 28, 28), (1, 28, 28, 2)])

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import zmq
 
+from realtime import pipeline
 from realtime.errors import RingError
 from realtime.ipc import bus, messages
-from realtime.ipc.board import FIELDS, ROWS, Board
+from realtime.ipc.board import FIELDS, Board
 from realtime.supervisor import cleanup
 from realtime.supervisor.logs import LogThread
 
@@ -119,8 +120,8 @@ def test_the_handshake_fails_when_nobody_listens(context: zmq.Context, folder: P
 def test_control_asks_and_times_out(context: zmq.Context, folder: Path) -> None:
     endpoint = bus.address(folder, "control-spot")
     caller = bus.Caller(context, endpoint)
-    with pytest.raises(bus.BusError, match="control-spot: no answer to 'ping'"):
-        caller.ask(messages.Control(order="ping"), timeout_s=0.1)
+    with pytest.raises(bus.BusError, match="control-spot: no answer to 'start'"):
+        caller.ask(messages.Control(order="start"), timeout_s=0.1)
     heard: list[str] = []
 
     def handle(order: messages.Control) -> messages.Reply:
@@ -149,7 +150,7 @@ def test_board_is_shared_and_outlives_its_writer() -> None:
         subprocess.run([sys.executable, "-c", code], check=False)
         spot = board.row("spot")
         assert (spot.get("frames"), spot.get("last_number"), spot.get("first_number")) == (7, 2**40, -1)
-        assert all(board.row(row).get(field) in (0, -1) for row in ROWS if row != "spot" for field in FIELDS)
+        assert all(board.row(row).get(field) in (0, -1) for row in pipeline.NAMES if row != "spot" for field in FIELDS)
         with pytest.raises(RingError):
             Board.create(name)
     finally:

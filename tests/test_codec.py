@@ -25,7 +25,7 @@ REPORTS = [
     messages.Ended(stage="capture", reason="--frames"),
     messages.Classified(
         id=0, event=EVENT, label="surprise", scores={"surprise": 1.0},
-        spotted_ns=4, moved_ns=5, sent_ns=6, **TIMES,
+        spotted_ns=4, mapped_ns=5, sent_ns=6, **TIMES,
     ),
 ]  # fmt: skip
 

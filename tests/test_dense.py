@@ -20,7 +20,8 @@ from realtime.ipc import bus, messages
 from realtime.ipc.ring import FrameHeader, RingWriter
 from realtime.stages import motion as motion_stage
 from realtime.stages.attempts import Attempts
-from realtime.stages.dense import DenseWorker, PoseSender
+from realtime.stages.dense import DenseWorker
+from realtime.stages.poses import PoseSender
 from realtime.supervisor import cleanup
 from realtime.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip
 from realtime.types import SpotEvent

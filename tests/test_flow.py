@@ -260,11 +260,17 @@ def test_wild_initial_flow_harms_nothing():
         {"epsilon": -0.1},
         {"median": 3},
         {"tau": float("nan")},
+        {"scales": 33},
+        {"presmooth_px": 8.5},
     ],
 )
 def test_bad_parameters_are_refused(wrong):
-    with pytest.raises(InputError):
+    """Made in Python or decoded: by the same bounds, and by name."""
+    ((key, value),) = wrong.items()
+    with pytest.raises(InputError, match=f"TV-L1 parameter {key.rstrip('_')}: "):
         TvL1Params(**wrong)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({key.rstrip("_"): value}, TvL1Params)
 
 
 def test_parameters_survive_json_and_refuse_unknown_keys():

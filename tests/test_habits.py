@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import subprocess
+import sys
+
 import pytest
 
 from realtime.config import load
-from realtime.stages import habits
+from realtime.stages import habits, procfs
 
 
 def test_refused_habits_are_told_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +30,38 @@ def test_thread_environment_limits_each_library() -> None:
     environment = habits.thread_environment(1)
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "TF_NUM_INTRAOP_THREADS"):
         assert environment[name] == "1"
+
+
+_ODD_NAME = """
+import ctypes, sys
+ctypes.CDLL(None).prctl(15, b"a) S 1 (b", 0, 0, 0)
+print("named", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_is_told_by_its_start_whatever_its_name() -> None:
+    plain = [sys.executable, "-c", "import sys; print('here', flush=True); sys.stdin.read()"]
+    odd = [sys.executable, "-c", _ODD_NAME]
+    starts = []
+    for command in (plain, odd):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            starts.append(procfs.start_ticks(child.pid))
+            assert procfs.peak_rss_mb(child.pid) > 1
+            assert child.stdin is not None
+            child.stdin.close()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            assert procfs.start_ticks(child.pid) is None  # a zombie holds nothing any more
+            assert procfs.peak_rss_mb(child.pid) == 0.0
+    own = procfs.start_ticks("self")
+    assert None not in (own, *starts)
+    assert own < starts[0] <= starts[1]  # type: ignore[operator]
+    assert procfs.start_ticks(2**22 + 1) is None
+
+
+def test_the_place_of_our_own_arguments() -> None:
+    first, end = procfs.own_arguments()
+    with open("/proc/self/cmdline", "rb") as file:
+        assert ctypes.string_at(first, end - first) == file.read()

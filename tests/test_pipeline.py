@@ -20,25 +20,6 @@ TIMES = ("latency_ms",)
 QUICK = ("--camera", "demo", "--fps", "60", "--size", "320x240")
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A short lossless recording of the demo: 3 s, 200 fps."""
-    from realtime.sources import open_source
-    from realtime.types import SourceRequest
-
-    path = str(tmp_path_factory.mktemp("clip") / "clip.mkv")
-    source = open_source("demo:5", SourceRequest(fps=200.0, size=(480, 360)))
-    frame = np.empty((360, 480), np.uint8)
-    fourcc = cv2.VideoWriter.fourcc(*"Y800")
-    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, fourcc, 200.0, (480, 360), False)
-    for _ in range(600):
-        source.read(frame)
-        writer.write(frame)
-    writer.release()
-    source.close()
-    return path
-
-
 def test_lossless_recording_twice_gives_the_same_events(clip: str, tmp_path: Path) -> None:
     runs = [Run(tmp_path, "--camera", clip, name=name) for name in ("first", "second")]  # side by side
     logs = []

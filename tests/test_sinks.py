@@ -6,6 +6,7 @@ import io
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ import pytest
 from _lines import SESSION, SUMMARY, Keep, classified
 from rich.console import Console
 
+from realtime import sinks
 from realtime.config import OutputSettings
 from realtime.errors import UserError
 from realtime.ipc import messages
@@ -23,8 +25,8 @@ from realtime.sinks import lines, open_sinks
 from realtime.sinks.events import EventLog
 from realtime.sinks.live import LiveView, sparkline
 from realtime.sinks.plain import PlainView, describe
-from realtime.supervisor import event_log as sessions
-from realtime.supervisor.event_log import Session
+from realtime.supervisor import journal as journals
+from realtime.supervisor.journal import Journal
 from realtime.types import SourceInfo
 
 
@@ -67,48 +69,48 @@ def test_percentiles_are_nearest_rank() -> None:
 
 def test_session_line_comes_first_and_ids_are_written_once() -> None:
     keep = Keep()
-    session = Session([keep])
-    session.notice("face found", "frame 0")
-    session.event(classified(0))
-    session.gap(messages.Gap(first=3, last=4, count=2, cause="camera"))
+    journal = Journal([keep])
+    journal.notice("face found", "frame 0")
+    journal.event(classified(0))
+    journal.gap(messages.Gap(first=3, last=4, count=2, cause="camera"))
     assert keep.lines == []
-    session.begin(SESSION)
-    session.event(classified(0))
-    session.event(classified(1))
+    journal.begin(SESSION)
+    journal.event(classified(0))
+    journal.event(classified(1))
     kinds = [type(line).__name__ for line in keep.lines]
     assert kinds == ["SessionLine", "NoticeLine", "EventLine", "GapLine", "EventLine"]
-    assert session.dropped["camera"] == 2
-    assert session.events == {0, 1}
-    assert len(session.latencies["total"]) == 2
+    assert journal.dropped["camera"] == 2
+    assert journal.events == {0, 1}
+    assert len(journal.latencies["total"]) == 2
 
 
 def test_an_event_that_failed_is_a_notice_once_and_not_waited_for() -> None:
     keep = Keep()
-    session = Session([keep])
-    session.begin(SESSION)
-    session.event(classified(0))
+    journal = Journal([keep])
+    journal.begin(SESSION)
+    journal.event(classified(0))
     for _ in range(2):  # sent again after a restart
-        session.unclassifiable(messages.Unclassified(id=1, stage="motion", reason="InputError: no"))
+        journal.unclassifiable(messages.Unclassified(id=1, stage="motion", reason="InputError: no"))
     notices = [(line.what, line.detail) for line in keep.lines if isinstance(line, lines.NoticeLine)]
     assert notices == [("event not classified", "event 1, motion: InputError: no")]
-    assert (session.events, session.settled) == ({0}, {0, 1})
+    assert (journal.events, journal.settled) == ({0}, {0, 1})
 
 
 def test_a_tick_carries_what_dense_mode_measured_while_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(sessions.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(journals.time, "monotonic", lambda: clock[0])
     keep = Keep()
-    session = Session([keep])
-    session.begin(SESSION)
+    journal = Journal([keep])
+    journal.begin(SESSION)
     tick = messages.Tick(seq=0, frame=9, t_ns=9, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
-    session.tick(tick, 200.0)
-    session.dense(
+    journal.tick(tick, 200.0)
+    journal.dense(
         messages.Dense(seq=0, frame=8, t_ns=8, strain={"m": 0.25}, flow={"m": (1.0, -2.0)}, fps=150.0, dropped=3)
     )
-    session.tick(tick, 200.0)
-    session.tick(msgspec.structs.replace(tick, face=False), 200.0)
+    journal.tick(tick, 200.0)
+    journal.tick(msgspec.structs.replace(tick, face=False), 200.0)
     clock[0] += 2.0
-    session.tick(tick, 200.0)
+    journal.tick(tick, 200.0)
     plain, fresh, faceless, stale = (msgspec.to_builtins(line) for line in keep.lines[1:])
     assert set(fresh) - set(plain) == {"strain", "flow", "dense_frame", "dense_fps", "dense_dropped"}
     assert (fresh["strain"], fresh["flow"], fresh["dense_frame"]) == ({"m": 0.25}, {"m": (1.0, -2.0)}, 8)
@@ -119,28 +121,28 @@ def test_a_tick_carries_what_dense_mode_measured_while_it_is_fresh(monkeypatch: 
 
 def test_a_failing_sink_is_reported_once_and_tried_again() -> None:
     keep, full = Keep(), Full()
-    session = Session([full, keep])
-    session.begin(SESSION)
-    session.event(classified(0))
-    session.event(classified(1))
+    journal = Journal([full, keep])
+    journal.begin(SESSION)
+    journal.event(classified(0))
+    journal.event(classified(1))
     notices = [line for line in keep.lines if isinstance(line, lines.NoticeLine)]
     assert [(notice.what, notice.detail) for notice in notices] == [("output failed", "No space left on device")]
-    assert session.failed_sinks == {"Full": "No space left on device"}
+    assert journal.failed_sinks == {"Full": "No space left on device"}
     full.space = True
-    session.event(classified(2))
-    assert session.failed_sinks == {}
+    journal.event(classified(2))
+    assert journal.failed_sinks == {}
     assert len(full.lines) == 1
 
 
 def test_nothing_follows_the_summary() -> None:
     full, keep = Full(), Keep()
-    session = Session([full, keep])
+    journal = Journal([full, keep])
     full.space = True
-    session.begin(SESSION)
+    journal.begin(SESSION)
     full.space = False
-    session.finish(SUMMARY)
+    journal.finish(SUMMARY)
     assert [type(line).__name__ for line in keep.lines] == ["SessionLine", "SummaryLine"]
-    assert session.failed_sinks
+    assert journal.failed_sinks
 
 
 def test_event_log_writes_each_line_at_once(tmp_path: Path) -> None:
@@ -193,6 +195,30 @@ def test_an_older_log_that_can_not_be_moved_is_not_written_over(
     log.close()
     assert [json.loads(text)["type"] for text in path.read_text().splitlines()] == ["session", "summary"]
     assert (tmp_path / "e.jsonl.1").read_text() == "an older log\n"
+
+
+def test_a_log_that_can_not_be_opened_behind_the_older_one_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older log has made way, and then there are no more files to be had: an OSError, as for any failed line."""
+    path = tmp_path / "e.jsonl"
+    path.write_text("an older log\n")
+    log = EventLog(str(path))
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refused)
+        for line in (SESSION, lines.NoticeLine(what="face lost", detail="", t_ns=0)):
+            with pytest.raises(OSError, match="Too many open files"):
+                log.line(line)
+    assert (tmp_path / "e.jsonl.1").read_text() == "an older log\n"
+    log.line(SUMMARY)
+    log.close()
+    written = [json.loads(text)["type"] for text in path.read_text().splitlines()]
+    assert written == ["session", "notice", "summary"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["e.jsonl", "e.jsonl.1"]
 
 
 def test_event_log_keeps_what_a_full_disk_did_not_take() -> None:
@@ -336,3 +362,60 @@ def test_open_sinks_by_settings(tmp_path: Path) -> None:
     made = open_sinks(OutputSettings(view="auto"))  # no terminal here
     assert [type(sink).__name__ for sink in made] == ["PlainView"]
     assert open_sinks(OutputSettings(view="none")) == []
+
+
+_NEW_SINK = """
+class Counter:
+    def __init__(self, path):
+        self.path, self.count = path, 0
+    def line(self, line):
+        self.count += 1
+    def show(self, state):
+        pass
+    def close(self):
+        with open(self.path, "w") as file:
+            file.write(str(self.count))
+
+def open_sink(settings):
+    return Counter(settings.curve_dir) if settings.curve_dir else None
+"""
+
+
+def test_a_new_sink_is_one_file_and_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "counter_of_lines.py").write_text(_NEW_SINK)
+    monkeypatch.setattr(sinks, "__path__", [*sinks.__path__, str(tmp_path)])
+    try:
+        made = open_sinks(OutputSettings(view="none", curve_dir=str(tmp_path / "count")))
+        assert [type(sink).__name__ for sink in made] == ["Counter"]
+        journal = Journal(made)
+        journal.begin(SESSION)
+        journal.finish(SUMMARY)
+        journal.close()
+        assert (tmp_path / "count").read_text() == "2"
+    finally:
+        sys.modules.pop("realtime.sinks.counter_of_lines", None)
+
+
+def test_a_sink_that_can_not_be_opened_closes_those_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    with pytest.raises(UserError, match="write tcp://HOST:PORT or ipc://PATH"):
+        open_sinks(OutputSettings(events=str(path), publish="udp://x", view="none"))
+    assert not path.exists()
+
+
+def test_every_sink_is_closed_whatever_another_one_does() -> None:
+    class Bad(Keep):
+        def close(self) -> None:
+            raise ZeroDivisionError("a bug in a sink")
+
+    class Good(Keep):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    first, last = Good(), Good()
+    with pytest.raises(ZeroDivisionError):
+        Journal([first, Bad(), last]).close()
+    assert first.closed
+    assert last.closed

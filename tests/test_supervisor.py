@@ -15,29 +15,29 @@ import pytest
 from _lines import Keep
 
 from realtime.config import Settings, load
-from realtime.errors import UserError
+from realtime.errors import RingError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
 from realtime.sinks import lines
 from realtime.stages import runner
 from realtime.stages.runner import StageSpec
-from realtime.supervisor import Supervisor
+from realtime.supervisor import Supervisor, signals
 from realtime.supervisor import process as processes
 from realtime.supervisor.account import Account, is_measured, measured_fps
-from realtime.supervisor.event_log import Session
+from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import telling
-from realtime.supervisor.resources import Site
+from realtime.supervisor.resources import Resources
 from realtime.types import SourceInfo
 
 INFO = SourceInfo(source="0", kind="camera", width=64, height=48, fps=200.0, fps_requested=200.0)
 
 
-def make_account(board: Board, settings: Settings | None = None) -> tuple[Account, Keep, Session]:
+def make_account(board: Board, settings: Settings | None = None) -> tuple[Account, Keep, Journal]:
     keep = Keep()
-    session = Session([keep])
-    made = Account(settings or Settings(), board, {}, session)
+    journal = Journal([keep])
+    made = Account(settings or Settings(), board, {}, journal)
     made.info = INFO
-    return made, keep, session
+    return made, keep, journal
 
 
 def captured(board: Board, frames: int, last: int, span_s: float) -> None:
@@ -70,9 +70,9 @@ def test_a_slower_camera_is_told(board: Board) -> None:
 
 
 def test_frames_that_nobody_accounted_for_become_a_gap(board: Board) -> None:
-    account, keep, session = make_account(board)
+    account, keep, journal = make_account(board)
     captured(board, 90, 99, 0.5)  # ten were lost in the camera
-    session.gap(messages.Gap(first=20, last=29, count=10, cause="camera"))
+    journal.gap(messages.Gap(first=20, last=29, count=10, cause="camera"))
     board.row("spot").put("frames", 70)
     board.row("spot").put("last_number", 79)
     board.row("spot").put("next_id", 2)
@@ -115,40 +115,50 @@ def test_restarts_have_a_budget_that_renews_itself(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [("raise SystemExit(3)", "exit code 3"), ("import os; os.kill(os.getpid(), 9)", "SIGKILL")]
+    ("code", "words"),
+    [
+        ("raise SystemExit(3)", "left with exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 3)", "was killed by SIGRTMIN+3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN)", "was killed by SIGRTMIN"),
+    ],
 )
 def test_an_exit_is_described(code: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     process = make_process(monkeypatch)
     process._child = subprocess.Popen([sys.executable, "-c", code])
     assert process.wait(10)
-    assert words in process.describe_exit()
+    assert process.describe_exit() == words
 
 
 def test_usage_of_processes() -> None:
-    own = processes.usage("self")
+    own = processes.usage(os.getpid())
     assert own["rss_mb"] > 5
     assert own["rss_peak_mb"] >= own["rss_mb"]
     assert processes.usage(2**22 + 1) == {}
     assert processes.process_age_s() > 0
 
 
-def test_a_site_leaves_nothing(tmp_path: Path) -> None:
-    site = Site()
-    site.make_ring(INFO, 8)
-    site.shake_hands()
-    made = [site.directory, Path("/dev/shm") / site.board.name, Path("/dev/shm") / site.ring_name]
+def test_resources_leave_nothing() -> None:
+    resources = Resources()
+    resources.make_ring(INFO, 8)
+    resources.shake_hands()
+    made = [resources.directory, Path("/dev/shm") / resources.board.name, Path("/dev/shm") / resources.ring_name]
     assert all(path.exists() for path in made)
-    assert not site.ask("spot", messages.Control(order="ping"), 0.05)
-    site.end_ring()
-    site.close()
+    assert not resources.ask("spot", messages.Control(order="start"), 0.05)
+    resources.end_ring()
+    resources.close()
     assert not any(path.exists() for path in made)
 
 
 def test_a_failed_stage_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever sockets it has open, and though nobody takes what it sent; its last words arrive."""
-    site = Site()
+    resources = Resources()
     spec = StageSpec(
-        stage="spot", directory=str(site.directory), board=site.board.name, parent=os.getpid(), settings=Settings()
+        stage="spot",
+        directory=str(resources.directory),
+        board=resources.board.name,
+        parent=os.getpid(),
+        settings=Settings(),
     )
 
     def run(context: runner.StageContext) -> None:
@@ -160,12 +170,12 @@ def test_a_failed_stage_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = time.monotonic()
     assert runner.run_stage(spec) == 1
     assert time.monotonic() - begun < 30
-    progress, failed = (messages.decode_report(site.reports.receive(5.0) or b"") for _ in range(2))
+    progress, failed = (messages.decode_report(resources.reports.receive(5.0) or b"") for _ in range(2))
     assert isinstance(progress, messages.Progress)
     assert isinstance(failed, messages.Failed)
     assert (failed.text, failed.exit_code) == ("ZeroDivisionError: a bug of two lines", 1)
     assert "in run" in failed.traceback
-    site.close()
+    resources.close()
 
 
 def test_an_output_that_fails_leaves_nothing() -> None:
@@ -174,6 +184,84 @@ def test_an_output_that_fails_leaves_nothing() -> None:
         Supervisor(load(overrides={"output.events": "/nonexistent/e.jsonl", "output.view": "none"}))
     left = {path for path in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in path.name}
     assert not left - before
+
+
+def in_shared_memory() -> set[str]:
+    """What this process has in shared memory."""
+    return {path.name for path in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in path.name}
+
+
+def test_full_shared_memory_leaves_no_empty_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = in_shared_memory()
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(RingError, match="No space left on device"):
+        Supervisor(load(overrides={"output.events": str(tmp_path / "e.jsonl"), "output.view": "none"}))
+    assert list(tmp_path.iterdir()) == []
+    assert in_shared_memory() == before
+
+
+def test_no_place_for_sockets_leaves_no_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    before = in_shared_memory()
+    monkeypatch.setattr(bus.tempfile, "mkdtemp", refused)
+    with pytest.raises(bus.BusError, match=r"can't make a directory for sockets there \(Permission denied\)"):
+        Resources()
+    assert in_shared_memory() == before
+
+
+def test_an_output_that_breaks_while_closing_leaves_nothing_else() -> None:
+    class Bad(Keep):
+        def close(self) -> None:
+            raise ZeroDivisionError("a bug in a sink")
+
+    before = in_shared_memory()
+    supervisor = Supervisor(load(overrides={"output.view": "none"}), sinks=[Bad()])
+    supervisor._resources.make_ring(INFO, 8)
+    directory = supervisor._resources.directory
+    assert len(in_shared_memory() - before) == 2
+    with pytest.raises(ZeroDivisionError):
+        supervisor._close()
+    assert in_shared_memory() == before
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(("reason", "hurried"), [("", [False, True]), ("failure", [True, True])])
+def test_a_signal_while_the_session_ends_hurries_it(reason: str, hurried: list[bool]) -> None:
+    """Ctrl-C twice, or once where a failure has begun the end."""
+    supervisor = Supervisor(load(overrides={"output.view": "none"}))
+    try:
+        if reason:
+            supervisor._fail("spot was killed by SIGKILL", 1)
+        with signals.handled(supervisor._on_signal):
+            for expected in hurried:
+                os.kill(os.getpid(), signal.SIGINT)
+                assert supervisor._hurry is expected
+        assert supervisor._stop_reason == (reason or "SIGINT")
+    finally:
+        supervisor._close()
+
+
+def test_a_stage_that_is_back_has_its_events_and_the_end_mark_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = Supervisor(load(overrides={"output.view": "none"}))
+    orders: list[tuple[str, messages.Control]] = []
+    try:
+        monkeypatch.setattr(supervisor._children, "order", lambda stage, order: not orders.append((stage, order)))
+        supervisor._running = True
+        for sent in (0, 3):  # without an event too: the end mark may be lost
+            supervisor._resources.board.row("spot").put("next_id", sent)
+            supervisor._journal.unclassified.add(1)
+            supervisor._on_ready(messages.Ready(stage="motion", pid=1, seconds=0.1))
+        supervisor._on_ready(messages.Ready(stage="capture", pid=1, seconds=0.1))
+        assert [(stage, order.order, order.ids) for stage, order in orders] == [
+            ("spot", "resend", []), ("spot", "resend", [0, 2]), ("capture", "start", []),
+        ]  # fmt: skip
+    finally:
+        supervisor._close()
 
 
 def test_what_the_user_can_mend_is_not_tried_again(tmp_path: Path) -> None:
@@ -193,10 +281,10 @@ def test_what_the_user_can_mend_is_not_tried_again(tmp_path: Path) -> None:
 def test_a_slow_source_is_no_hanging_capture() -> None:
     supervisor = Supervisor(load(overrides={"output.view": "none", "runtime.heartbeat_timeout_s": 4.0}))
     try:
-        assert supervisor._patience_s("capture") == 4.0
+        assert supervisor._children.patience_s("capture", supervisor._account.info) == 4.0
         supervisor._account.info = msgspec.structs.replace(INFO, fps=0.05, silence_s=11.0)
-        assert supervisor._patience_s("capture") == 4.0 + 11.0 + 40.0
-        assert supervisor._patience_s("spot") == 4.0
+        assert supervisor._children.patience_s("capture", supervisor._account.info) == 4.0 + 11.0 + 40.0
+        assert supervisor._children.patience_s("spot", supervisor._account.info) == 4.0
     finally:
         supervisor._close()
 
@@ -205,7 +293,7 @@ def test_a_session_under_nohup_outlives_its_terminal() -> None:
     supervisor = Supervisor(load(overrides={"output.view": "none"}))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with supervisor._signals():
+        with signals.handled(supervisor._on_signal):
             os.kill(os.getpid(), signal.SIGHUP)
             assert supervisor._stop_reason == ""
             os.kill(os.getpid(), signal.SIGTERM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -10,7 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,14 +22,13 @@ from rich.progress import (
 )
 
 from realtime.errors import ConfigError, MerealtimeError
+from realtime.options import ModuleParser
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
+class Parser(ModuleParser):
+    """As for every command line here; its errors look like those of `run`."""
 
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"error: {message} (see python -m {self.prog} --help)\n")
-        raise SystemExit(2)
+    says = "error"
 
 
 def check_writable(option: str, folder: Path) -> None:

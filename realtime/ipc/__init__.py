@@ -1,1 +1,1 @@
-"""Shared memory, messages, sockets, logs."""
+"""What crosses processes: frames and counters in shared memory, messages on sockets."""

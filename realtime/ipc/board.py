@@ -12,10 +12,10 @@ import mmap
 import os
 from typing import Self
 
+from realtime import pipeline
 from realtime.errors import RingError
 
 SHM_DIR = "/dev/shm"
-ROWS = ("capture", "spot", "motion", "classify", "record")
 FIELDS = (
     "heartbeat_ns",  # last sign of life
     "frames",  # capture: committed; spot: analysed; motion, classify: events done; record: written
@@ -34,7 +34,7 @@ FIELDS = (
 )
 _AT = {name: at for at, name in enumerate(FIELDS)}
 _STRIDE = 32  # words a row: its own cache lines
-_BYTES = len(ROWS) * _STRIDE * 8
+_BYTES = len(pipeline.NAMES) * _STRIDE * 8
 
 
 class Row:
@@ -42,7 +42,7 @@ class Row:
 
     def __init__(self, words: memoryview, stage: str) -> None:
         self.stage = stage
-        base = ROWS.index(stage) * _STRIDE
+        base = pipeline.NAMES.index(stage) * _STRIDE
         self.words = words[base : base + _STRIDE]
 
     @staticmethod
@@ -64,7 +64,7 @@ class Board:
         self.name = name
         self._memory = mmap.mmap(fd, _BYTES, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._words = memoryview(self._memory).cast("q")
-        self._rows = {stage: Row(self._words, stage) for stage in ROWS}
+        self._rows = {stage: Row(self._words, stage) for stage in pipeline.NAMES}
 
     @classmethod
     def create(cls, name: str) -> Self:

@@ -40,7 +40,10 @@ def make_directory(prefix: str) -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     if not os.access(base, os.W_OK) or len(base) > 50:
         base = "/tmp"
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    except OSError as error:
+        raise BusError(f"{base}: can't make a directory for sockets there ({error.strerror})") from error
 
 
 def remove_directory(path: Path) -> None:
@@ -232,10 +235,10 @@ class Answerer:
         self._socket.bind(endpoint)
         self._handle = handle
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._answer, name="control", daemon=True)
         self._thread.start()
 
-    def _serve(self) -> None:
+    def _answer(self) -> None:
         while not self._stopping.is_set():
             if not self._socket.poll(200):
                 continue

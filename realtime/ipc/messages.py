@@ -153,8 +153,8 @@ class Spotted(Message, frozen=True, kw_only=True):
     sent_ns: int
 
 
-class Moved(Message, frozen=True, kw_only=True):
-    """Motion → classify: the feature map of an event."""
+class Mapped(Message, frozen=True, kw_only=True):
+    """Motion → classify: an event with its feature map instead of its crops."""
 
     id: int
     event: SpotEvent
@@ -178,7 +178,7 @@ class Classified(Message, frozen=True, kw_only=True):
     ring_ns: int
     taken_ns: int
     spotted_ns: int
-    moved_ns: int
+    mapped_ns: int
     sent_ns: int
 
 
@@ -199,18 +199,19 @@ class Hello(Message, frozen=True, kw_only=True):
 Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified | Unclassified
 """What stages tell the supervisor, reliably."""
 
-Work = Spotted | Moved | Ended
+Work = Spotted | Mapped | Ended
 """What travels down the pipeline, reliably."""
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Supervisor → stage, answered by Reply."""
 
-    order: Literal["ring", "start", "stop", "resend", "ping"]
+    order: Literal["ring", "start", "stop", "resend"]
     ring: str = ""
     info: SourceInfo | None = None
     fps: float = 0.0
     ids: list[int] = []
+    """resend: the events that are missed, maybe none. The end mark, where it was given, follows them again."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):

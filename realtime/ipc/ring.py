@@ -155,10 +155,6 @@ class RingWriter:
             address = self._map.address + PAGE + cursor * LINE
             futex.wait(address, released & 0xFFFF_FFFF, min(left, _SLEEP_MAX_S))
 
-    def forget(self, cursor: int) -> None:
-        """Stop waiting for a lossless reader that died."""
-        self._map.words[CURSOR_PAGE_AT + cursor * LINE // 8] = _GONE
-
     def _slowest(self) -> tuple[int, int]:
         """Cursor number and count of the reader furthest behind; without one, nobody is behind."""
         words, slowest, released = self._map.words, -1, self._count
@@ -196,8 +192,6 @@ class RingReader:
         self.slots, self.height, self.width = mapping.slots, mapping.height, mapping.width
         self.torn = 0
         """Reads during which the writer came round."""
-        self.lapped = 0
-        """Frames gone before they were looked at."""
         self._map = mapping
         self._cursor = cursor
         self._cursors = cursors
@@ -258,7 +252,7 @@ class RingReader:
             futex.wait(self._map.address + 8 * STATE_AT, state & 0xFFFF_FFFF, min(left, _SLEEP_MAX_S))
 
     def view(self, index: int) -> tuple[Gray, FrameHeader] | None:
-        """Frame ``index`` in place, (height, width) uint8 read-only; None (a ``lapped`` one) if gone.
+        """Frame ``index`` in place, (height, width) uint8 read-only; None if the ring has lapped it.
 
         The pixels may change under the reader: use them, then ask ``still_valid`` before trusting them.
         """
@@ -267,7 +261,6 @@ class RingReader:
         if words[at] != 2 * index + 2:
             if index >= self.count:
                 raise RingError(f"ring {self.name}: frame {index} is not written yet; wait() for it")
-            self.lapped += 1
             return None
         fence()
         header = FrameHeader(index, words[at + 1], words[at + 2], words[at + 3])
@@ -282,7 +275,7 @@ class RingReader:
         return False
 
     def copy(self, index: int, out: Gray) -> FrameHeader | None:
-        """Copy frame ``index`` into ``out`` (height, width) uint8; None if ``lapped`` or ``torn``."""
+        """Copy frame ``index`` into ``out`` (height, width) uint8; None if it is gone or ``torn``."""
         found = self.view(index)
         if found is None:
             return None
@@ -290,12 +283,8 @@ class RingReader:
         return found[1] if self.still_valid(index) else None
 
     def catch_up(self, index: int) -> int:
-        """``index``, or if the ring has lapped it the oldest frame safe for now (the skipped are counted)."""
-        oldest = self.count - self.slots + max(2, self.slots // 4)
-        if oldest <= index:
-            return index
-        self.lapped += oldest - index
-        return oldest
+        """``index``, or if the ring has lapped it the oldest frame safe for now."""
+        return max(index, self.count - self.slots + max(2, self.slots // 4))
 
     def release(self, index: int) -> None:
         """Say that frames up to and including ``index`` are done with (no effect without a cursor)."""

@@ -1,1 +1,1 @@
-"""Models as they are served."""
+"""Trained models, as a live session runs them."""

@@ -1,4 +1,4 @@
-"""A model as it is served: load, verify, run.
+"""A trained model as a live session runs it: load, verify, run.
 
 A bundle is a folder with ``bundle.json`` (the card) and the exported network, a LiteRT file that takes one
 map ``(1, 28, 28, 3) float32, 0..255, [u, v, strain]`` and returns ``(1, 3)`` probabilities; whatever the
@@ -111,10 +111,11 @@ class Bundle:
             scores[i] = self._network.get_tensor(self._output)[0]
         return scores / scores.sum(axis=1, keepdims=True)
 
-    def label(self, scores: npt.NDArray[np.float32]) -> str:
-        """Label of one row of scores: the largest, or "uncertain" below the threshold."""
+    def label(self, scores: npt.NDArray[np.float32], threshold: float | None = None) -> str:
+        """Label of one row of scores: the largest, or "uncertain" below ``threshold`` (default: the bundle's own)."""
         best = int(np.argmax(scores))
-        return self.labels[best] if scores[best] >= self.threshold else "uncertain"
+        least = self.threshold if threshold is None else threshold
+        return self.labels[best] if scores[best] >= least else "uncertain"
 
 
 def load(path_or_name: str | os.PathLike[str]) -> Bundle:
@@ -160,11 +161,11 @@ def check_spec(bundle: Bundle, spec: FeatureSpec) -> None:
     if spec.digest() == bundle.card.feature_digest:
         return
     trained = _flat(msgspec.to_builtins(bundle.feature_spec))
-    served = _flat(msgspec.to_builtins(spec))
+    here = _flat(msgspec.to_builtins(spec))
     differing = [
-        f"{field} (bundle {trained.get(field)!r}, here {served.get(field)!r})"
-        for field in sorted(trained.keys() | served.keys())
-        if trained.get(field) != served.get(field)
+        f"{field} (bundle {trained.get(field)!r}, here {here.get(field)!r})"
+        for field in sorted(trained.keys() | here.keys())
+        if trained.get(field) != here.get(field)
     ]
     raise BundleError(
         f"bundle {bundle.card.name} was trained on other feature maps: {', '.join(differing)}; "

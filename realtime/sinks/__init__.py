@@ -1,17 +1,19 @@
 """Outputs: event log, views, publication. One file a kind.
 
-To add one: a class with ``line(line)``, ``show(state)`` and ``close()``, and a branch in ``open_sinks``.
+To add one: a file in this folder with a class that has ``line(line)``, ``show(state)`` and ``close()``, and a function
+``open_sink(settings)`` that gives such a sink where the settings ask for it; and its keys in ``OutputSettings``. Every
+file here that has the function is found by itself. What only this output needs is imported inside the function.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
+import contextlib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from realtime.config import OutputSettings
-from realtime.errors import UserError
 from realtime.sinks.lines import AnyLine, State
 
 
@@ -29,47 +31,21 @@ class Sink(Protocol):
 
 
 def open_sinks(settings: OutputSettings) -> list[Sink]:
-    """The sinks that the settings ask for. UserError where one can't be opened (before anything starts)."""
+    """The sinks that the settings ask for. UserError where one can't be opened; those before it are closed again."""
     sinks: list[Sink] = []
-    try:
-        _open_each(settings, sinks)
-    except UserError:
-        for sink in sinks:
-            sink.close()
-        raise
+    with contextlib.ExitStack() as undo:
+        for open_sink in _openers():
+            sink = open_sink(settings)
+            if sink is not None:
+                sinks.append(sink)
+                undo.callback(sink.close)
+        undo.pop_all()
     return sinks
 
 
-def _open_each(settings: OutputSettings, sinks: list[Sink]) -> None:
-    """Append each sink as it is opened."""
-    if settings.record is not None:
-        _check_folder(settings.record)
-    if settings.publish is not None:
-        from realtime.sinks.publish import Publisher
-
-        sinks.append(Publisher(settings.publish, settings.curve_dir))
-    if settings.events is not None:
-        from realtime.sinks.events import EventLog
-
-        sinks.append(EventLog(settings.events))
-    view = settings.view
-    if view == "auto":
-        view = "live" if sys.stdout.isatty() else "plain"
-    if view == "live":
-        from realtime.sinks.live import LiveView
-
-        sinks.append(LiveView())
-    elif view == "plain":
-        from realtime.sinks.plain import PlainView
-
-        sinks.append(PlainView())
-
-
-def _check_folder(folder: str) -> None:
-    """The recorder is a process of its own and starts late: find out now whether it can write."""
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UserError(f"--record {folder}: can't write there ({error.strerror})") from error
+def _openers() -> Iterator[Callable[[OutputSettings], Sink | None]]:
+    """``open_sink`` of each file in this folder that has one, by name."""
+    for info in pkgutil.iter_modules(__path__):
+        open_sink = getattr(importlib.import_module(f"{__name__}.{info.name}"), "open_sink", None)
+        if open_sink is not None:
+            yield open_sink

@@ -9,8 +9,13 @@ import stat
 
 import msgspec
 
+from realtime.config import OutputSettings
 from realtime.errors import UserError
 from realtime.sinks.lines import AnyLine, State, TickLine
+
+
+def open_sink(settings: OutputSettings) -> EventLog | None:
+    return None if settings.events is None else EventLog(settings.events)
 
 
 class EventLog:
@@ -38,15 +43,16 @@ class EventLog:
         self._write()
 
     def _keep_older(self) -> None:
-        """Move a log that is there out of the way. Raises OSError where that can't be done."""
+        """Move a log that is there out of the way. Raises OSError where that can't be done; it may be tried again."""
         there = os.fstat(self._file.fileno())
         if not stat.S_ISREG(there.st_mode) or there.st_size == 0:
             return
         path = os.path.realpath(self.path)
-        free = next(n for n in itertools.count(1) if not os.path.lexists(f"{path}.{n}"))
-        os.rename(path, f"{path}.{free}")
-        self._file.close()
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by close)
+        if os.path.lexists(path):  # not there: moved already, when the new one could not be opened
+            free = next(n for n in itertools.count(1) if not os.path.lexists(f"{path}.{n}"))
+            os.rename(path, f"{path}.{free}")
+        older, self._file = self._file, open(path, "wb", buffering=0)  # noqa: SIM115  (closed by close)
+        older.close()
 
     def _write(self) -> None:
         """Write what is pending; what the disk did not take stays pending, so no line is cut in two."""

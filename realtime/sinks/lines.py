@@ -24,20 +24,33 @@ class SessionLine(Line, frozen=True, kw_only=True):
     """First line."""
 
     version: str
+    """Of merealtime."""
     started_at: str
     """ISO 8601, UTC."""
     source: str
+    """As the user named it."""
     fps_requested: float | None
+    """Asked of the source; null: its own choice."""
     fps_measured: float
+    """By the frames' own times, over the first half second or so."""
     width: int
+    """px"""
     height: int
+    """px"""
     pixel_format: str
+    """That of the source; analysed is grey."""
     model: str
+    """Name of the bundle."""
     flow_backend: str
+    """``cpu`` or ``cuda``."""
     config_digest: str
+    """Of the settings that can change a result: equal digests, comparable sessions."""
     fps_granted: float
+    """By the camera, or the true rate of a recording."""
     live: bool
+    """Frames that can't be analysed in time are dropped; false: the source waits."""
     detector: str
+    """``spot.detector`` of the settings."""
     source_detail: str = ""
     """What the source granted, in words."""
     start_up_s: dict[str, float] = {}
@@ -68,35 +81,50 @@ class GapLine(Line, frozen=True, kw_only=True):
     """``count`` frames between ``first`` and ``last``, inclusive, were not analysed."""
 
     first: int
+    """Frame number."""
     last: int
+    """Frame number."""
     count: int
+    """Of those between, how many; other gaps may lie there too."""
     cause: GapCause
+    """Lost in the camera, lapped in the ring, left out by a spotter that was behind, or while the source was gone."""
 
 
 class NoticeLine(Line, frozen=True, kw_only=True):
     """Something that the session survived."""
 
     what: str
+    """``face lost``, ``stage restarted``, ``camera gone`` …"""
     detail: str
+    """In words; may be empty."""
     t_ns: int
+    """Monotonic clock."""
 
 
 class TickLine(Line, frozen=True, kw_only=True):
     """State, some 20 times a second; published and shown, not logged."""
 
     frame: int
+    """Frame number."""
     t_ns: int
+    """Its exposure, monotonic clock."""
     difference: dict[str, float]
+    """Per region, of this frame, in the unit of the detector; empty without a face."""
     face: bool
+    """Whether there is one."""
     fps: float
+    """Frames a second that came in, over the last second."""
     dropped: int
+    """Frames so far that were not analysed."""
     peak: dict[str, float] = {}
+    """Per region, the largest difference since the tick before."""
     # dense mode only, else left out:
     strain: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     """Mean per ROI of frame ``dense_frame``, px per px; empty without a face."""
     flow: dict[str, tuple[float, float]] | msgspec.UnsetType = msgspec.UNSET
     """Mean u, v per ROI of that frame, crop px (the crop is 140 px wide)."""
     dense_frame: int | msgspec.UnsetType = msgspec.UNSET
+    """The frame that was measured last."""
     dense_fps: float | msgspec.UnsetType = msgspec.UNSET
     """Frames measured so a second, over the last second."""
     dense_dropped: int | msgspec.UnsetType = msgspec.UNSET
@@ -107,17 +135,27 @@ class SummaryLine(Line, frozen=True, kw_only=True):
     """Last line. captured = analysed + Σ dropped."""
 
     frames_captured: int
+    """Up to the last frame's number, lost ones with it."""
     frames_analysed: int
+    """Seen by the spotter."""
     frames_dropped: dict[str, int]
+    """Per cause of a gap."""
     events: int
+    """Lines of type ``event``."""
     fps_measured: float
+    """By the frames' own times, over the whole session."""
     latency_ms: dict[str, dict[str, float]]
+    """p50, p95, p99 and max of each part of an event's latency."""
     seconds: float
+    """First frame to last, by the clock."""
     ended: str
     """Why: ``end of source``, ``--duration``, ``SIGINT`` …"""
     restarts: int = 0
+    """Stages that were started again."""
     ticks_lost: int = 0
+    """Ticks that the supervisor never got."""
     recording: dict[str, int | str] | None = None
+    """Frames written and left out, and the folder; null without ``--record``."""
     stages: dict[str, dict[str, float]] = {}
     """Per stage: seconds at work, and what else it counted."""
 
@@ -148,8 +186,8 @@ def event_line(done: Classified, now_ns: int) -> EventLine:
         decided=event.decided,
         latency_ms={
             "decide": ms(done.capture_ns, done.spotted_ns),
-            "flow": ms(done.spotted_ns, done.moved_ns),
-            "classify": ms(done.moved_ns, done.sent_ns),
+            "flow": ms(done.spotted_ns, done.mapped_ns),
+            "classify": ms(done.mapped_ns, done.sent_ns),
             "total": ms(done.capture_ns, now_ns),
             "transfer": ms(done.capture_ns, done.ring_ns),
             "queue": ms(done.ring_ns, done.taken_ns),

@@ -18,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from realtime.config import OutputSettings
 from realtime.sinks.lines import (
     AnyLine,
     EventLine,
@@ -28,7 +29,7 @@ from realtime.sinks.lines import (
     SummaryLine,
     TickLine,
 )
-from realtime.sinks.plain import describe, describe_summary
+from realtime.sinks.plain import chosen_view, describe, describe_summary
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _CURVE = 60  # ticks shown: three seconds at 20 a second
@@ -38,6 +39,10 @@ _NOTICES = 4
 _REDRAW_S = 0.2
 _ETHICS = "A label is a guess about a movement, not about a mind."
 _COLOURS = {"negative": "red", "positive": "green", "surprise": "yellow", "uncertain": "dim"}
+
+
+def open_sink(settings: OutputSettings) -> LiveView | None:
+    return LiveView() if chosen_view(settings) == "live" else None
 
 
 class LiveView:

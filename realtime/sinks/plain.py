@@ -5,7 +5,19 @@ from __future__ import annotations
 import os
 import sys
 
+from realtime.config import OutputSettings
 from realtime.sinks.lines import AnyLine, EventLine, GapLine, NoticeLine, SessionLine, State, SummaryLine
+
+
+def open_sink(settings: OutputSettings) -> PlainView | None:
+    return PlainView() if chosen_view(settings) == "plain" else None
+
+
+def chosen_view(settings: OutputSettings) -> str:
+    """``live``, ``plain`` or ``none``; ``auto`` is live on a terminal."""
+    if settings.view != "auto":
+        return settings.view
+    return "live" if sys.stdout.isatty() else "plain"
 
 
 class PlainView:

@@ -8,7 +8,6 @@ encrypted and only known clients may subscribe. ``--curve-dir`` then holds ``ser
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ipaddress
 import os
@@ -17,16 +16,23 @@ import socket
 import stat
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from realtime.config import OutputSettings
 from realtime.errors import UserError
+from realtime.options import ModuleParser
 from realtime.sinks.lines import AnyLine, State
 
-TOPICS = ("event", "gap", "notice", "tick", "session", "summary")
+TOPICS = tuple(str(kind.__struct_config__.tag) for kind in get_args(AnyLine))
+
+
+def open_sink(settings: OutputSettings) -> Publisher | None:
+    return None if settings.publish is None else Publisher(settings.publish, settings.curve_dir)
 
 
 class Publisher:
@@ -171,7 +177,7 @@ def make_keys(folder: Path) -> None:
 
 def main() -> int:
     """Command line: make a set of keys."""
-    parser = argparse.ArgumentParser(prog="realtime.sinks.publish", description="Make CURVE keys for --curve-dir.")
+    parser = ModuleParser(prog="realtime.sinks.publish", description="Make CURVE keys for --curve-dir.")
     parser.add_argument("folder", metavar="DIR", type=Path, help="a new folder, or an empty one of your own (mode 700)")
     folder = parser.parse_args().folder
     try:

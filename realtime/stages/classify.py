@@ -1,4 +1,4 @@
-"""Classify: feature map → label. Consumes ``Moved`` (PULL), emits ``Classified`` to the supervisor."""
+"""Classify: feature map → label. Consumes ``Mapped`` (PULL), emits ``Classified`` to the supervisor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ def run(context: StageContext) -> None:
     context.progress("loading the model")
     bundle = bundles.load(settings.bundle)
     bundles.check_spec(bundle, FeatureSpec())
-    threshold = bundle.threshold if settings.threshold is None else settings.threshold
     for _ in range(3):
         bundle.predict(np.full((1, *bundles.MAP_SHAPE), 127.5, np.float32))
     context.ready({"model": bundle.card.name, "labels": ", ".join(bundle.labels)})
@@ -37,9 +36,9 @@ def run(context: StageContext) -> None:
             message = messages.decode_work(data)
             if isinstance(message, messages.Ended):
                 context.drained({"events": float(context.row.get("frames"))})
-            elif isinstance(message, messages.Moved):
+            elif isinstance(message, messages.Mapped):
                 begun = time.monotonic_ns()
-                done = attempts.make(message.id, functools.partial(classify, message, bundle, threshold))
+                done = attempts.make(message.id, functools.partial(classify, message, bundle, settings.threshold))
                 if done is not None:
                     context.report(done)
                 context.row.put("busy_ns", context.row.get("busy_ns") + time.monotonic_ns() - begun)
@@ -48,20 +47,19 @@ def run(context: StageContext) -> None:
         inbox.close()
 
 
-def classify(message: messages.Moved, bundle: bundles.Bundle, threshold: float) -> messages.Classified:
-    """The event with its label: the largest score's, or "uncertain" below ``threshold``."""
+def classify(message: messages.Mapped, bundle: bundles.Bundle, threshold: float | None) -> messages.Classified:
+    """The event with its label; ``threshold`` None: the bundle's own."""
     cells = np.frombuffer(message.features, np.float32).reshape(1, *bundles.MAP_SHAPE)
     scores = bundle.predict(cells)[0]
-    best = int(np.argmax(scores))
     return messages.Classified(
         id=message.id,
         event=message.event,
-        label=bundle.labels[best] if scores[best] >= threshold else "uncertain",
+        label=bundle.label(scores, threshold),
         scores={name: float(score) for name, score in zip(bundle.labels, scores, strict=True)},
         capture_ns=message.capture_ns,
         ring_ns=message.ring_ns,
         taken_ns=message.taken_ns,
         spotted_ns=message.spotted_ns,
-        moved_ns=message.sent_ns,
+        mapped_ns=message.sent_ns,
         sent_ns=time.monotonic_ns(),
     )

@@ -1,83 +1,32 @@
-"""Dense mode, both ends: the spotter says where the face is in each frame, motion measures what of it it can.
+"""Dense mode, motion's half: flow and strain of each frame whose pose the spotter sent (``poses.py``).
 
-Lossy throughout. A pose that motion did not come to, or whose frame had left the ring, counts as dropped.
+Consumes ``Pose`` (SUB) and the ring, emits ``Dense`` (PUB), some 20 a second. Lossy throughout: a pose that motion did
+not come to, or whose frame had left the ring, counts as dropped.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.ipc import bus, messages
-from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.ipc.ring import RingReader
 from realtime.stages.runner import StageContext
 from realtime.vision.face.regions import ROI_NAMES
 from realtime.vision.features import FeatureSpec
-from realtime.vision.features.crop import apply, compose, crop, crop_transform, invert
+from realtime.vision.features.crop import crop
 from realtime.vision.features.region_flow import DenseMeter, RegionFlow
 from realtime.vision.flow import Backend
-
-if TYPE_CHECKING:
-    from realtime.vision.face.registration import Anchor
-    from realtime.vision.spotting.face_meter import FaceMeter
 
 _RATE_NS = 1_000_000_000
 _MOST_BEHIND = 32  # frames
 
 
-class PoseSender:
-    """The spotter's end: one small message a frame."""
-
-    def __init__(self, context: StageContext, meter: FaceMeter) -> None:
-        self._meter = meter
-        self._socket = bus.Broadcaster(context.zmq, context.endpoint("poses"))
-        self._spec = FeatureSpec()
-        self._anchor: Anchor | None = None
-        self._anchor_ns = 0
-        self._to_crop = np.zeros((2, 3))
-        self._mesh = b""
-        self._seq = 0
-
-    def send(self, header: FrameHeader) -> None:
-        """The pose of the frame that the meter has just seen."""
-        anchor = self._meter.anchor
-        if anchor is None:
-            return
-        if anchor is not self._anchor:
-            self._begin(anchor)
-        transform = compose(self._to_crop, invert(anchor.to_frame))
-        self._socket.send(
-            messages.Pose(
-                seq=self._seq,
-                frame=header.number,
-                index=header.index,
-                t_ns=header.t_ns,
-                transform=transform.tobytes(),
-                mesh=self._mesh,
-                anchor=self._anchor_ns,
-                resting=not self._meter.busy,
-            )
-        )
-        self._seq += 1
-
-    def _begin(self, anchor: Anchor) -> None:
-        from realtime.vision.face.landmarks import to_68
-
-        mesh = anchor.layout.mesh
-        self._anchor, self._anchor_ns = anchor, time.monotonic_ns()  # a successor's anchors have other numbers too
-        self._to_crop = crop_transform(to_68(mesh), self._spec)
-        self._mesh = apply(self._to_crop, mesh).astype(np.float32).tobytes()
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 class DenseWorker:
-    """Motion's end: a pose, its frame from the ring, flow and strain; some 20 times a second a message."""
+    """A pose, its frame from the ring, flow and strain; some 20 times a second a message."""
 
     def __init__(self, context: StageContext, ring: str, backend: Backend) -> None:
         self.poses = bus.Subscriber(context.zmq, context.endpoint("poses"), messages.decode_pose)

@@ -8,13 +8,13 @@ import ctypes
 import gc
 import os
 import signal
-from pathlib import Path
 
+from realtime import pipeline
 from realtime.config import RuntimeSettings
+from realtime.stages import procfs
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
-_FIFO_STAGES = ("capture", "spot")
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -39,11 +39,7 @@ def set_title(name: str) -> None:
     """Show ``name`` in ``ps``, ``top`` and ``pkill`` (15 characters there) and as the command line."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return
-    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end: our own argument strings
+    start, end = procfs.own_arguments()
     if 0 < start < end:
         ctypes.memmove(start, name.encode()[: end - start - 1].ljust(end - start, b"\0"), end - start)
 
@@ -78,7 +74,7 @@ def settle(stage: str, settings: RuntimeSettings) -> list[str]:
         if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
             reason = os.strerror(ctypes.get_errno())
             refused.append(f"{stage}: memory not locked ({reason}); raise ulimit -l")
-    if settings.fifo_priority and stage in _FIFO_STAGES:
+    if settings.fifo_priority and pipeline.BY_NAME[stage].real_time:
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(settings.fifo_priority))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Motion: spotted event → feature map. Consumes ``Spotted`` (PULL), emits ``Moved`` (PUSH).
+"""Motion: spotted event → feature map. Consumes ``Spotted`` (PULL), emits ``Mapped`` (PUSH).
 
 TV-L1 between the onset's and the apex' crop, optical strain, eye mask, 28×28×3: one call of
 ``realtime.vision.features``, the same that made the training data. In dense mode the time between events goes to
@@ -95,18 +95,18 @@ class Motion:
             figures = self._dense.figures() if self._dense is not None else {}
             self._context.drained({"events": float(row.get("frames"))} | figures)
         elif isinstance(message, messages.Spotted):
-            moved = self._attempts.make(message.id, functools.partial(move, message, self._spec, self._backend))
-            if moved is not None:
-                self._outbox.send(moved)
+            mapped = self._attempts.make(message.id, functools.partial(map_event, message, self._spec, self._backend))
+            if mapped is not None:
+                self._outbox.send(mapped)
             row.put("frames", row.get("frames") + 1)
 
 
-def move(message: messages.Spotted, spec: maps.FeatureSpec, backend: flow.Backend) -> messages.Moved:
+def map_event(message: messages.Spotted, spec: maps.FeatureSpec, backend: flow.Backend) -> messages.Mapped:
     """The event with its feature map instead of its crops."""
     landmarks = np.frombuffer(message.landmarks, np.float32).reshape(68, 2)
     onset, apex = messages.unpack_picture(message.onset), messages.unpack_picture(message.apex)
     cells = maps.feature_map(onset, apex, landmarks, spec, backend)
-    return messages.Moved(
+    return messages.Mapped(
         id=message.id,
         event=message.event,
         features=cells.tobytes(),

@@ -20,6 +20,7 @@ from collections import deque
 import msgspec
 import zmq
 
+from realtime import pipeline
 from realtime.config import Settings
 from realtime.errors import MerealtimeError
 from realtime.ipc import bus, messages
@@ -61,12 +62,15 @@ class StageContext:
         self._ring_known = threading.Event()
         self.started = threading.Event()
         self.stopping = threading.Event()
-        self.resend: deque[int] = deque()
-        """Ids of events that the supervisor misses."""
-        self._answerer = bus.Answerer(self.zmq, self.endpoint(f"control-{spec.stage}"), self._obey)
+        self.resend: deque[list[int]] = deque()
+        """Ids of events that the supervisor misses, one list an order."""
+        self._answerer = bus.Answerer(self.zmq, self.endpoint(pipeline.control_of(spec.stage)), self._obey)
         self.refused: list[str] = []
 
     def endpoint(self, name: str) -> str:
+        """Address of a channel; BusError unless ``realtime/pipeline.py`` declares it for this stage."""
+        if not pipeline.BY_NAME[self.stage].may_use(name):
+            raise bus.BusError(f"{self.stage}: channel {name!r} is not declared for it in realtime/pipeline.py")
         return bus.address(self.spec.directory, name)
 
     def _obey(self, order: messages.Control) -> messages.Reply:
@@ -79,7 +83,7 @@ class StageContext:
         elif order.order == "stop":
             self.stopping.set()
         elif order.order == "resend":
-            self.resend.extend(order.ids)
+            self.resend.append(order.ids)
         return messages.Reply(ok=True, detail=self.stage)
 
     def report(self, message: messages.Message) -> None:

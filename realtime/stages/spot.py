@@ -17,7 +17,7 @@ from realtime.errors import MerealtimeError, SourceError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
-from realtime.stages.dense import PoseSender
+from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
 from realtime.types import SourceInfo, SpotEvent
 
@@ -232,15 +232,14 @@ class Spot:
         self._sent.append(message)
 
     def _resend(self) -> None:
-        """Send again what the supervisor misses after a restart further down."""
-        wanted = set()
+        """Send again what the supervisor misses after a restart further down, and the end mark if it was given."""
         while self._context.resend:
-            wanted.add(self._context.resend.popleft())
-        for message in self._sent:
-            if message.id in wanted:
-                self._work.send(message)
-        if wanted and self._ended:
-            self._work.send(messages.Ended(stage="spot"))
+            wanted = set(self._context.resend.popleft())
+            for message in self._sent:
+                if message.id in wanted:
+                    self._work.send(message)
+            if self._ended:
+                self._work.send(messages.Ended(stage="spot"))
 
     def _finish(self) -> None:
         """The movement under way at the end, the account, the end mark."""

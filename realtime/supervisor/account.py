@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from realtime.config import Settings
 from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.sinks.lines import SessionLine, State, SummaryLine
-from realtime.supervisor.event_log import Session
+from realtime.supervisor.journal import Journal
 from realtime.supervisor.process import StageProcess, process_age_s, usage
 from realtime.types import SourceInfo
 
@@ -68,7 +69,7 @@ def session_line(
 
 def summary_line(
     board: Board,
-    session: Session,
+    journal: Journal,
     stages: Mapping[str, dict[str, float]],
     *,
     ended: str,
@@ -81,10 +82,10 @@ def summary_line(
     return SummaryLine(
         frames_captured=capture.get("last_number") + 1,
         frames_analysed=spot.get("frames"),
-        frames_dropped=dict(session.dropped),
-        events=len(session.events),
+        frames_dropped=dict(journal.dropped),
+        events=len(journal.events),
         fps_measured=measured_fps(board),
-        latency_ms=session.latency_summary(),
+        latency_ms=journal.latency_summary(),
         seconds=round(max(0, capture.get("last_ns") - capture.get("first_ns")) / 1e9, 3),
         ended=ended,
         restarts=restarts,
@@ -97,7 +98,7 @@ def summary_line(
 class Account:
     """One session's account: the ``State`` that views show, the first line, the last line."""
 
-    def __init__(self, settings: Settings, board: Board, stages: Mapping[str, StageProcess], session: Session) -> None:
+    def __init__(self, settings: Settings, board: Board, stages: Mapping[str, StageProcess], journal: Journal) -> None:
         self.state = State()
         self.info: SourceInfo | None = None
         self.details: dict[str, dict[str, str]] = {}
@@ -108,7 +109,7 @@ class Account:
         self._settings = settings
         self._board = board
         self._stages = stages
-        self._session = session
+        self._journal = journal
         self._birth_s = time.monotonic() - process_age_s()
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._past: deque[tuple[float, int, dict[str, int]]] = deque(maxlen=_WINDOW)
@@ -120,10 +121,10 @@ class Account:
 
     def look(self) -> State:
         """Bring the state up to date: rates over the last second, loads, queues."""
-        now, state, board, session = time.monotonic(), self.state, self._board, self._session
+        now, state, board, journal = time.monotonic(), self.state, self._board, self._journal
         capture, spot, motion = board.row("capture"), board.row("spot"), board.row("motion")
         state.captured, state.analysed = capture.get("frames"), spot.get("frames")
-        state.dropped = dict(session.dropped)
+        state.dropped = dict(journal.dropped)
         state.alive = {stage: process.phase for stage, process in self._stages.items()}
         busy = {stage: board.row(stage).get("busy_ns") for stage in self._stages}
         self._past.append((now, state.captured, busy))
@@ -134,7 +135,7 @@ class Account:
         state.queue = {
             "spot": max(0, state.captured - spot.get("next_index")),
             "motion": max(0, spot.get("next_id") - motion.get("frames")),
-            "classify": max(0, motion.get("frames") - len(session.settled)),
+            "classify": max(0, motion.get("frames") - len(journal.settled)),
         }
         if capture.get("first_ns"):
             state.seconds = now - capture.get("first_ns") / 1e9
@@ -148,40 +149,40 @@ class Account:
             start_up["first_frame"] = round(first_ns / 1e9 - self._birth_s, 2)
         line = session_line(self._settings, self._started_at, self.info, self._board, self.details, start_up)
         self.state.session = line
-        self._session.begin(line)
+        self._journal.begin(line)
         asked = line.fps_requested
         if line.live and asked and 0 < line.fps_measured < _HELD * asked:
             detail = f"asked {asked:g}, measured {line.fps_measured:g} fps"
-            self._session.notice("rate below asked", detail)
+            self._journal.notice("rate below asked", detail)
 
     def finish(self, figures: Mapping[str, dict[str, float]], *, ended: str, error: str, ticks_lost: int) -> None:
         """Write the last line. Frames that nobody accounted for are a gap of their own, never silence."""
-        session, board = self._session, self._board
-        if not session.begun:
+        journal, board = self._journal, self._board
+        if not journal.begun:
             self.begin()
         spot, captured = board.row("spot"), board.row("capture").get("last_number") + 1
-        rest = captured - spot.get("frames") - sum(session.dropped.values())
+        rest = captured - spot.get("frames") - sum(journal.dropped.values())
         if rest > 0:
             first = min(max(0, spot.get("last_number") + 1), captured - 1)
-            session.gap(messages.Gap(first=first, last=captured - 1, count=rest, cause="spotter"))
-        lost = [number for number in range(spot.get("next_id")) if number not in session.settled]
+            journal.gap(messages.Gap(first=first, last=captured - 1, count=rest, cause="spotter"))
+        lost = [number for number in range(spot.get("next_id")) if number not in journal.settled]
         if lost:
-            session.notice("events lost", f"spotted but not named: {', '.join(map(str, lost))}")
+            journal.notice("events lost", f"spotted but not named: {', '.join(map(str, lost))}")
         if error:
-            session.notice("failed", error)
+            journal.notice("failed", error)
         self.state.phase = "ended"
-        session.show(self.look())
+        journal.show(self.look())
         restarts = sum(process.restarts for process in self._stages.values())
         line = summary_line(
             board,
-            session,
+            journal,
             figures,
             ended=ended,
             restarts=restarts,
             ticks_lost=ticks_lost,
             recording=self._recording(),
         )
-        session.finish(line)
+        journal.finish(line)
 
     def _recording(self) -> dict[str, int | str] | None:
         if "record" not in self._stages:
@@ -191,7 +192,7 @@ class Account:
 
     def stage_figures(self) -> dict[str, dict[str, float]]:
         """Per stage: CPU seconds, memory, seconds at work, and what it said at its end. Ask while they live."""
-        figures = {"supervisor": usage("self")}
+        figures = {"supervisor": usage(os.getpid())}
         for stage, process in self._stages.items():
             own = usage(process.pid) if process.poll() is None else {}
             own["busy_s"] = round(self._board.row(stage).get("busy_ns") / 1e9, 3)

@@ -11,20 +11,11 @@ import os
 import re
 import shutil
 import tempfile
-from pathlib import Path
+
+from realtime.stages import procfs
 
 PREFIX = "merealtime-"
 _NAME = re.compile(r"^merealtime-([0-9a-f]+)-(\d+)-(\d+)-")
-
-
-def _start_time(pid: int | str) -> str | None:
-    """Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), None if it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    state, *fields = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else fields[18]
 
 
 def _namespace() -> str:
@@ -35,7 +26,7 @@ def _namespace() -> str:
 
 def session_prefix() -> str:
     """Prefix of everything that belongs to this process: ``merealtime-NAMESPACE-PID-START-``."""
-    return f"{PREFIX}{_namespace()}-{os.getpid()}-{_start_time('self') or 0}-"
+    return f"{PREFIX}{_namespace()}-{os.getpid()}-{procfs.start_ticks('self') or 0}-"
 
 
 def _is_stale(name: str) -> bool:
@@ -43,7 +34,7 @@ def _is_stale(name: str) -> bool:
     match = _NAME.match(name)
     if match is None or match[1] != _namespace():
         return False
-    return _start_time(match[2]) != match[3]
+    return procfs.start_ticks(match[2]) != int(match[3])
 
 
 def sweep() -> list[str]:

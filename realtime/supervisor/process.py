@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,10 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import psutil
 
 from realtime.config import RuntimeSettings
-from realtime.stages import habits
+from realtime.stages import habits, procfs
 from realtime.stages.runner import StageSpec
+from realtime.supervisor import signals
 from realtime.supervisor.logs import LogThread
 
 Phase = Literal["starting", "ready", "ended", "gone"]
@@ -71,7 +72,7 @@ class StageProcess:
         """``was killed by SIGKILL``, ``left with exit code 3``."""
         code = self.poll()
         if code is not None and code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
+            return f"was killed by {signals.name_of(-code)}"
         return f"left with exit code {code}"
 
     def may_restart(self) -> bool:
@@ -102,27 +103,22 @@ class StageProcess:
         return True
 
 
-def usage(pid: int | str) -> dict[str, float]:
+def usage(pid: int) -> dict[str, float]:
     """CPU seconds, resident and peak memory (MB) of a process; empty if it is gone."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            cpu, rss_bytes = process.cpu_times(), process.memory_info().rss
+    except psutil.Error:
         return {}
-    ticks = os.sysconf("SC_CLK_TCK")
-    kilobytes = {
-        key: float(rest.split()[0])
-        for key, _, rest in (line.partition(":") for line in status.splitlines())
-        if key in ("VmRSS", "VmHWM")
-    }
     return {
-        "cpu_s": round((int(fields[11]) + int(fields[12])) / ticks, 2),
-        "rss_mb": round(kilobytes.get("VmRSS", 0) / 1024, 1),
-        "rss_peak_mb": round(kilobytes.get("VmHWM", 0) / 1024, 1),
+        "cpu_s": round(cpu.user + cpu.system, 2),
+        "rss_mb": round(rss_bytes / 2**20, 1),
+        "rss_peak_mb": procfs.peak_rss_mb(pid),
     }
 
 
 def process_age_s() -> float:
     """Seconds since this process was started (resolution: a clock tick, 10 ms)."""
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    ticks = procfs.start_ticks("self") or 0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

@@ -1,14 +1,17 @@
-"""The site: everything of one session that lives in the system, made and removed by the supervisor alone.
+"""Everything of one session that lives in the system, made and removed by the supervisor alone.
 
-Socket directory, sockets, shared counters, ring. ``close`` removes whatever was made, in any state.
+Shared counters, socket directory, sockets, ring. ``close`` removes whatever was made, in any state; what can't be made
+leaves nothing of the rest.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import zmq
 
+from realtime import pipeline
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
 from realtime.supervisor import cleanup
@@ -20,24 +23,27 @@ if TYPE_CHECKING:
 _HANDSHAKE_S = 10.0
 
 
-class Site:
-    """Made empty; the ring follows when the source's size is known."""
+class Resources:
+    """Made at once but for the ring, which follows when the source's size is known."""
 
     def __init__(self) -> None:
+        """RingError where shared memory is full, BusError where there is no place for sockets."""
         prefix = cleanup.session_prefix()
         self.swept = cleanup.sweep()
         self.ring_name = f"{prefix}ring"
         self._ring: RingWriter | None = None
-        self.board = Board.create(f"{prefix}board")
-        self.directory = bus.make_directory(prefix)
-        self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._poller = zmq.Poller()
-        try:
+        with contextlib.ExitStack() as undo:
+            self.board = Board.create(f"{prefix}board")
+            undo.callback(self.board.unlink)
+            undo.callback(self.board.close)
+            self.directory = bus.make_directory(prefix)
+            undo.callback(bus.remove_directory, self.directory)
+            self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            undo.callback(self._zmq.destroy, linger=0)
             self.reports = bus.Receiver(self._zmq, self.endpoint("reports"))
             self.ticks = bus.Listener(self._zmq, self.endpoint("ticks"))
-        except zmq.ZMQError:
-            self._remove_files()
-            raise
+            self._undo = undo.pop_all()
+        self._poller = zmq.Poller()
         self._poller.register(self.reports.socket, zmq.POLLIN)
         self._poller.register(self.ticks.socket, zmq.POLLIN)
 
@@ -62,6 +68,8 @@ class Site:
 
         lossless = 0 if info.live else 1
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
+        self._undo.callback(self._ring.unlink)
+        self._undo.callback(self._ring.close)
 
     def end_ring(self) -> None:
         """Say "no more frames" in place of a capture process that can't."""
@@ -74,7 +82,7 @@ class Site:
 
     def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
         """Give a stage an order; False if it does not answer."""
-        caller = bus.Caller(self._zmq, self.endpoint(f"control-{stage}"))
+        caller = bus.Caller(self._zmq, self.endpoint(pipeline.control_of(stage)))
         try:
             return caller.ask(order, timeout_s).ok
         except bus.BusError:
@@ -82,15 +90,4 @@ class Site:
 
     def close(self) -> None:
         """Leave nothing in the system."""
-        self.reports.close()
-        self.ticks.close()
-        self._zmq.term()
-        self._remove_files()
-
-    def _remove_files(self) -> None:
-        if self._ring is not None:
-            self._ring.close()
-            self._ring.unlink()
-        self.board.close()
-        self.board.unlink()
-        bus.remove_directory(self.directory)
+        self._undo.close()

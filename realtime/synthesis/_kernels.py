@@ -6,10 +6,61 @@ rest.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
+import numpy.typing as npt
 
 _F = np.float32
+
+Array = npt.NDArray[Any]
+
+
+class Scene(NamedTuple):
+    """What stays from frame to frame."""
+
+    rest: Array
+    """(H, W) float32: the picture with nothing moved."""
+    texture: Array
+    """The same, padded by ``pad``, blink drawn in, flattened; ``stride`` columns."""
+    stride: int
+    pad: int
+    spans: Array
+    """(h, 2) int64: first and last + 1 column that the head reaches, per row from ``y0``."""
+    head_mask: Array
+    """(h, w) float32 from (``x0``, ``y0``); ``skin_mask`` too."""
+    skin_mask: Array
+    x0: int
+    y0: int
+
+
+class Movement(NamedTuple):
+    """A field of displacement, times ``amplitude`` px."""
+
+    planes: Array
+    """(3, h·w) float32: dx, dy and compression, zero on the border, so that a clamped look-up outside is zero."""
+    shape: tuple[int, int]
+    origin: tuple[int, int]
+    """(x, y), px."""
+    amplitude: np.float32
+    reach: int
+    """It is looked up within so many px around."""
+    steps: int
+    """Of the inversion."""
+    shading: np.float32
+
+
+class Noise(NamedTuple):
+    """One frame's noise: pattern, bank, where in the bank, and how strong."""
+
+    fixed: Array
+    bank: Array
+    """(n,) int8: normal deviates in units of 1/32."""
+    key: np.uint64
+    """This frame's random number."""
+    read_var: np.float32
+    shot_var: np.float32
 
 
 @numba.njit(cache=True, inline="always")
@@ -48,22 +99,22 @@ def _look_up(plane, stride, width, height, x, y):
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def _unit_positions(count, planes, shape, origin, amplitude, steps, shading, sx, sy, gain, dx, dy):
+def _unit_positions(count, movement, sx, sy, gain, dx, dy):
     """Invert the moved face by fixed-point steps d ← a·D(x − d), and shade its folds.
 
-    ``planes``: (3, h·w) float32, dx, dy and compression, zero on the border, so that a clamped look-up
-    outside is zero. Steps run over the whole row, which the compiler turns into vector code.
+    Steps run over the whole row, which the compiler turns into vector code.
     """
-    stride = shape[1]
-    width = _F(shape[1] - 1.001)
-    height = _F(shape[0] - 1.001)
-    x0 = _F(origin[0])
-    y0 = _F(origin[1])
-    along, down, fold = planes[0], planes[1], planes[2]
+    amplitude, shading = movement.amplitude, movement.shading
+    stride = movement.shape[1]
+    width = _F(movement.shape[1] - 1.001)
+    height = _F(movement.shape[0] - 1.001)
+    x0 = _F(movement.origin[0])
+    y0 = _F(movement.origin[1])
+    along, down, fold = movement.planes[0], movement.planes[1], movement.planes[2]
     for i in range(count):
         dx[i] = _F(0)
         dy[i] = _F(0)
-    for _ in range(steps):
+    for _ in range(movement.steps):
         for i in range(count):
             x = sx[i] - x0 - dx[i]
             y = sy[i] - y0 - dy[i]
@@ -122,43 +173,14 @@ def _expose(clean, fixed, bank, light, read_var, shot_var, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def draw(
-    out,
-    rest,
-    texture,
-    stride,
-    pad,
-    spans,
-    head_mask,
-    skin_mask,
-    head_x0,
-    head_y0,
-    affine,
-    planes,
-    field_shape,
-    field_origin,
-    amplitude,
-    reach,
-    steps,
-    shading,
-    light,
-    pulse,
-    fixed,
-    bank,
-    noise_key,
-    read_var,
-    shot_var,
-):
+def draw(out, scene, affine, movement, light, noise):
     """Draw one frame into ``out`` (H, W) uint8.
 
-    rest (H, W) float32: the picture with nothing moved. texture: the same, padded by ``pad`` and flattened,
-    blink drawn in. spans (h, 2) int64: first and last + 1 column that the head reaches, per row from head_y0.
-    head_mask, skin_mask (h, w) float32 from (head_x0, head_y0). affine (6,) float32: source minus destination
-    of the rigid head. planes (3, h·w) float32: a field of field_shape at field_origin (x, y), times
-    ``amplitude`` px, looked up within ``reach`` px around. bank (n,) int8: normal deviates in units of 1/32;
-    noise_key: this frame's random number.
+    affine (6,) float32: source minus destination of the rigid head. light: (gain of everything, relative change of
+    the skin), float32.
     """
     height, width = out.shape
+    spans, reach = scene.spans, movement.reach
     row = np.empty(width, np.float32)
     sx = np.empty(width, np.float32)
     sy = np.empty(width, np.float32)
@@ -166,40 +188,27 @@ def draw(
     dx = np.empty(width, np.float32)
     dy = np.empty(width, np.float32)
     for y in range(height):
-        start = np.int64(_mix(noise_key + np.uint64(y)) % np.uint64(bank.shape[0] - width))
-        noise = bank[start : start + width]
-        h = y - head_y0
+        start = np.int64(_mix(noise.key + np.uint64(y)) % np.uint64(noise.bank.shape[0] - width))
+        grain = noise.bank[start : start + width]
+        h = y - scene.y0
         if h < 0 or h >= spans.shape[0] or spans[h, 0] >= spans[h, 1]:
-            _expose(rest[y], fixed[y], noise, light, read_var, shot_var, out[y])
+            _expose(scene.rest[y], noise.fixed[y], grain, light[0], noise.read_var, noise.shot_var, out[y])
             continue
         x0, x1 = spans[h, 0], spans[h, 1]
         count = x1 - x0
-        _head_positions(y, x0, x1, affine, head_mask[h, x0 - head_x0 : x1 - head_x0], sx, sy)
+        _head_positions(y, x0, x1, affine, scene.head_mask[h, x0 - scene.x0 : x1 - scene.x0], sx, sy)
         for i in range(count):
-            gain[i] = _F(1) + pulse * skin_mask[h, x0 - head_x0 + i]
-        fy = y - field_origin[1]
-        first = max(field_origin[0] - reach, x0) - x0
-        last = min(field_origin[0] + field_shape[1] + reach, x1) - x0
-        if amplitude != 0 and -reach < fy < field_shape[0] + reach and first < last:
-            _unit_positions(
-                last - first,
-                planes,
-                field_shape,
-                field_origin,
-                amplitude,
-                steps,
-                shading,
-                sx[first:last],
-                sy[first:last],
-                gain[first:last],
-                dx,
-                dy,
-            )
-        _sample(texture, stride, pad, sx, sy, row[x0:x1], count)
+            gain[i] = _F(1) + light[1] * scene.skin_mask[h, x0 - scene.x0 + i]
+        fy = y - movement.origin[1]
+        first = max(movement.origin[0] - reach, x0) - x0
+        last = min(movement.origin[0] + movement.shape[1] + reach, x1) - x0
+        if movement.amplitude != 0 and -reach < fy < movement.shape[0] + reach and first < last:
+            _unit_positions(last - first, movement, sx[first:last], sy[first:last], gain[first:last], dx, dy)
+        _sample(scene.texture, scene.stride, scene.pad, sx, sy, row[x0:x1], count)
         for i in range(x0):
-            row[i] = rest[y, i]
+            row[i] = scene.rest[y, i]
         for i in range(count):
             row[x0 + i] *= gain[i]
         for i in range(x1, width):
-            row[i] = rest[y, i]
-        _expose(row, fixed[y], noise, light, read_var, shot_var, out[y])
+            row[i] = scene.rest[y, i]
+        _expose(row, noise.fixed[y], grain, light[0], noise.read_var, noise.shot_var, out[y])

@@ -109,29 +109,19 @@ class FaceRenderer:
         self._shot_var = settings.shot_share * variance / 128 / _BANK_UNIT**2
         self._no_field = UnitField(0, 0, np.zeros((2, 2, 3), np.float32))
 
-    def _noise(self, frame_number: int) -> _Noise:
+    def _noise(self, frame_number: int) -> _kernels.Noise:
         key = (self._key + frame_number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        return _Noise(self._fixed, self._bank, key, self._read_var, self._shot_var)
+        return _noise(self._fixed, self._bank, key, self._read_var, self._shot_var)
 
 
-class _Noise:
-    """One frame's noise: pattern, bank, where in the bank, and how strong."""
-
-    __slots__ = ("bank", "fixed", "key", "read_var", "shot_var")
-
-    def __init__(self, fixed: npt.NDArray, bank: npt.NDArray, key: int, read_var: float, shot_var: float):
-        self.fixed = fixed
-        self.bank = bank
-        self.key = np.uint64(key)
-        self.read_var = np.float32(read_var)
-        self.shot_var = np.float32(shot_var)
+def _noise(fixed: npt.NDArray, bank: npt.NDArray, key: int, read_var: float, shot_var: float) -> _kernels.Noise:
+    return _kernels.Noise(fixed, bank, np.uint64(key), np.float32(read_var), np.float32(shot_var))
 
 
 class _Canvas:
     """The placed portrait, its padded texture with the blink drawn in, and the part that the head moves."""
 
     def __init__(self, placed: Placed) -> None:
-        self.rest = placed.image
         padded = cv2.copyMakeBorder(placed.image, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
         self._texture = np.ascontiguousarray(padded, np.float32)
         self._eyes = eye_patches(placed)
@@ -148,15 +138,23 @@ class _Canvas:
         high = np.minimum(np.ceil(self._centre + reach).astype(int) + 1, [width, height])
         xs, ys = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
         radius = np.hypot((xs - self._centre[0]) / self._half[0], (ys - self._centre[1]) / self._half[1])
-        self._x0, self._y0 = int(low[0]), int(low[1])
-        self._head_mask = _fade(radius, _RIGID_RADIUS, _STILL_RADIUS)
-        self._skin_mask = _fade(radius, 0.85, 1.05)
+        head_mask = _fade(radius, _RIGID_RADIUS, _STILL_RADIUS)
         spans = np.zeros((len(radius), 2), np.int64)
-        for row, inside in enumerate(self._head_mask > 0):
+        for row, inside in enumerate(head_mask > 0):
             columns = np.flatnonzero(inside)
             if len(columns):
                 spans[row] = low[0] + columns[0], low[0] + columns[-1] + 1
-        self._spans = spans
+        self._scene = _kernels.Scene(
+            rest=placed.image,
+            texture=self._texture.reshape(-1),  # a view: blinks are drawn into it
+            stride=self._texture.shape[1],
+            pad=_PAD,
+            spans=spans,
+            head_mask=head_mask,
+            skin_mask=_fade(radius, 0.85, 1.05),
+            x0=int(low[0]),
+            y0=int(low[1]),
+        )
 
     def set_blink(self, closure: float) -> None:
         """Draw both lids at ``closure`` 0..1 into the texture."""
@@ -195,36 +193,20 @@ class _Canvas:
         steps: int,
         shading: float,
         light: tuple[float, float],
-        noise: _Noise,
+        noise: _kernels.Noise,
     ) -> None:
         """One frame: ``light`` is (gain of everything, relative change of the skin)."""
-        _kernels.draw(
-            out,
-            self.rest,
-            self._texture.reshape(-1),
-            self._texture.shape[1],
-            _PAD,
-            self._spans,
-            self._head_mask,
-            self._skin_mask,
-            self._x0,
-            self._y0,
-            self._affine(pose),
-            field.planes,
-            field.shape,
-            (field.x0, field.y0),
-            np.float32(amplitude),
-            self._reach(pose) + math.ceil(amplitude),
-            steps,
-            np.float32(shading),
-            np.float32(light[0]),
-            np.float32(light[1]),
-            noise.fixed,
-            noise.bank,
-            noise.key,
-            noise.read_var,
-            noise.shot_var,
+        movement = _kernels.Movement(
+            planes=field.planes,
+            shape=field.shape,
+            origin=(field.x0, field.y0),
+            amplitude=np.float32(amplitude),
+            reach=self._reach(pose) + math.ceil(amplitude),
+            steps=steps,
+            shading=np.float32(shading),
         )
+        lights = np.float32(light[0]), np.float32(light[1])
+        _kernels.draw(out, self._scene, self._affine(pose), movement, lights, noise)
 
 
 def _fade(radius: npt.NDArray, inner: float, outer: float) -> npt.NDArray[np.float32]:
@@ -270,7 +252,7 @@ def render_pair(
     canvas = _Canvas(placed)
     field = unit_field(placed, au, side)
     still = HeadPose(0.0, 0.0, 0.0, 1.0)
-    quiet = _Noise(np.zeros_like(placed.image), np.zeros(size[0] + 1, np.int8), 0, 0.0, 0.0)
+    quiet = _noise(np.zeros_like(placed.image), np.zeros(size[0] + 1, np.int8), 0, 0.0, 0.0)
     frames = []
     for amplitude in (0.0, amplitude_px):
         frame = np.empty(placed.image.shape, np.uint8)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import functools
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -64,17 +65,14 @@ class TvL1Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         """InputError outside the bounds, for parameters made in Python too, not only for decoded ones."""
-        checks = {
-            "tau, lambda, theta > 0": min(self.tau, self.lambda_, self.theta) > 0,
-            "0 < scale_step < 1": 0 < self.scale_step < 1,
-            "scales, warps, iterations, median_every ≥ 1": min(
-                self.scales, self.warps, self.iterations, self.median_every
-            )
-            >= 1,
-            "epsilon ≥ 0": self.epsilon >= 0,
-            "median 0 or 5": self.median in (0, 5),
-            "0 ≤ presmooth_px ≤ 8": 0 <= self.presmooth_px <= 8,
-        }
-        for rule, holds in checks.items():
-            if not holds:
-                raise InputError(f"TV-L1 parameters need {rule}")
+        for name, encoded, bounds in _bounds():
+            try:
+                msgspec.convert(getattr(self, name), bounds)
+            except msgspec.ValidationError as error:
+                raise InputError(f"TV-L1 parameter {encoded}: {str(error).lower()}") from error
+
+
+@functools.cache
+def _bounds() -> list[tuple[str, str, Any]]:
+    """Name in Python, name in a file, and type with its bounds, of each parameter."""
+    return [(field.name, field.encode_name, field.type) for field in msgspec.structs.fields(TvL1Params)]

@@ -1,4 +1,4 @@
-"""One session's record: keeps the account, gives each line to each sink, outlives a sink's failure."""
+"""The session's journal: what was reported becomes lines, each given to each sink; it outlives a sink's failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from realtime.sinks.lines import (
 _DENSE_FRESH_S = 1.0
 
 
-class Session:
+class Journal:
     """Lines that come before the first line is known are held back; each event id is written once."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
@@ -128,11 +128,16 @@ class Session:
         return {name: percentiles(values) for name, values in self.latencies.items()}
 
     def close(self) -> None:
-        for sink in self._sinks:
-            try:
-                sink.close()
-            except OSError as error:
-                self.failed_sinks[type(sink).__name__] = str(error)
+        """Close every sink, whatever another one does."""
+        with contextlib.ExitStack() as stack:
+            for sink in reversed(self._sinks):
+                stack.callback(self._close_sink, sink)
+
+    def _close_sink(self, sink: Sink) -> None:
+        try:
+            sink.close()
+        except OSError as error:
+            self.failed_sinks[type(sink).__name__] = str(error)
 
     def _write_or_hold(self, line: GapLine | NoticeLine) -> None:
         if self.begun:
