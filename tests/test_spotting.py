@@ -208,7 +208,7 @@ def test_course_of_a_clean_curve_is_exact() -> None:
 def brow_event(peak: float, elsewhere: float = 0.0, onset: int = 100, offset: int = 140) -> SpotEvent:
     rois = dict.fromkeys(ROIS, elsewhere) | {"left_eye_brow": peak}
     return SpotEvent(
-        kind="micro", onset=onset, apex=onset + 10, offset=offset, 
+        kind="micro", onset=onset, apex=onset + 10, offset=offset,
         onset_t_ns=onset * STEP_NS, apex_t_ns=(onset + 10) * STEP_NS, offset_t_ns=offset * STEP_NS,
         score=9.0, rois=rois, decided=offset,
     )  # fmt: skip

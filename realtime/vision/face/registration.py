@@ -25,6 +25,8 @@ _NOISE_FLOOR_PX = 0.03
 """What sensor noise does to a patch's displacement: closer residuals are all as good."""
 _LIKE = 0.6
 """Correlation with the template under which a patch no longer counts."""
+_ALIEN = 0.3
+"""Correlation at which a region's patch shows something else altogether."""
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -53,6 +55,9 @@ class Anchor:
         self.displacement = np.zeros((n, 2), np.float32)
         """(n, 2) px of the face image: of each patch, the head's motion removed."""
         self.likeness = np.ones(n, np.float32)
+        self._centres = self.layout.centres.copy()
+        self._carried = np.zeros((n, 2), np.float32)
+        """(n, 2) px: how far a patch whose template was renewed was from its first place then."""
         self._places = self.layout.centres.astype(np.float64) - _CENTRE
         self._step = np.zeros(4)
         self._speed = np.zeros(4)
@@ -105,9 +110,10 @@ class Anchor:
         """Follow the face into the next frame (H, W) uint8: pose, image, displacement and likeness are renewed."""
         self._move(self._speed)
         self.image = self._face_image(gray)
+        self.displacement -= self._carried
         follow(
             self.image,
-            self.layout.centres,
+            self._centres,
             self._descent,
             self._norm,
             self._inverse,
@@ -115,7 +121,9 @@ class Anchor:
             self.displacement,
             self.likeness,
         )
+        self.displacement += self._carried
         rigid = self.layout.rigid
+        self._bring_back()
         weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
         self.misfit_px = fit_head(
             self._places[:rigid],
@@ -142,6 +150,41 @@ class Anchor:
         shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
         self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
 
+    def _bring_back(self) -> None:
+        """A patch that is lost looks for its skin where its neighbours have gone."""
+        rigid = self.layout.rigid
+        lost = self.likeness[rigid:] < _ALIEN
+        if not lost.any():
+            return
+        own = self.displacement[rigid:]
+        for k in np.unique(self.layout.roi_of[lost]):
+            there = (self.layout.roi_of == k) & ~lost
+            own[(self.layout.roi_of == k) & lost] = np.median(own[there], 0) if there.any() else 0.0
+
+    def renew(self, patches: NDArray[np.int64]) -> None:
+        """Take these region patches as they look now for their template: the skin is held in another shape.
+
+        patches: indices among the region patches. What they show further on counts from where they are.
+        """
+        rows = patches + self.layout.rigid
+        margin = PATCH_RADIUS_PX + 2
+        limit = np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - 1 - margin
+        here = np.clip(np.rint(self.layout.centres[rows] + self.displacement[rows]), margin, limit).astype(np.int64)
+        self._templates(rows, here, self.image)
+        self._carried[rows] = self.displacement[rows]
+
+    def restore(self, patches: NDArray[np.int64]) -> None:
+        """Follow these region patches by their first template again."""
+        rows = patches + self.layout.rigid
+        self._templates(rows, self.layout.centres[rows], self._template)
+        self._carried[rows] = 0.0
+
+    def _templates(self, rows: NDArray[np.int64], centres: NDArray[np.int64], image: NDArray[np.float32]) -> None:
+        descent, norm, inverse = self._descent[rows], self._norm[rows], self._inverse[rows]
+        build_template(image, centres, descent, norm, inverse)
+        self._descent[rows], self._norm[rows], self._inverse[rows] = descent, norm, inverse
+        self._centres[rows] = centres
+
     def follow_on(self, old: Anchor) -> None:
         """This is the face that ``old`` has followed into the same frame: tie the two face images together."""
         self.to_first = compose(old.to_first, compose(invert(old.to_frame), self.to_frame))
@@ -157,8 +200,11 @@ class Anchor:
         return heights[:, None] * self._pose[4:6]
 
     def roi_trust(self) -> NDArray[np.float64]:
-        """(n − rigid,) weight of each region patch in this frame: 0 where it shows something else."""
-        return np.where(self.likeness[self.layout.rigid :] > _LIKE, self.roi_weights, 0.0)
+        """(n − rigid,) weight of each region patch in this frame: 0 where it shows something else.
+
+        Skin that is raised by many px is stretched and folded, and looks less like itself; a hand looks like nothing.
+        """
+        return self.roi_weights * np.clip((self.likeness[self.layout.rigid :] - _ALIEN) / (_LIKE - _ALIEN), 0.0, 1.0)
 
     @property
     def turn(self) -> tuple[float, float]:

@@ -1,26 +1,37 @@
 """From the groups' movements to events: what two groups see of one movement is one event, speech is none.
 
 A group's movement waits until no other group moves that began before it ended (or ``_WAIT_S``), so that both brows
-raised at once are one event. Mouth and nose wait for quiet as well: movements that follow each other without a pause
-are speech or chewing, which becomes a state (``during``) and not a chain of events.
+raised at once are one event. The mouth's and nose's wait a little longer for what follows: movements of the mouth that
+come one after the other are speech, chewing or swallowing, which becomes a state (``during``) and not a chain of events.
+What the jaw leads is held to a stricter rule than what the lips do.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import structs
 
 from realtime.types import SpotEvent
+from realtime.vision.spotting.spotter import Spotter
 
 _WAIT_S = 0.35
 _SAME_APEX_S = 0.08
 _SAME = 0.5
 """Share of the shorter of two movements that lies within the other, to be one."""
-_PAUSE_S = 0.30
-"""Mouth movements closer than this belong together."""
-_CHAIN = 3
-"""So many of them without a pause are speech."""
-_QUIET_S = 0.8
+_ALONE_S = {False: 0.5, True: 1.5}
+"""Mouth movements closer than this have to do with each other; by whether the jaw led."""
+_AFTER_S = {False: 0.3, True: 0.8}
+"""How long to wait for a next one."""
+_MOST_NEAR = {False: 1, True: 0}
+"""So many movements near it may an expression of the mouth have."""
+_JAW = 1.5
+"""The jaw leads where the chin moves so many times as far as the lips."""
+_SHORT_S = 0.45
+_WINDOW_S, _SHORT_MANY, _MANY, _JAW_MANY = 2.5, 3, 5, 2
+"""Speech has begun with so many movements within the window: short ones, any, or led by the jaw."""
+_QUIET_S = 1.5
 """Speech is over after so long without a movement of the mouth."""
 _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
@@ -28,20 +39,18 @@ _LOWER = ("mouth", "nose")
 _NEIGHBOURS = {("nose", "mouth"), ("mouth", "nose"), ("nose", "left_brow"), ("nose", "right_brow")}
 
 
-class GroupState(msgspec.Struct):
-    """What a group is doing in this frame."""
-
-    began_ns: int | None
-    """Since when it moves; None at rest."""
-    peak: float
-    """How far it has moved, unit of the detector."""
-    holding: bool
-
-
 class _Pending(msgspec.Struct):
     group: str
     event: SpotEvent
     since_ns: int
+
+
+class _Mouthing(msgspec.Struct):
+    """One movement of the mouth, event or not."""
+
+    begin_ns: int
+    end_ns: int
+    jaw: bool
 
 
 class Assembler:
@@ -54,18 +63,15 @@ class Assembler:
         """Forget what waits: the face was lost."""
         self._pending: list[_Pending] = []
         self._told: list[SpotEvent] = []
-        self._chain: list[tuple[int, int]] = []
-        """(onset, offset) ns of the mouth's movements without a pause between them."""
-        self._moved_ns = 0
-        self._was_moving = False
-        self._began_ns = 0
+        self._mouthings: list[_Mouthing] = []
+        self._under_way: _Mouthing | None = None
         self.speaking = False
 
     def push(
-        self, t_ns: int, found: list[tuple[str, SpotEvent]], groups: dict[str, GroupState]
+        self, t_ns: int, found: list[tuple[str, SpotEvent]], groups: Mapping[str, Spotter]
     ) -> tuple[list[SpotEvent], list[str]]:
         """One frame; events to report, and notices ("speech", "speech over")."""
-        notices = self._listen(t_ns, groups)
+        notices = self._listen(t_ns, groups.get("mouth"))
         for group, event in found:
             if not self._is_echo(group, event, groups):
                 self._pending.append(_Pending(group, event, t_ns))
@@ -80,35 +86,58 @@ class Assembler:
 
     # --- speech -----------------------------------------------------------------------------------------
 
-    def _listen(self, t_ns: int, groups: dict[str, GroupState]) -> list[str]:
-        """Count the mouth's movements that follow each other without a pause."""
-        mouth = groups.get("mouth")
-        moving = mouth is not None and mouth.began_ns is not None
-        if moving and mouth is not None and mouth.began_ns is not None:
-            if not self._was_moving:
-                if mouth.began_ns - self._moved_ns > _PAUSE_S * 1e9 and not self.speaking:
-                    self._chain.clear()
-                self._began_ns = mouth.began_ns
-            self._moved_ns = t_ns
-        elif self._was_moving:
-            self._chain.append((self._began_ns, t_ns))
-        self._was_moving = moving
-        quiet_s = (t_ns - self._moved_ns) / 1e9
-        if not self.speaking and len(self._chain) + moving >= _CHAIN:
-            self.speaking = True
-            return ["speech"]
-        if self.speaking and quiet_s > _QUIET_S:
+    def _listen(self, t_ns: int, mouth: Spotter | None) -> list[str]:
+        """Keep book of the mouth's movements; does speech begin or end?"""
+        if mouth is not None and mouth.began_ns is not None:
+            left, right, chin = (*mouth.peaks, 0.0, 0.0, 0.0)[:3]
+            jaw = bool(chin > _JAW * max(left, right))
+            if self._under_way is None or self._under_way.begin_ns != mouth.began_ns:
+                self._end_mouthing()
+                self._under_way = _Mouthing(mouth.began_ns, t_ns, jaw)
+            self._under_way.end_ns, self._under_way.jaw = t_ns, jaw
+        elif self._under_way is not None:
+            self._end_mouthing()
+            if not self.speaking and self._is_speech(t_ns):
+                self.speaking = True
+                return ["speech"]
+        last_ns = self._mouthings[-1].end_ns if self._mouthings else 0
+        if self.speaking and self._under_way is None and t_ns - last_ns > _QUIET_S * 1e9:
             self.speaking = False
-            self._chain.clear()
             return ["speech over"]
         return []
 
+    def _end_mouthing(self) -> None:
+        if self._under_way is not None:
+            self._mouthings = [*self._mouthings[-15:], self._under_way]
+            self._under_way = None
+
+    def _is_speech(self, t_ns: int) -> bool:
+        recent = [m for m in self._mouthings if t_ns - m.end_ns < _WINDOW_S * 1e9]
+        short = sum(m.end_ns - m.begin_ns < _SHORT_S * 1e9 for m in recent)
+        return short >= _SHORT_MANY or len(recent) >= _MANY or sum(m.jaw for m in recent) > _JAW_MANY
+
+    def _is_mouthed(self, event: SpotEvent) -> bool:
+        """One of several movements of the mouth in a row: no expression."""
+        jaw = is_jaw(event)
+        gap_ns = _ALONE_S[jaw] * 1e9
+        own_ns = 0.5 * (event.offset_t_ns - event.onset_t_ns)
+        moved = [*self._mouthings, *([self._under_way] if self._under_way else [])]
+        near = 0
+        for m in moved:
+            shared = min(m.end_ns, event.offset_t_ns) - max(m.begin_ns, event.onset_t_ns)
+            if shared > min(own_ns, 0.5 * (m.end_ns - m.begin_ns)):
+                continue  # this is it
+            apart = max(event.onset_t_ns - m.end_ns, m.begin_ns - event.offset_t_ns)
+            near += apart < gap_ns
+        return near > _MOST_NEAR[jaw]
+
     # --- waiting ----------------------------------------------------------------------------------------
 
-    def _is_echo(self, group: str, event: SpotEvent, groups: dict[str, GroupState]) -> bool:
+    def _is_echo(self, group: str, event: SpotEvent, groups: Mapping[str, Spotter]) -> bool:
+        """A neighbour moves much further in the same moment."""
         peak = max(event.rois.values())
-        for other, state in groups.items():
-            if (group, other) in _NEIGHBOURS and state.began_ns is not None and state.peak > _ECHO * peak:
+        for other, spotter in groups.items():
+            if (group, other) in _NEIGHBOURS and spotter.began_ns is not None and spotter.reach > _ECHO * peak:
                 return True
         return any(
             (group, p.group) in _NEIGHBOURS
@@ -117,23 +146,22 @@ class Assembler:
             for p in self._pending
         )
 
-    def _is_ready(self, pending: _Pending, t_ns: int, groups: dict[str, GroupState]) -> bool:
+    def _is_ready(self, pending: _Pending, t_ns: int, groups: Mapping[str, Spotter]) -> bool:
         event = pending.event
-        waited_s = (t_ns - pending.since_ns) / 1e9
         if pending.group in _LOWER and not self.speaking:
-            mouth = groups.get("mouth")
-            if mouth is not None and mouth.began_ns is not None and self._chain:
-                return False  # speech, perhaps: wait for what comes of it
-            if t_ns - self._moved_ns < _PAUSE_S * 1e9:
+            jaw = pending.group == "mouth" and is_jaw(event)
+            if t_ns - event.offset_t_ns < _AFTER_S[jaw] * 1e9:
                 return False
-        if waited_s > _WAIT_S:
+            if self._under_way is not None and self._under_way.begin_ns - event.offset_t_ns < _ALONE_S[jaw] * 1e9:
+                return t_ns - pending.since_ns > 2e9  # it is not known yet what that becomes
+        if t_ns - pending.since_ns > _WAIT_S * 1e9:
             return True
         return not any(
-            group != pending.group and state.began_ns is not None and state.began_ns <= event.offset_t_ns
-            for group, state in groups.items()
+            group != pending.group and spotter.began_ns is not None and spotter.began_ns <= event.offset_t_ns
+            for group, spotter in groups.items()
         )
 
-    def _release(self, ready: list[_Pending], groups: dict[str, GroupState]) -> list[SpotEvent]:
+    def _release(self, ready: list[_Pending], groups: Mapping[str, Spotter]) -> list[SpotEvent]:
         """Merge, drop what is speech or was told already, name what else went on."""
         events = []
         for pending in ready:
@@ -142,23 +170,28 @@ class Assembler:
             same = [p for p in self._pending if p is pending or is_same(p.event, pending.event)]
             for p in same:
                 self._pending.remove(p)
+            upper = [p for p in same if p.group not in _LOWER]
             lower = [p for p in same if p.group in _LOWER]
-            if self.speaking or len(self._chain) >= _CHAIN:
-                same = [p for p in same if p not in lower]
-                if not same:
-                    continue
+            if self.speaking or any(p.group == "mouth" and self._is_mouthed(p.event) for p in lower):
+                same = upper
+            if not same:
+                continue
             event = merge([p.event for p in same])
             if any(is_same(event, told) for told in self._told):
                 continue
             during = ["speech"] if self.speaking else []
-            own = {p.group for p in same}
-            if any(state.holding for group, state in groups.items()) and event.kind == "micro":
+            if event.kind == "micro" and any(spotter.holding for spotter in groups.values()):
                 during.append("macro")
-            del own
             event = structs.replace(event, during=[*event.during, *during])
             events.append(event)
             self._told = [e for e in self._told if event.onset_t_ns - e.offset_t_ns < 2e9] + [event]
         return events
+
+
+def is_jaw(event: SpotEvent) -> bool:
+    """Whether the chin moves much further than the lips."""
+    lips = max(event.rois.get("left_mouth", 0.0), event.rois.get("right_mouth", 0.0))
+    return event.rois.get("chin", 0.0) > _JAW * lips
 
 
 def _shared(a: SpotEvent, b: SpotEvent) -> float:
@@ -170,9 +203,9 @@ def _shared(a: SpotEvent, b: SpotEvent) -> float:
 
 def is_same(a: SpotEvent, b: SpotEvent) -> bool:
     """Whether two groups saw one movement."""
-    if a.kind != b.kind:
-        return abs(a.apex_t_ns - b.apex_t_ns) <= _SAME_APEX_S * 1e9
-    return abs(a.apex_t_ns - b.apex_t_ns) <= _SAME_APEX_S * 1e9 or _shared(a, b) >= _SAME
+    if abs(a.apex_t_ns - b.apex_t_ns) <= _SAME_APEX_S * 1e9:
+        return True
+    return a.kind == b.kind and _shared(a, b) >= _SAME
 
 
 def merge(events: list[SpotEvent]) -> SpotEvent:

@@ -87,6 +87,7 @@ class MotionDetector:
         self._features = np.zeros(len(_FEATURE_NOISE))
         self._pose_offset = -_pose(anchor)
         self._patches = {}
+        self._renewed: set[str] = set()
         self.spotters = {}
         prior = _prior(own, layout.heights[layout.rigid :])
         for group, names in GROUPS.items():
@@ -105,6 +106,9 @@ class MotionDetector:
         rigid = anchor.layout.rigid
         self._offset += old.displacement[rigid:]
         self._pose_offset += _pose(old) - _pose(anchor)
+        self._renewed = {
+            group for group, spotter in self.spotters.items() if spotter.is_displaced
+        }  # by the new template
         for group, spotter in self.spotters.items():
             assert spotter.channels is not None
             weights = np.repeat(anchor.roi_weights[self._patches[group]], 2)
@@ -122,7 +126,18 @@ class MotionDetector:
                 self.difference[ROI_NAMES.index(name)] = size
             if event is not None:
                 found.append((group, event))
+            if spotter.is_displaced != (group in self._renewed):
+                self._retake(anchor, group, spotter.is_displaced)
         return found
+
+    def _retake(self, anchor: Anchor, group: str, holding: bool) -> None:
+        """Skin that is held in another shape is followed by that shape; back at rest, by the first."""
+        if holding:
+            anchor.renew(self._patches[group])
+            self._renewed.add(group)
+        else:
+            anchor.restore(self._patches[group])
+            self._renewed.discard(group)
 
     def _feel(self, anchor: Anchor) -> None:
         """The head's pose as the forecast takes it."""

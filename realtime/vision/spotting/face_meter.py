@@ -25,7 +25,7 @@ from realtime.vision.face.registration import Anchor
 from realtime.vision.features import FeatureSpec
 from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
 from realtime.vision.spotting import lbp
-from realtime.vision.spotting.assemble import Assembler, GroupState
+from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
 from realtime.vision.spotting.detectors import make_detector
 
@@ -115,11 +115,7 @@ class FaceMeter:
         begun = time.perf_counter_ns()
         found = self.detector.push(anchor, number, t_ns)
         self._note_head(anchor, t_ns)
-        groups = {
-            name: GroupState(spotter.began_ns, spotter.reach, spotter.holding)
-            for name, spotter in self.detector.spotters.items()
-        }
-        told, states = self._assembler.push(t_ns, found, groups)
+        told, states = self._assembler.push(t_ns, found, self.detector.spotters)
         events += told
         notices += [(what, f"frame {number}") for what in states]
         self._spent["decide"] += time.perf_counter_ns() - begun

@@ -164,6 +164,11 @@ class Movement:
         return self._back_ns > 0 and self._now_ns - self._back_ns >= self._quiet_ns - 1_000_000
 
     @property
+    def residual(self) -> float:
+        """Share of the peak at which it has stopped."""
+        return self.residual_px / self._top if self._top > 0 else 0.0
+
+    @property
     def is_half_back(self) -> bool:
         return self._now < 0.5 * self._top
 

@@ -41,12 +41,14 @@ _JOIN = 0.5
 """ROIs with at least this share of the strongest one's peak are added up for the fit."""
 _TAIL, _TAIL_S = 0.3, 0.25
 """An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
-_ALIVE = 0.5
+_ALIVE = 0.3
 """A ROI with less of its weight alive is out of play."""
+_HELD = 0.6
+"""What has lasted longer than a micro-expression and still has this share of its peak is held."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _HEAD_SHARE = 0.35
 """A movement of which the head's pose leaves no more than this was the head's."""
-_NOISE_S = 12.0
+_RENEWED_S = 0.06
 
 
 class Spotter:
@@ -85,6 +87,7 @@ class Spotter:
         self._hits = 0
         self._closed_ns = -(2**62)
         self._alive = True
+        self._strange = np.zeros(0, bool)
         self.size = np.zeros(len(self._given.names) if self._given else 1)
         """(ROIs,) how far each is from rest now."""
 
@@ -132,9 +135,15 @@ class Spotter:
         """(ROIs,) the smallest movement that would open an event now."""
         return self.threshold() + self._level
 
-    def forget_hold(self) -> None:
-        """No longer wait for an open macro-expression to come back."""
-        self._hold = None
+    @property
+    def is_displaced(self) -> bool:
+        """The face rests away from where it was, reported already or not."""
+        return self._hold is not None
+
+    @property
+    def peaks(self) -> Curve:
+        """(ROIs,) largest rise of each in the movement under way; zeros at rest."""
+        return self._movement.peak if self._movement else np.zeros_like(self.size)
 
     def _begin(self, channels: int, features: int) -> None:
         """First frame: the buffers."""
@@ -175,7 +184,7 @@ class Spotter:
         if len(values) != track.channels:
             raise InputError(f"difference has {len(values)} values, was {track.channels}: reset() the spotter first")
         dt_s = track.store(frame, t_ns, values, features, max(_SMOOTH_S, 1e-9))
-        trust = channels.weights if weights is None else weights
+        trust = channels.weights if weights is None else self._known(weights)
         if not self._in_play(trust):
             return None
         if self._settled == 0:
@@ -204,6 +213,29 @@ class Spotter:
         if values.ndim != 1 or not np.isfinite(values.sum()):
             raise InputError(f"a difference is (ROIs,) finite values, not {values}")
         return values
+
+    def _known(self, trust: Curve) -> Curve:
+        """A patch that was lost since the reference was taken says nothing until the group rests again."""
+        track = self._track
+        assert track is not None
+        if self._settled == 0:
+            self._strange = trust <= 0.0
+            return trust
+        lost = trust <= 0.0
+        if self._movement is None:
+            back = self._strange & ~lost
+            if back.any():
+                split = track.channels
+                foretold = (
+                    0.0
+                    if self.forecast is None
+                    else self.forecast.weights @ (track.smooth[split:] - self._reference[split:])
+                )
+                self._reference[:split][back] = (track.smooth[:split] - foretold)[back]
+            self._strange = lost
+        else:
+            self._strange |= lost
+        return np.where(self._strange, 0.0, trust)
 
     def _in_play(self, trust: Curve) -> bool:
         """False while most patches show something else (a hand, a shadow); then rest is where they come back."""
@@ -307,6 +339,7 @@ class Spotter:
             return None
         if still and self._share_of_hold(hold) < 0.3 and age_s > self.params.micro_max_s:
             self._hold = None
+            self._let_settle()
             return self._told_hold(hold, track.count - 1)
         if age_s >= self.params.max_duration_s:
             hold.told = True
@@ -328,9 +361,13 @@ class Spotter:
         age_s = (track.now_ns - movement.opened_ns) / 1e9
         if self._hold is not None and movement.is_calm and self._share_of_hold(self._hold) < 0.4:
             return self._close_hold()
-        if movement.is_back or movement.has_stopped(self._still_noise):
+        long = age_s > self.params.micro_max_s + 0.1
+        if movement.is_back:
             return self._close()
-        if age_s > self.params.micro_max_s + 0.1 and movement.is_level:
+        if movement.has_stopped(self._still_noise):
+            # a smile that gives way a little is held, not over
+            return self._keep_as_hold() if long and movement.residual > _HELD else self._close()
+        if long and movement.is_level:
             return self._keep_as_hold()
         if age_s >= self.params.max_duration_s:
             return self._close()
@@ -394,6 +431,7 @@ class Spotter:
         self._after(movement)
         if returned:
             self._hold = None
+            self._let_settle()
         return event
 
     def _after(self, movement: Movement) -> None:
@@ -467,7 +505,13 @@ class Spotter:
                     apex=track.identity(first + apex),
                 )
         self._after(movement)
+        self._let_settle()
         return told
+
+    def _let_settle(self) -> None:
+        """The templates are about to be renewed: rest is where they are then."""
+        assert self._track is not None
+        self._tail_ns = self._track.now_ns + round(_RENEWED_S * 1e9)
 
     def _close_hold(self) -> SpotEvent | None:
         """The open macro-expression has come back: it ends where this movement, its fall, ends."""
@@ -478,6 +522,7 @@ class Spotter:
         end = first + (course.frames(times_s)[1] if course else len(rows) - 1)
         self._hold = None
         self._after(movement)
+        self._let_settle()
         return None if hold.told else self._told_hold(hold, end)
 
     def _told_hold(self, hold: Hold, end: int) -> SpotEvent | None:
