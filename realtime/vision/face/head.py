@@ -40,16 +40,17 @@ def fit_head(
     weights: NDArray[np.float64],
     rounds: int,
     scale_floor_px: float,
+    robust: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> float:
     """Robust fit of u = tx + a x − b y + yaw h, v = ty + b x + a y + pitch h.
 
     places: (n, 2) px from the centre; heights: (n,) px; displacement: (n, 2) px; weights: (n,) ≥ 0, prior trust.
-    out: (6,), filled. Tukey's biweight with 4.7 times the residuals' median length, at least ``scale_floor_px``.
+    robust: (n,) 0..1, in and out: the last frame's robust weights, so that skin that an expression has begun to carry
+    away stays left out. out: (6,), filled. Tukey's biweight with 4.7 times the residuals' median length, at least ``scale_floor_px``.
     Returns that median, px; infinite (and zeros) without patches.
     """
     n = places.shape[0]
-    robust = np.ones(n)
     lengths = np.empty(n)
     normal = np.empty((6, 6))
     right = np.empty(6)
@@ -64,6 +65,7 @@ def fit_head(
             shh += w * heights[i] * heights[i]
         if total <= 0.0:
             out[:] = 0.0
+            robust[:] = 1.0
             return math.inf
         mean_h = sh / total
         turns = shh / total - mean_h * mean_h > _LEAST_HEIGHT_PX * _LEAST_HEIGHT_PX

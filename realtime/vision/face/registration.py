@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
-from realtime.vision.face.tracking import PATCH_RADIUS_PX, build_template, change_in, follow
+from realtime.vision.face.tracking import PATCH_RADIUS_PX, agree, build_template, change_in, follow
 from realtime.vision.features.crop import apply, compose, invert
 
 BLUR_PX = 1.0
@@ -25,8 +25,12 @@ _NOISE_FLOOR_PX = 0.03
 """What sensor noise does to a patch's displacement: closer residuals are all as good."""
 _LIKE = 0.6
 """Correlation with the template under which a patch no longer counts."""
+_NOISE_GREY = 1.5
 _ALIEN = 0.3
 """Correlation at which a region's patch shows something else altogether."""
+_FOLDED = 0.04
+"""1 − correlation at which a patch is trusted half as much as one that looks just like its template."""
+_MISFIT_PX = 0.1
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -62,11 +66,18 @@ class Anchor:
         self._step = np.zeros(4)
         self._speed = np.zeros(4)
         self._pose = np.zeros(6)
+        self._robust = np.ones(self.layout.rigid)
         self.image = self._face_image(gray)
         self._template = self.image
         self._eyes = np.zeros(2)
         build_template(self.image, self.layout.centres, self._descent, self._norm, self._inverse)
+        self._contrast = np.array([self._contrast_at(x, y) for x, y in self._centres[self.layout.rigid :]])
         self._trust()
+
+    def _contrast_at(self, x: int, y: int) -> float:
+        """Variance of the grey levels of a patch of the template."""
+        r = PATCH_RADIUS_PX
+        return float(self._template[y - r : y + r + 1, x - r : x + r + 1].var())
 
     def _trust(self) -> None:
         """Weights from the texture: the smaller a displacement's error, the more it counts, up to the median."""
@@ -123,18 +134,19 @@ class Anchor:
         )
         self.displacement += self._carried
         rigid = self.layout.rigid
-        self._bring_back()
         weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
-        self.misfit_px = fit_head(
-            self._places[:rigid],
-            self.layout.heights[:rigid],
-            self.displacement[:rigid],
-            weights,
-            4,
-            _NOISE_FLOOR_PX,
-            self._pose,
-        )
+        self._fit(weights)
         self._step[:] = self._pose[:4]
+        agree(
+            self.displacement[rigid:],
+            self.likeness[rigid:],
+            self._inverse[rigid:],
+            self._contrast,
+            self.layout.roi_of,
+            len(ROI_NAMES),
+            _NOISE_GREY,
+            _ALIEN,
+        )
         tx, ty, a, b = self._step
         x, y = self._places[:, 0], self._places[:, 1]
         self.displacement[:, 0] -= tx + a * x - b * y
@@ -143,23 +155,25 @@ class Anchor:
         # half the correction becomes speed: a steady drift is foreseen, noise is not
         self._speed = 0.9 * self._speed + 0.5 * self._step
 
+    def _fit(self, weights: NDArray[np.float64]) -> None:
+        """The head's motion: from the last frame's inliers, so that skin that an expression has begun to carry away
+        stays left out; from all patches where that fits badly, and the better of the two is taken.
+        """
+        rigid = self.layout.rigid
+        known = self._places[:rigid], self.layout.heights[:rigid], self.displacement[:rigid], weights
+        self.misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, self._robust, self._pose)
+        if self.misfit_px > _MISFIT_PX:
+            robust, pose = np.ones(rigid), np.zeros(6)
+            misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, robust, pose)
+            if misfit_px < self.misfit_px:
+                self.misfit_px, self._robust, self._pose = misfit_px, robust, pose
+
     def _move(self, step: NDArray[np.float64]) -> None:
         """Move the pose by a similarity of the face image (tx, ty, a, b about its centre)."""
         tx, ty, a, b = step
         turn = np.array([[1 + a, -b], [b, 1 + a]])
         shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
         self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
-
-    def _bring_back(self) -> None:
-        """A patch that is lost looks for its skin where its neighbours have gone."""
-        rigid = self.layout.rigid
-        lost = self.likeness[rigid:] < _ALIEN
-        if not lost.any():
-            return
-        own = self.displacement[rigid:]
-        for k in np.unique(self.layout.roi_of[lost]):
-            there = (self.layout.roi_of == k) & ~lost
-            own[(self.layout.roi_of == k) & lost] = np.median(own[there], 0) if there.any() else 0.0
 
     def renew(self, patches: NDArray[np.int64]) -> None:
         """Take these region patches as they look now for their template: the skin is held in another shape.
@@ -204,7 +218,9 @@ class Anchor:
 
         Skin that is raised by many px is stretched and folded, and looks less like itself; a hand looks like nothing.
         """
-        return self.roi_weights * np.clip((self.likeness[self.layout.rigid :] - _ALIEN) / (_LIKE - _ALIEN), 0.0, 1.0)
+        likeness = self.likeness[self.layout.rigid :]
+        trust = self.roi_weights / (1.0 + ((1.0 - likeness) / _FOLDED) ** 2)
+        return np.where(likeness > _ALIEN, trust, 0.0)
 
     @property
     def turn(self) -> tuple[float, float]:

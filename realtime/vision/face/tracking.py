@@ -231,3 +231,54 @@ def change_in(image: Image, template: Image, boxes: NDArray[np.int64], out: NDAr
                 n += 1
         spread = (saa - sa * sa / n) * (sbb - sb * sb / n)
         out[i] = 1.0 - (sab - sa * sb / n) / math.sqrt(spread) if spread > 1e-6 else 0.0
+
+
+@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+def agree(
+    displacement: NDArray[np.float32],
+    likeness: NDArray[np.float32],
+    inverse: NDArray[np.float32],
+    contrast: NDArray[np.float64],
+    region: NDArray[np.int64],
+    regions: int,
+    noise_grey: float,
+    alien: float,
+) -> None:
+    """Hold each patch to its region where its own picture says little, in place.
+
+    A patch on a brow sees an edge: along it nothing holds it, and once folds have changed it, it slides away. The
+    most probable place given picture and neighbours is (H/σ² + Λ)⁻¹ (H/σ² d + Λ d̄): H is the template's, σ² the
+    sensor's noise and what the picture differs from the template by, d̄ the region's mean, Λ⁻¹ how far a patch may
+    stray from it. A patch that shows something else altogether (likeness < ``alien``) goes where its region is.
+    displacement: (n, 2) px; inverse: (n, 3) H⁻¹; contrast: (n,) grey²; region: (n,) below ``regions``.
+    """
+    mean = np.zeros((regions, 2))
+    total = np.zeros(regions)
+    for i in range(region.shape[0]):
+        w = max(likeness[i] - alien, 0.0)
+        mean[region[i], 0] += w * displacement[i, 0]
+        mean[region[i], 1] += w * displacement[i, 1]
+        total[region[i]] += w
+    for i in range(region.shape[0]):
+        k = region[i]
+        mx = mean[k, 0] / total[k] if total[k] > 0.0 else 0.0
+        my = mean[k, 1] / total[k] if total[k] > 0.0 else 0.0
+        det = inverse[i, 0] * inverse[i, 2] - inverse[i, 1] * inverse[i, 1]
+        if likeness[i] < alien or det <= 0.0:
+            displacement[i, 0] = mx
+            displacement[i, 1] = my
+            continue
+        grey2 = noise_grey * noise_grey + (1.0 - likeness[i] * likeness[i]) * contrast[i]
+        xx = inverse[i, 2] / det / grey2
+        xy = -inverse[i, 1] / det / grey2
+        yy = inverse[i, 0] / det / grey2
+        stray = 0.7 + 0.15 * math.sqrt(mx * mx + my * my)
+        prior = 1.0 / (stray * stray)
+        dx, dy = displacement[i, 0], displacement[i, 1]
+        bx = xx * dx + xy * dy + prior * mx
+        by = xy * dx + yy * dy + prior * my
+        xx += prior
+        yy += prior
+        full = xx * yy - xy * xy
+        displacement[i, 0] = (yy * bx - xy * by) / full
+        displacement[i, 1] = (xx * by - xy * bx) / full

@@ -35,6 +35,8 @@ _QUIET_S = 1.5
 """Speech is over after so long without a movement of the mouth."""
 _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
+_FAR_ECHO = 12.0
+"""The same for groups far apart: what a large movement does to the estimate of the head's pose."""
 _LOWER = ("mouth", "nose")
 _NEIGHBOURS = {("nose", "mouth"), ("mouth", "nose"), ("nose", "left_brow"), ("nose", "right_brow")}
 
@@ -137,7 +139,8 @@ class Assembler:
         """A neighbour moves much further in the same moment."""
         peak = max(event.rois.values())
         for other, spotter in groups.items():
-            if (group, other) in _NEIGHBOURS and spotter.began_ns is not None and spotter.reach > _ECHO * peak:
+            share = _ECHO if (group, other) in _NEIGHBOURS else _FAR_ECHO
+            if other != group and spotter.reach_with(event) > share * peak:
                 return True
         return any(
             (group, p.group) in _NEIGHBOURS
@@ -174,8 +177,8 @@ class Assembler:
             lower = [p for p in same if p.group in _LOWER]
             if self.speaking or any(p.group == "mouth" and self._is_mouthed(p.event) for p in lower):
                 same = upper
-            if not same:
-                continue
+            if not same or (same == lower and is_jaw(pending.event) and pending.event.kind == "macro"):
+                continue  # swallowed, yawned: the jaw alone, and for long
             event = merge([p.event for p in same])
             if any(is_same(event, told) for told in self._told):
                 continue

@@ -44,6 +44,6 @@ class Channels(msgspec.Struct, frozen=True):
         return np.sqrt(2.0 * (self.member @ (trust * off * off)) / np.maximum(self.member @ trust, 1e-9))
 
     def alive(self, trust: Values) -> float:
-        """Share of the whole group's weight that is trusted now."""
+        """Share of the whole group's weight that shows the skin that it should, well or badly."""
         total = self.weights.sum()
-        return float(trust.sum() / total) if total > 0 else 0.0
+        return float(self.weights[trust > 0].sum() / total) if total > 0 else 0.0

@@ -15,6 +15,9 @@ from realtime.vision.jit import jit
 
 Matrix = NDArray[np.float64]
 
+_REACH = 1.5
+"""A coefficient is never further from what it was before learning than so many times its uncertainty."""
+
 
 class Forecast:
     """x ≈ mean_x + W (f − mean_f), learnt from weighted samples that fade. f: (P,), x: (C,), both px."""
@@ -26,6 +29,7 @@ class Forecast:
         channels, features = prior.shape
         self.weights = prior.copy()
         """(C, P) W."""
+        self._first = prior.copy()
         self._prior = prior.copy()
         self._prior_px = prior_px
         self._memory_s = memory_s
@@ -53,7 +57,10 @@ class Forecast:
         spread, cross = moment[:, 1 : p + 1], moment[:, p + 1 :]
         ridge = (self._noise_px / self._prior_px) ** 2 / total + self._feature_noise**2
         system = spread + np.diag(ridge)
-        self.weights = np.linalg.solve(system, cross + ridge[:, None] * self._prior.T).T
+        found = np.linalg.solve(system, cross + ridge[:, None] * self._prior.T).T
+        # an expression moves the "rigid" skin a little, and would be explained by a head of impossible depth
+        reach = _REACH * self._prior_px
+        self.weights = np.clip(found, self._first - reach, self._first + reach)
 
     def uncertainty(self, direction: Matrix) -> Matrix:
         """(P,) how wrong W may still be along ``direction`` (C,), px per px of each feature."""

@@ -46,9 +46,11 @@ _ALIVE = 0.3
 _HELD = 0.6
 """What has lasted longer than a micro-expression and still has this share of its peak is held."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
+_TURNED_PX = 0.35
 _HEAD_SHARE = 0.35
 """A movement of which the head's pose leaves no more than this was the head's."""
 _RENEWED_S = 0.06
+_TOGETHER_S = 0.2
 
 
 class Spotter:
@@ -125,6 +127,13 @@ class Spotter:
     def reach(self) -> float:
         """How far the movement under way has gone, in the unit of the difference; 0 at rest."""
         return float(self._movement.peak.max()) if self._movement else 0.0
+
+    def reach_with(self, event: SpotEvent) -> float:
+        """How far this group has moved in what began about when ``event`` did, in the unit of the difference."""
+        reach = self.reach if self.began_ns is not None and self.began_ns <= event.offset_t_ns else 0.0
+        if self._hold is not None and abs(self._hold.onset_ns - event.onset_t_ns) < _TOGETHER_S * 1e9:
+            reach = max(reach, float(self._hold.peaks.max()))
+        return reach
 
     @property
     def is_settled(self) -> bool:
@@ -468,7 +477,9 @@ class Spotter:
         boldness = 2.0 * self.forecast.uncertainty(self._movement.direction)
         noise = 0.05
         system = change.T @ change + np.diag((noise / np.maximum(boldness, 1e-6)) ** 2 * 4.0)
-        extra = np.linalg.solve(system, change.T @ target)
+        if np.ptp(change[:, :2], axis=0).max() < _TURNED_PX:
+            return False
+        extra = np.clip(np.linalg.solve(system, change.T @ target), -boldness, boldness)
         left = target - change @ extra
         before = np.sqrt(np.mean(target * target))
         if before <= 0 or np.sqrt(np.mean(left * left)) > _HEAD_SHARE * before:
