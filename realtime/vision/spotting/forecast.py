@@ -15,7 +15,8 @@ from realtime.vision.jit import jit
 
 Matrix = NDArray[np.float64]
 
-_REACH = 1.5
+_FREE = 20.0
+_REACH = 3.0
 """A coefficient is never further from what it was before learning than so many times its uncertainty."""
 
 
@@ -59,7 +60,7 @@ class Forecast:
         system = spread + np.diag(ridge)
         found = np.linalg.solve(system, cross + ridge[:, None] * self._prior.T).T
         # an expression moves the "rigid" skin a little, and would be explained by a head of impossible depth
-        reach = _REACH * self._prior_px
+        reach = np.where(self._prior_px == self._prior_px[0], _REACH, _FREE) * self._prior_px
         self.weights = np.clip(found, self._first - reach, self._first + reach)
 
     def uncertainty(self, direction: Matrix) -> Matrix:
