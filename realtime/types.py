@@ -7,7 +7,7 @@ Frame numbers count the source's own frames from 0; times are monotonic nanoseco
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,12 @@ LABELS = ("negative", "positive", "surprise")
 
 Kind = Literal["micro", "macro"]
 GapCause = Literal["camera", "ring", "spotter", "reconnect"]
+
+MAX_FPS = 10_000.0
+"""The one ceiling of frame rates: no camera of this field is faster, and a file that says more gives a time base."""
+Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
+"""Frames a second."""
+SidePx = Annotated[int, msgspec.Meta(ge=10, le=99_999)]
 
 MICRO_MAX_S = 0.5
 """A movement longer than this (offset − onset) is a macro-expression."""
@@ -44,11 +50,11 @@ class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asked of a source."""
+    """What the user asks of a source; `config.SourceSettings` adds which one, and when to stop."""
 
-    fps: float | None = None
-    size: tuple[int, int] | None = None
-    """(width, height), px."""
+    fps: Rate | None = None
+    size: tuple[SidePx, SidePx] | None = None
+    """(width, height), px; ``"640x480"`` in a settings file and on the command line."""
     pixel_format: Literal["auto", "GREY", "YUYV", "MJPG"] = "auto"
     live: bool = False
     """Play a recording in real time, dropping what is late."""
