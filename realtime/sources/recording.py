@@ -88,7 +88,7 @@ class VideoFileSource:
             if self._capture.grab():
                 return True
         stated = self.info.frame_count  # the container's duration times its rate, so with variable times look at those
-        reached = max(self.passed, round(self._clock.last_ns * self._stated_fps / 1e9) + 1)
+        reached = max(self.passed, round(self._clock.stamp_ms * self._stated_fps / 1e3) + 1)
         if stated and reached < stated - max(2, stated // 100) and not self.notices:
             last = self.passed - 1
             self.notices.append(("recording truncated", f"{self._path}: ends after frame {last} of {stated}"))
@@ -128,23 +128,24 @@ class ContainerClock:
         self._period_ns = 1e9 / fps
         self._restated = restated  # --fps: the container's times are wrong
         self._constant = True
-        self._stamp_ms = -1.0
-        self.last_ns = -1
+        self.stamp_ms = -1.0
+        """The container's last time stamp."""
+        self._last_ns = -1
 
     def time_ns(self, number: int, stamp_ms: float) -> int:
         """Time of a frame, which rises; ``stamp_ms``: the container's, from the first frame."""
         even_ns = round(number * self._period_ns)
-        stamped = stamp_ms > self._stamp_ms  # else it states none
-        if stamped and not self._restated:
-            self._stamp_ms = stamp_ms
+        stamped = stamp_ms > self.stamp_ms  # else it states none
+        if stamped:
+            self.stamp_ms = stamp_ms
             if abs(stamp_ms * 1e6 - even_ns) > ffmpeg.ROUNDING_MS * 1e6:
                 self._constant = False
         if self._restated or self._constant:
             t_ns = even_ns
         else:
-            t_ns = round(stamp_ms * 1e6) if stamped else round(self.last_ns + self._period_ns)
-        self.last_ns = max(t_ns, self.last_ns + 1)
-        return self.last_ns
+            t_ns = round(stamp_ms * 1e6) if stamped else round(self._last_ns + self._period_ns)
+        self._last_ns = max(t_ns, self._last_ns + 1)
+        return self._last_ns
 
 
 def open_recording(spec: str, request: SourceRequest) -> Source:

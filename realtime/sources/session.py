@@ -87,7 +87,9 @@ class SessionSource:
             self._told_short = True
             detail = f"{self._table.path}: ends after {last} rows, the video goes on: further frames are counted"
             self.notices.append(("frame table", detail))
-        number, t_ns = (int(value) for value in self._rows[-1]) if last else (-1, -round(self._period_ns))
+        if not last:
+            return row, round(row * self._period_ns)
+        number, t_ns = (int(value) for value in self._rows[-1])
         steps = row - last + 1
         return number + steps, t_ns + round(steps * self._period_ns)
 
