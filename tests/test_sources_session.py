@@ -169,6 +169,13 @@ def test_live_play_keeps_the_recorded_times(recorded: Path) -> None:
     source.close()
 
 
+def test_a_session_that_kept_clips_only_names_one(recorded: Path) -> None:
+    (recorded / "clips").mkdir()
+    (recorded / "frames.mkv").rename(recorded / "clips" / "event-3.mkv")
+    with pytest.raises(SourceError, match=r"kept no frames but those of its clips; open one, as .*/clips/event-3\.mkv"):
+        open_source(str(recorded), SourceRequest())
+
+
 def test_live_play_goes_on_where_it_was(recorded: Path) -> None:
     """Another process plays on: frame 12 was due at a time of our clock, and that was 210 ms ago."""
     fake = FakeTime()

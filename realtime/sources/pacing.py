@@ -45,12 +45,15 @@ class PacedSource:
         self._clock_ns, self._sleep = clock_ns, sleep
         self._period_ns = 1e9 / recording.info.fps
         self._zero_ns: int | None = None  # on our clock, when the recording's clock is 0
+        self.last_number = -1
+        """Frame gone to last, shown or not: at the end of the recording, those behind the last one shown were late."""
         self.info = msgspec.structs.replace(recording.info, live=True)
         self.notices = recording.notices
 
     def read(self, out: Gray) -> Stamp | None:
         """Wait until the next frame is due, and decode it into ``out`` (height, width) uint8."""
         while (stamp := self._recording.advance()) is not None:
+            self.last_number = stamp.number
             if self._zero_ns is None:
                 self._zero_ns = self._clock_ns() - stamp.t_ns
             due_ns = self._zero_ns + stamp.t_ns
@@ -69,6 +72,7 @@ class PacedSource:
         """
         while (stamp := self._recording.advance()) is not None:
             alive()
+            self.last_number = stamp.number
             if stamp.number >= number:
                 self._zero_ns = t_ns - stamp.t_ns
                 return

@@ -8,6 +8,7 @@ only if it agrees.
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,8 @@ def open_recording(spec: str, request: SourceRequest) -> Source:
     recorded = os.path.join(spec, "frames.mkv")
     if os.path.isfile(recorded):
         recording = SessionSource(spec, recorded, request)
+    elif clips := sorted(glob.glob(os.path.join(glob.escape(spec), "clips", "*.mkv"))):
+        raise SourceError(f"{spec}: this session kept no frames but those of its clips; open one, as {clips[0]}")
     elif os.path.isdir(spec):
         recording = ImageFolderSource(spec, request)
     elif os.path.isfile(spec) and table_beside(spec):

@@ -118,7 +118,10 @@ class Capture:
                 self._pass_notices()
             if stamp is None or self._time_is_up(now if live else stamp.t_ns):
                 writer.abandon()
-                return "end of source" if stamp is None else "--duration"
+                if stamp is not None:
+                    return "--duration"
+                self._count_late_end()
+                return "end of source"
             number = stamp.number + self._offset
             if number != self._last + 1:
                 self._gap(number, self._hole)
@@ -172,6 +175,14 @@ class Capture:
         count = last - first + 1
         self._row.put("dropped", self._row.get("dropped") + count)
         self._context.report(messages.Gap(first=first, last=last, count=count, cause=cause))
+
+    def _count_late_end(self) -> None:
+        """A recording played live may end in frames that came too late: they are lost as those before."""
+        last = self.source.last_number if isinstance(self.source, PacedSource) else -1
+        if last > self._last:
+            self._gap(last + 1, self._hole)
+            self._last = last
+            self._row.put("last_number", last)
 
     def _check_size(self) -> None:
         info, writer = self.source.info, self._writer
