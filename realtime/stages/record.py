@@ -28,8 +28,6 @@ def run(context: StageContext) -> None:
         return
     output = context.settings.output
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ") + f"-{context.spec.parent}"
-    if context.row.get("frames"):  # the recorder before us died: a folder of its own for the rest
-        name += f"-{time.monotonic_ns()}"
     reader = RingReader.attach(order.ring)
     recorder = Recorder(output.record or ".", name, order.info, order.fps, output.record_format)
     try:
