@@ -87,6 +87,14 @@ def test_variable_frame_times_are_those_of_the_container(tmp_path: Path, frames:
     assert (info.fps, notices) == (50.0, [])
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_times_count_from_the_first_frame(tmp_path: Path, frames: np.ndarray, suffix: str) -> None:
+    """A part cut out of a longer file keeps that file's time stamps."""
+    times_ms = [500 + t_ms for t_ms in VARIABLE_MS]
+    _, stamps, _, _ = read_all(write_variable_video(tmp_path / f"clip.{suffix}", frames[:20], times_ms))
+    assert [stamp.t_ns for stamp in stamps] == [t_ms * 1_000_000 for t_ms in VARIABLE_MS]
+
+
 def test_times_that_turn_variable_late_are_followed(tmp_path: Path, frames: np.ndarray) -> None:
     times_ms = [*range(20), *range(100, 110)]
     _, stamps, _, _ = read_all(write_variable_video(tmp_path / "clip.mkv", frames[:30], times_ms))

@@ -51,10 +51,11 @@ def plausible_fps(capture: cv2.VideoCapture) -> float | None:
 
 def first_times_ms(capture: cv2.VideoCapture, fps: float | None) -> list[float]:
     """Time stamps of the first frames of a capture whose frame 0 was read; a few where they are even at ``fps``."""
+    first_ms = float(capture.get(cv2.CAP_PROP_POS_MSEC))
     times = [0.0]
     with quiet():
         while len(times) < (_MEASURE if is_variable(times, fps) else _LOOK) and capture.grab():
-            times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
+            times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)) - first_ms)
     return times
 
 

@@ -48,6 +48,7 @@ class VideoFileSource:
         route = _choose_route(path)
         self._capture, self._table = route.capture, route.table
         self._first: Picture | None = route.picture
+        self._first_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
         variable = ffmpeg.is_variable(route.times_ms, route.stated)
         fps = request.fps or (ffmpeg.rate_of(route.times_ms) if variable else route.stated)
         if fps is None:
@@ -68,7 +69,7 @@ class VideoFileSource:
             return None
         else:
             self._first = None
-            t_ns = self._clock.time_ns(self.passed, self._capture.get(cv2.CAP_PROP_POS_MSEC))
+            t_ns = self._clock.time_ns(self.passed, self._capture.get(cv2.CAP_PROP_POS_MSEC) - self._first_ms)
         self.passed += 1
         return Stamp(self.passed - 1, t_ns)
 
