@@ -17,12 +17,6 @@ LABELS = ("negative", "positive", "surprise")
 Kind = Literal["micro", "macro"]
 GapCause = Literal["camera", "ring", "spotter", "reconnect"]
 
-MAX_FPS = 10_000.0
-"""The one ceiling of frame rates: no camera of this field is faster, and a file that says more gives a time base."""
-Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
-"""Frames a second."""
-SidePx = Annotated[int, msgspec.Meta(ge=10, le=99_999)]
-
 MICRO_MAX_S = 0.5
 """A movement longer than this (offset − onset) is a macro-expression."""
 
@@ -47,6 +41,13 @@ class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Number of frames where it is known beforehand."""
     detail: str = ""
     """One line for the user: driver, card, codec, what was granted instead of what was asked."""
+
+
+MAX_FPS = 10_000.0
+"""The one ceiling of frame rates: no camera of this field is faster, and a file that says more gives a time base."""
+Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
+"""Frames a second."""
+SidePx = Annotated[int, msgspec.Meta(ge=10, le=99_999)]
 
 
 class SourceRequest(msgspec.Struct, frozen=True, kw_only=True):
