@@ -32,7 +32,7 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from realtime.synthesis import MESH_TO_68, Portrait, SynthesisSettings, TruthEvent, generate_clip  # noqa: E402
+from realtime.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip  # noqa: E402
 from realtime.synthesis.renderer import FaceRenderer  # noqa: E402
 from realtime.vision.face.landmarks import keep_tensorflow_out  # noqa: E402
 
@@ -326,7 +326,7 @@ def make_portrait() -> None:
     mesh = find_mesh(np.asarray(colour, np.uint8))
     gray = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
     cv2.imwrite(str(ASSETS / "portrait.png"), gray, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    np.savez_compressed(ASSETS / "portrait_landmarks.npz", mesh=mesh, landmarks68=mesh[list(MESH_TO_68)])
+    np.savez_compressed(ASSETS / "portrait_landmarks.npz", mesh=mesh)
 
 
 def main() -> None:

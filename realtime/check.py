@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+import msgspec
 
 from realtime.config import Settings
 from realtime.errors import MerealtimeError, SourceLostError
+from realtime.quiet import native_log_dropped
 
 _MEASURE_S = 2.0
 _WARM_UP_FRAMES = 20
@@ -61,7 +63,7 @@ def _processors(_: Settings) -> str:
 def _shared_memory(settings: Settings) -> str:
     stat = os.statvfs("/dev/shm")
     free = stat.f_bavail * stat.f_frsize
-    width, height = settings.source.dimensions() or (640, 480)
+    width, height = settings.source.size or (640, 480)
     slots = settings.ring.slots(settings.source.fps or 200.0, height, width)
     needed = slots * height * width
     text = f"{free / 1e6:.0f} MB free, a ring of {slots} frames {width}x{height} takes {needed / 1e6:.0f} MB"
@@ -88,25 +90,10 @@ def _flow(settings: Settings) -> str:
 def _model(settings: Settings) -> str:
     from realtime.recognition import bundle
 
-    with _silent_libraries():
+    with native_log_dropped():
         loaded = bundle.load(settings.recognition.bundle)
     card = loaded.card
     return f"{card.name}: {card.parameters} parameters, labels {', '.join(card.labels)}; {card.protocol}"
-
-
-@contextlib.contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """TensorFlow's C++ parts write to file descriptor 2 whatever they are told: turn it away meanwhile."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _source(settings: Settings) -> str:
@@ -114,11 +101,8 @@ def _source(settings: Settings) -> str:
     import numpy as np
 
     from realtime.sources import open_source
-    from realtime.types import SourceRequest
 
-    asked = settings.source
-    request = SourceRequest(fps=asked.fps, size=asked.dimensions(), pixel_format=asked.pixel_format, live=asked.live)
-    source = open_source(asked.camera, request)
+    source = open_source(settings.source.camera, msgspec.structs.replace(settings.source, truth=None))
     try:
         frame = np.empty((source.info.height, source.info.width), np.uint8)
         for _ in range(_WARM_UP_FRAMES):  # exposure settles, buffers empty

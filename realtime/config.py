@@ -1,7 +1,7 @@
 """Settings: one frozen struct a concern, read from TOML, overridden by the command line.
 
 ``configs/default.toml`` documents every key once; a test holds it against these structs. Imports nothing
-heavy, and of ours only the errors and the names of the stages, so that ``merealtime --help`` stays quick.
+heavy, and of ours only errors, plain types and the names of the stages, so that ``merealtime --help`` stays quick.
 Durations in seconds, never in frames.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,38 +20,25 @@ import msgspec
 
 from realtime import pipeline
 from realtime.errors import ConfigError
+from realtime.types import Rate, SourceRequest
 
 T = TypeVar("T")
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Rate = Annotated[float, msgspec.Meta(gt=0, le=10_000)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-Size = Annotated[str, msgspec.Meta(pattern=r"^[1-9]\d{1,4}x[1-9]\d{1,4}$")]
 
 
 class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all settings: frozen, unknown keys refused."""
 
 
-class SourceSettings(_Settings, frozen=True, kw_only=True):
-    """Where frames come from, and when to stop."""
+class SourceSettings(_Settings, SourceRequest, frozen=True, kw_only=True):
+    """Where frames come from, what is asked of the source (``SourceRequest``), and when to stop."""
 
     camera: str = "demo"
-    fps: Rate | None = None
-    size: Size | None = None
-    pixel_format: Literal["auto", "GREY", "YUYV", "MJPG"] = "auto"
-    live: bool = False
     duration_s: Seconds | None = None
     frames: Positive | None = None
-    truth: str | None = None
     reconnect_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
-
-    def dimensions(self) -> tuple[int, int] | None:
-        """The size asked for as (width, height) px, or None."""
-        if self.size is None:
-            return None
-        width, height = self.size.split("x")
-        return int(width), int(height)
 
 
 class RingSettings(_Settings, frozen=True, kw_only=True):
@@ -203,12 +191,25 @@ def _put(table: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _convert(table: Mapping[str, Any], where: str) -> Settings:
     _refuse_unknown(table, Settings, "", where)
+    table = _with_size(table, where)
     try:
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")
         raise ConfigError(f"{where}: {key}: {message[:1].lower()}{message[1:]}") from error
+
+
+def _with_size(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The table with ``source.size`` as a pair of numbers: users write ``"640x480"``."""
+    source = table.get("source")
+    text = source.get("size") if isinstance(source, Mapping) else None
+    if not isinstance(source, Mapping) or not isinstance(text, str):
+        return table
+    sides = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text, re.ASCII)
+    if sides is None:
+        raise ConfigError(f"{where}: source.size: {text!r} is no size; write WIDTHxHEIGHT in pixels, as in 640x480")
+    return {**table, "source": {**source, "size": [int(side) for side in sides.groups()]}}
 
 
 def _refuse_unknown(table: Mapping[str, Any], struct: type, path: str, where: str) -> None:

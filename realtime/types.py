@@ -7,7 +7,7 @@ Frame numbers count the source's own frames from 0; times are monotonic nanoseco
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -43,12 +43,19 @@ class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One line for the user: driver, card, codec, what was granted instead of what was asked."""
 
 
-class SourceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asked of a source."""
+MAX_FPS = 10_000.0
+"""The one ceiling of frame rates: no camera of this field is faster, and a file that says more gives a time base."""
+Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
+"""Frames a second."""
+SidePx = Annotated[int, msgspec.Meta(ge=10, le=99_999)]
 
-    fps: float | None = None
-    size: tuple[int, int] | None = None
-    """(width, height), px."""
+
+class SourceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asks of a source; `config.SourceSettings` adds which one, and when to stop."""
+
+    fps: Rate | None = None
+    size: tuple[SidePx, SidePx] | None = None
+    """(width, height), px; ``"640x480"`` in a settings file and on the command line."""
     pixel_format: Literal["auto", "GREY", "YUYV", "MJPG"] = "auto"
     live: bool = False
     """Play a recording in real time, dropping what is late."""

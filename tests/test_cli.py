@@ -164,7 +164,7 @@ def test_options_become_settings() -> None:
     settings = load(overrides=cli.overrides_of(arguments))
     assert settings.source.camera == "0"
     assert settings.source.fps == 200
-    assert settings.source.dimensions() == (320, 240)
+    assert settings.source.size == (320, 240)
     assert settings.source.live
 
 

@@ -17,6 +17,7 @@ from offline.datasets import Clip, Loaded, synthetic
 from offline.datasets.mapping import map_clip, read_gray
 from realtime.config import SpotSettings
 from realtime.errors import ConfigError, DatasetError
+from realtime.quiet import native_log_dropped
 from realtime.types import SpotEvent
 from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.features import FeatureSpec, crop
@@ -144,7 +145,7 @@ def test_any_failure_is_one_line_without_debug(capsys: pytest.CaptureFixture[str
 
 
 def test_native_logs_are_dropped_and_pythons_lines_are_not(capfd: pytest.CaptureFixture[str]) -> None:
-    with cli.native_log_dropped():
+    with native_log_dropped(python_passes=True):
         os.write(2, b"from a library")
         print("from Python", file=sys.stderr)
     os.write(2, b"afterwards")

@@ -330,7 +330,7 @@ def test_recorder_loses_no_bit(form: str, tmp_path: Path) -> None:
     recorder = Recorder(str(tmp_path), "one", info, 200.0, form)
     frames = np.random.default_rng(0).integers(0, 256, (20, 48, 64), np.uint8)
     for number, frame in enumerate(frames):
-        recorder.write(frame, 2 * number, number * 5_000_000, number)
+        recorder.write(frame, 2 * number, 2 * number * 5_000_000, number)
     recorder.close()
     assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o700
     from realtime.sources import open_source
@@ -344,7 +344,7 @@ def test_recorder_loses_no_bit(form: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(out, frame)
     assert source.read(out) is None
     rows = (tmp_path / "one" / "frames.csv").read_text().splitlines()
-    assert rows[1:3] == ["0,0,0", "2,5000000,1"]
+    assert rows[1:3] == ["0,0,0", "2,10000000,1"]
     assert json.loads((tmp_path / "one" / "source.json").read_text())["width"] == 64
     assert cv2.VideoCapture(str(tmp_path / "one" / "frames.mkv")).isOpened()
 

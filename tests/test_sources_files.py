@@ -18,11 +18,12 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from _recordings import FakeTime, read_all, write_variable_video, write_video
 
 from realtime.errors import MerealtimeError, SourceError, SourceLostError
-from realtime.sources import open_source, take_notices
+from realtime.sources import open_source
 from realtime.sources.pacing import PacedSource
-from realtime.types import SourceInfo, SourceRequest, Stamp
+from realtime.types import SourceRequest, Stamp
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
@@ -32,28 +33,6 @@ def frames() -> np.ndarray:
     """(40, 120, 160) uint8 with large smooth parts, the full range, and the number in the picture."""
     y, x = np.mgrid[0:120, 0:160]
     return np.stack([((x + 2 * y + 6 * n) % 512 - 256).__abs__().clip(0, 255) for n in range(40)]).astype(np.uint8)
-
-
-def write_video(path: Path, frames: np.ndarray, codec: str = "", fps: float = 200.0) -> Path:
-    height, width = frames.shape[1:]
-    four = cv2.VideoWriter_fourcc(*codec) if codec else 0  # type: ignore[attr-defined]
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, four, fps, (width, height), False)
-    assert writer.isOpened()
-    for frame in frames:
-        writer.write(frame)
-    writer.release()
-    return path
-
-
-def read_all(spec: Path | str, **request: object) -> tuple[SourceInfo, list[Stamp], np.ndarray, list[tuple[str, str]]]:
-    source = open_source(str(spec), SourceRequest(**request))  # type: ignore[arg-type]
-    out = np.empty((source.info.height, source.info.width), np.uint8)
-    stamps, pictures = [], []
-    while (stamp := source.read(out)) is not None:
-        stamps.append(stamp)
-        pictures.append(out.copy())
-    source.close()
-    return source.info, stamps, np.array(pictures), take_notices(source)
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("", "avi"), ("FFV1", "avi"), ("FFV1", "mkv")])
@@ -88,6 +67,63 @@ def test_real_recordings(name: str, count: int, fps: float) -> None:
     capture = cv2.VideoCapture(str(MEDIA / name), cv2.CAP_FFMPEG)
     first = cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2GRAY)
     assert np.abs(pictures[0].astype(int) - first).mean() < 1.5
+
+
+VARIABLE_MS = [0, 33, 66, 133, 166, 200, 233, 266, 300, 333, 500, 533, 1266, 1300, 1309, 1342, 1375, 1408, 1441, 1474]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_variable_frame_times_are_those_of_the_container(tmp_path: Path, frames: np.ndarray, suffix: str) -> None:
+    """The container of such a file states 1000 fps, its time base, and counts as many frames as milliseconds."""
+    path = write_variable_video(tmp_path / f"clip.{suffix}", frames[:20], VARIABLE_MS)
+    info, stamps, pictures, notices = read_all(path)
+    assert stamps == [Stamp(n, t_ms * 1_000_000) for n, t_ms in enumerate(VARIABLE_MS)]
+    assert info.fps == pytest.approx(1000 / 33, rel=0.01)
+    assert "variable: at the file's time stamps" in info.detail
+    assert notices == []
+    assert np.abs(pictures.astype(int) - frames[:20]).mean() < 4
+    info, stamps, _, notices = read_all(path, fps=50.0)
+    assert stamps == [Stamp(n, 20_000_000 * n) for n in range(20)]
+    assert (info.fps, notices) == (50.0, [])
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_times_count_from_the_first_frame(tmp_path: Path, frames: np.ndarray, suffix: str) -> None:
+    """A part cut out of a longer file keeps that file's time stamps."""
+    times_ms = [500 + t_ms for t_ms in VARIABLE_MS]
+    _, stamps, _, _ = read_all(write_variable_video(tmp_path / f"clip.{suffix}", frames[:20], times_ms))
+    assert [stamp.t_ns for stamp in stamps] == [t_ms * 1_000_000 for t_ms in VARIABLE_MS]
+
+
+def test_times_that_turn_variable_late_are_followed(tmp_path: Path, frames: np.ndarray) -> None:
+    times_ms = [*range(20), *range(100, 110)]
+    _, stamps, _, _ = read_all(write_variable_video(tmp_path / "clip.mkv", frames[:30], times_ms))
+    assert [stamp.t_ns for stamp in stamps] == [t_ms * 1_000_000 for t_ms in times_ms]
+
+
+@pytest.mark.skipif(not MEDIA.exists(), reason="no shared media")
+def test_a_telephones_recording_has_its_own_times() -> None:
+    """Steps of 14 to 42 ms: at its mean rate frames were up to 0.36 s off."""
+    info, stamps, _, notices = read_all(MEDIA / "face_noface.mov")
+    steps_ms = np.diff([stamp.t_ns for stamp in stamps]) / 1e6
+    assert (len(stamps), notices) == (169, [])
+    assert steps_ms.min() == pytest.approx(13.67, abs=0.01)
+    assert steps_ms.max() == pytest.approx(41.67, abs=0.01)
+    assert steps_ms.mean() == pytest.approx(1000 / 26.398, rel=0.02)
+    assert 20 < info.fps < 35
+
+
+def test_live_play_of_variable_times(tmp_path: Path, frames: np.ndarray) -> None:
+    path = write_variable_video(tmp_path / "clip.mkv", frames[:20], VARIABLE_MS)
+    fake = FakeTime()
+    source = PacedSource(open_source(str(path), SourceRequest()), fake.clock, fake.sleep)  # type: ignore[arg-type]
+    out = np.empty((120, 160), np.uint8)
+    due_ms = []
+    while (stamp := source.read(out)) is not None:
+        due_ms.append((stamp.t_ns - 10**12) // 1_000_000)
+        assert fake.now_ns == stamp.t_ns
+    assert due_ms == VARIABLE_MS
+    source.close()
 
 
 def test_colour_without_a_luma_plane_goes_by_colour(tmp_path: Path) -> None:
@@ -210,19 +246,6 @@ def test_broken_image_is_a_hole_and_a_notice(tmp_path: Path, frames: np.ndarray)
     assert [stamp.number for stamp in stamps] == [0, 1, 2, 4, 5]
     np.testing.assert_array_equal(pictures[3], frames[4])
     assert [what for what, _ in notices] == ["image unreadable"]
-
-
-class FakeTime:
-    """A clock that only moves when somebody sleeps or works."""
-
-    def __init__(self) -> None:
-        self.now_ns = 10**12
-
-    def clock(self) -> int:
-        return self.now_ns
-
-    def sleep(self, seconds: float) -> None:
-        self.now_ns += round(seconds * 1e9)
 
 
 @pytest.mark.parametrize("kind", ["video", "folder"])

@@ -11,14 +11,17 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from realtime.errors import SourceError
+from realtime import config
+from realtime.errors import ConfigError, SourceError
 from realtime.sources import open_source
 from realtime.sources.v4l2 import abi
 from realtime.sources.v4l2.clock import CameraClock
 from realtime.sources.v4l2.modes import Mode, choose
 from realtime.sources.v4l2.source import copy_luma, decode_jpeg
-from realtime.types import SourceRequest, Stamp
+from realtime.types import MAX_FPS, SourceRequest, Stamp
 
 MS = 1_000_000
 
@@ -103,6 +106,78 @@ def test_clock_keeps_a_real_pause_and_a_backlog() -> None:
     assert notices == []
 
 
+def true_times(count: int, seed: int) -> np.ndarray:
+    """Exposure times, ns: a camera granted 200 fps that delivers 120 to 240, with pauses now and then."""
+    rng = np.random.default_rng(seed)
+    steps = np.full(count, 1e9 / rng.uniform(120, 240))
+    steps += (rng.random(count) < 0.002) * rng.uniform(0.2e9, 0.8e9, count)
+    return np.cumsum(steps).astype(np.int64)
+
+
+def test_stamps_that_repeat_do_not_drift() -> None:
+    """A driver whose clock ticks every 10 ms, at 200 fps: the clock was a second too late after 400 frames."""
+    ticking, notices = clock()
+    raw = [10 * MS * (n // 2) for n in range(4000)]
+    times = [ticking.stamp(n, raw[n], 5 * MS * n + MS).t_ns for n in range(4000)]
+    assert times == [5 * MS * n for n in range(4000)]
+    assert notices == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), share=st.floats(0, 0.9))
+def test_random_repeats_keep_the_times_within_a_stamp_of_the_truth(seed: int, share: float) -> None:
+    truth = true_times(3000, seed)
+    rng = np.random.default_rng(seed + 1)
+    raw, run = truth.copy(), 0
+    for n in range(1, len(raw)):
+        run = run + 1 if rng.random() < share and run < 12 else 0
+        raw[n] = raw[n - 1] if run else truth[n]
+    ticking, _ = clock()
+    arrival = truth + rng.integers(MS // 2, 3 * MS, len(truth))
+    times = np.array([ticking.stamp(n, int(raw[n]), int(arrival[n])).t_ns for n in range(len(raw))])
+    assert (np.diff(times) > 0).all()
+    behind = truth - raw  # how old the stamp is that the frame carries
+    assert (np.abs(times - truth) <= np.maximum(behind, 12 * 5 * MS) + 5 * MS).all()
+    assert (np.abs(times - truth)[raw == truth] <= 12 * 5 * MS).all(), "a fresh stamp takes back what was counted on"
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), often=st.floats(0.001, 0.3))
+def test_random_jumps_of_the_drivers_clock_never_add_up(seed: int, often: float) -> None:
+    """Jumps there and back or for good, small and large, forwards and backwards, and repeats, for a minute."""
+    truth = true_times(8000, seed)
+    rng = np.random.default_rng(seed + 1)
+    jumps = np.where(rng.random(len(truth)) < often, rng.normal(0, 1, len(truth)) * 10 ** rng.uniform(5, 10), 0)
+    kept = rng.random(len(truth)) < 0.5
+    raw = truth + np.cumsum(np.where(kept, jumps, 0)).astype(np.int64) + np.where(kept, 0, jumps).astype(np.int64)
+    repeat = np.flatnonzero(rng.random(len(truth)) < 0.1)
+    raw[repeat[repeat > 0]] = raw[repeat[repeat > 0] - 1]
+    arrival = np.maximum.accumulate(truth + rng.integers(MS // 2, 20 * MS, len(truth)))
+    ticking, notices = clock()
+    stamps = [ticking.stamp(n, int(raw[n]), int(arrival[n])) for n in range(len(raw))]
+    times = np.array([stamp.t_ns for stamp in stamps])
+    assert [stamp.number for stamp in stamps] == list(range(len(truth)))
+    assert (np.diff(times) > 0).all()
+    assert (times - arrival).max() <= 101 * MS
+    assert (arrival - times).max() <= 1000 * MS
+    assert len(notices) <= 20
+
+
+def test_a_clock_that_stands_still_is_replaced_by_ours() -> None:
+    ticking, _ = clock()
+    arrival = [8 * MS * n for n in range(3000)]  # granted 200 fps, delivering 125
+    times = [ticking.stamp(n, 0, arrival[n]).t_ns for n in range(3000)]
+    assert max(abs(t - a) for t, a in zip(times, arrival, strict=True)) <= 100 * MS
+    assert times[-1] == arrival[-1]
+
+
+def test_stamps_of_another_epoch_become_ours() -> None:
+    ticking, notices = clock()
+    times = [ticking.stamp(n, 10**18 + 5 * MS * n, 7 * MS + 5 * MS * n).t_ns for n in range(100)]
+    assert times == [7 * MS + 5 * MS * n for n in range(100)]
+    assert len(notices) == 1
+
+
 _CAMERA = [
     Mode("MJPG", 640, 480, (260.0, 60.0)),
     Mode("YUYV", 640, 480, (30.0,)),
@@ -126,6 +201,17 @@ _CAMERA = [
 def test_choice_of_mode(request_: SourceRequest, chosen: tuple[str, int]) -> None:
     mode = choose(_CAMERA, request_, "/dev/video0")
     assert (mode.pixel_format, mode.width) == chosen
+
+
+def test_format_goes_before_size() -> None:
+    modes = [Mode("MJPG", 640, 480, (200.0,)), Mode("GREY", 320, 240, (200.0,)), Mode("GREY", 640, 480, (60.0,))]
+    mode = choose(modes, SourceRequest(fps=200), "/dev/video0")
+    assert (mode.pixel_format, mode.width) == ("GREY", 320)
+
+
+def test_a_rate_as_drivers_list_it_reaches_the_one_asked_for() -> None:
+    modes = [Mode("MJPG", 640, 480, (30.0,)), Mode("GREY", 640, 480, (29.97,))]
+    assert choose(modes, SourceRequest(fps=30), "/dev/video0").pixel_format == "GREY"
 
 
 def test_yuyv_before_mjpg_where_both_reach_the_rate() -> None:
@@ -186,6 +272,20 @@ def test_jpeg_that_is_no_frame() -> None:
     for broken in (b"", b"\xff\xd8\xff", data[: len(data) // 2], data[:-200], b"\0" * 1000):
         assert not decode_jpeg(np.frombuffer(broken, np.uint8), out)
     assert not decode_jpeg(np.frombuffer(data, np.uint8), np.zeros((24, 64), np.uint8))
+
+
+def test_what_is_asked_of_a_source_is_written_once() -> None:
+    """The settings of a session are the request that its source gets; one ceiling of rates holds everywhere."""
+    asked = config.load(overrides={"source.size": "320x240", "source.fps": MAX_FPS, "source.camera": "demo"}).source
+    assert isinstance(asked, SourceRequest)
+    assert asked.size == (320, 240)
+    assert open_source(asked.camera, asked).info.fps == MAX_FPS
+    with pytest.raises(ConfigError, match=r"source\.fps"):
+        config.load(overrides={"source.fps": MAX_FPS + 1})
+    with pytest.raises(SourceError, match="at most 10000"):
+        open_source("demo", SourceRequest(fps=MAX_FPS + 1))
+    with pytest.raises(ConfigError, match=r"source\.size: '9x9' is no size; write WIDTHxHEIGHT"):
+        config.load(overrides={"source.size": "9x9"})
 
 
 @pytest.mark.parametrize(

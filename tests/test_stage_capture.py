@@ -14,6 +14,7 @@ from realtime.errors import MerealtimeError, SourceError, SourceLostError
 from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.ipc.ring import RingReader, RingWriter
+from realtime.sources.pacing import PacedSource
 from realtime.stages import capture as capture_stage
 from realtime.supervisor import cleanup
 from realtime.types import SourceInfo, SourceRequest, Stamp
@@ -182,6 +183,66 @@ def test_a_successor_reads_a_recording_from_where_it_was(board: Board) -> None:
         capture.run()
         assert numbers_in(ring) == [0, 1, 2, 3, 4, 5]
         assert context.gaps() == []
+
+
+def paced(count: int, now_ns: list[int]) -> PacedSource:
+    """A recording of that many frames at 100 fps, played by a clock that is ours to turn."""
+    source = Script([], CLIP)
+    stamps = iter(range(count))
+    now: dict[str, int] = {}
+
+    def advance() -> Stamp | None:
+        now["number"] = next(stamps, -1)
+        return Stamp(now["number"], now["number"] * 10_000_000) if now["number"] >= 0 else None
+
+    def picture(out: np.ndarray) -> bool:
+        out[:] = now["number"]
+        return True
+
+    source.advance, source.picture = advance, picture  # type: ignore[attr-defined]
+
+    def sleep(seconds: float) -> None:
+        now_ns[0] += round(seconds * 1e9)
+
+    return PacedSource(source, lambda: now_ns[0], sleep)  # type: ignore[arg-type]
+
+
+def test_a_successor_plays_a_live_recording_on(board: Board, ring: RingWriter) -> None:
+    """It has gone on meanwhile: what was due is lost, and no picture gets another's number."""
+    now_ns = [10**12]
+    settings = load(overrides={"source.frames": 3})
+    make_capture(board, ring, paced(10, now_ns), settings)[0].run()  # type: ignore[arg-type]
+    now_ns[0] += 45_000_000
+    capture, context = make_capture(board, ring, paced(10, now_ns))  # type: ignore[arg-type]
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 6, 7, 8, 9]
+    assert context.gaps() == [(3, 5, 3, "reconnect")]
+    with RingReader.attach(ring.name) as reader:
+        for index in range(reader.count):
+            found = reader.view(index)
+            assert found is not None
+            assert (found[0] == found[1].number).all()
+            assert found[1].t_ns == 10**12 + found[1].number * 10_000_000
+
+
+def test_frames_that_came_too_late_at_the_end_are_counted(board: Board, ring: RingWriter) -> None:
+    now_ns = [10**12]
+    source = paced(12, now_ns)
+    capture, context = make_capture(board, ring, source)  # type: ignore[arg-type]
+    read = source.read
+
+    def slow(out: np.ndarray) -> Stamp | None:
+        stamp = read(out)
+        if stamp is not None and stamp.number == 6:
+            now_ns[0] += 10**9
+        return stamp
+
+    source.read = slow  # type: ignore[method-assign]
+    capture.run()
+    assert numbers_in(ring) == list(range(7))
+    assert context.gaps() == [(7, 11, 5, "camera")]
+    assert context.row.get("last_number") == 11
+    assert context.ended == ["end of source"]
 
 
 def test_lossless_capture_waits_for_the_reader(board: Board) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,28 +47,6 @@ def check_workers(count: int | None) -> None:
     """Refuse a number of processes that is none."""
     if count is not None and count < 1:
         raise ConfigError(f"--workers {count}: at least 1")
-
-
-@contextlib.contextmanager
-def native_log_dropped() -> Iterator[None]:
-    """Drop what native libraries write to standard error (MediaPipe's log); what Python writes there still passes."""
-    python = sys.stderr
-    python.flush()
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
-    try:
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, ValueError):  # a replaced stream may have no file
-                if python.fileno() == 2:
-                    sys.stderr = stack.enter_context(
-                        open(kept, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-                    )
-            yield
-    finally:
-        sys.stderr = python
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:

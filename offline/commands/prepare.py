@@ -25,6 +25,7 @@ from offline.commands import cli
 from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Note, Skipped, load_clips
 from offline.files import write_bytes, write_npz
 from realtime.errors import DatasetError, MerealtimeError
+from realtime.quiet import drop_native_log, native_log_dropped
 from realtime.vision.features import FeatureSpec
 
 CODE_VERSION = 2
@@ -78,7 +79,7 @@ def prepare(
             skipped.append(Skipped(f"{clip.subject}/{clip.name}", why))
     missing = [clip for clip, file in files.items() if _read(file) is None]
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
-    with cli.native_log_dropped(), cli.progress(console) as bar:
+    with native_log_dropped(python_passes=True), cli.progress(console) as bar:
         task = bar.add_task("feature maps", total=len(files), completed=len(files) - len(missing))
         for _ in _make(missing, files, spec, frames, workers):
             bar.advance(task)
@@ -116,7 +117,7 @@ def worker() -> None:
     import cv2
     import numba
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    drop_native_log()
 
     cv2.setNumThreads(1)
     numba.set_num_threads(1)

@@ -27,6 +27,7 @@ from offline.evaluation.megc import Interval, VideoResult
 from offline.files import write_bytes
 from realtime.config import SpotSettings
 from realtime.errors import DatasetError
+from realtime.quiet import native_log_dropped
 from realtime.types import LABELS, SpotEvent
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def spot_all(
     files = {i: state / f"{key}.json" for i, key in enumerate(keys) if isinstance(key, str)}
     missing = [i for i, file in files.items() if _read(file) is None]
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
-    with cli.native_log_dropped(), cli.progress(console) as bar:
+    with native_log_dropped(python_passes=True), cli.progress(console) as bar:
         task = bar.add_task("spotting", total=len(videos), completed=len(videos) - len(missing))
         if workers == 1:
             for i in missing:

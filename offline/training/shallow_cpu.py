@@ -15,17 +15,24 @@ Rows of a group's parameters, each (16,): 27 weights [channel, dy, dx], bias, γ
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 
 from offline.training.shallow_ir import LANES, convolve, correlate, pool, unpool
+from realtime.vision.jit import jit
 
 BIAS, GAMMA, BETA, DENSE, DENSE_BIAS, ROWS = 27, 28, 29, 30, 105, 108
 BATCH_NORM_MOMENTUM, BATCH_NORM_EPSILON = 0.9, 1e-3
 ADAM_1, ADAM_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
+EXACT: dict[str, Any] = {"fastmath": False, "error_model": "python"}
+REORDERED: dict[str, Any] = {"fastmath": {"contract", "reassoc", "nsz"}, "error_model": "python"}
+"""Sums may be taken in another order, but a number that is none stays one."""
 
-@nb.njit(parallel=True, nogil=True, cache=True)
+
+@jit(**EXACT, parallel=True)
 def train_epoch(
     images, sizes, targets, counts, keep, rates, first_step, kernels, state, moving, trainable, losses,
     scratch,
@@ -50,7 +57,7 @@ def train_epoch(
             )  # fmt: skip
 
 
-@nb.njit(nogil=True, cache=True)
+@jit(**EXACT)
 def _step(
     images, targets, counts, keep, rate, t, kernels, weights, m1, m2, moving, trainable, losses, acts, peaks,
     places, slopes
@@ -79,7 +86,7 @@ def _step(
         moving[1, lane] += (1 - BATCH_NORM_MOMENTUM) * (variance[lane] - moving[1, lane])
 
 
-@nb.njit(nogil=True, cache=True)
+@jit(**EXACT)
 def _forward(images, counts, kernels, weights, acts, peaks, places):
     """Convolution, statistics over the fold's own samples, pooling → mean, 1/σ, samples, variance by lane."""
     signs = np.ones(LANES, np.float32)
@@ -110,13 +117,13 @@ def _forward(images, counts, kernels, weights, acts, peaks, places):
     return mean, inverse, samples, variance
 
 
-@nb.njit(nogil=True, cache=True)
+@jit(**EXACT)
 def _slot(lane, kernels, slots):
     """Fold of a lane within its group; lanes left over go with the last."""
     return min(lane // kernels, slots - 1)
 
 
-@nb.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@jit(**REORDERED)
 def _head(n, targets, counts, keep, kernels, weights, mean, inverse, samples, peaks, slopes, gradient, losses):
     """Normalise to loss, and back: slopes = dL/d(pooled), gradient of γ, β and the dense layer."""
     slots = targets.shape[1]
@@ -142,7 +149,7 @@ def _head(n, targets, counts, keep, kernels, weights, mean, inverse, samples, pe
         _dense_gradient(features, delta, keep[b], peaks[b], weights, mean, inverse, slopes[b], gradient)
 
 
-@nb.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@jit(**REORDERED)
 def _pooled_features(peaks, keep, scale, shift, features):
     for q in range(25):
         corner = (q // 5) * 20 + (q % 5) * 2
@@ -153,7 +160,7 @@ def _pooled_features(peaks, keep, scale, shift, features):
             features[q, lane] = np.float32(0.25) * total
 
 
-@nb.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@jit(**REORDERED)
 def _loss(features, weights, target, low, high, scores):
     """Cross-entropy of one sample; scores := dL/dlogits = p · Σt − t."""
     for c in range(3):
@@ -172,7 +179,7 @@ def _loss(features, weights, target, low, high, scores):
     return loss
 
 
-@nb.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@jit(**REORDERED)
 def _dense_gradient(features, delta, keep, peaks, weights, mean, inverse, slopes, gradient):
     for c in range(3):
         for lane in range(LANES):
@@ -191,7 +198,7 @@ def _dense_gradient(features, delta, keep, peaks, weights, mean, inverse, slopes
                 gradient[GAMMA, lane] += slope * (peaks[w, lane] - mean[lane]) * inverse[lane]
 
 
-@nb.njit(nogil=True, cache=True)
+@jit(**EXACT)
 def _backward(images, kernels, weights, mean, inverse, samples, acts, places, slopes, counts, gradient):
     """Through batch norm, pooling, ReLU and convolution; a sample that does not count has no deltas."""
     scale = np.empty(LANES, np.float32)
@@ -215,7 +222,7 @@ def _backward(images, kernels, weights, mean, inverse, samples, acts, places, sl
         correlate(images[b].ctypes.data, acts[b].ctypes.data, gradient.ctypes.data)
 
 
-@nb.njit(nogil=True, cache=True)
+@jit(**EXACT)
 def _adam(weights, gradient, m1, m2, trainable, rate, t):
     """Adam as Keras writes it (ε outside the bias correction)."""
     correction = rate * np.float32(np.sqrt(1 - ADAM_2**t) / (1 - ADAM_1**t))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import BundleError, InputError
+from realtime.quiet import native_log_dropped
 
 if TYPE_CHECKING:
     from realtime.vision.features import FeatureSpec
@@ -214,15 +214,8 @@ def _verified_network(card: Card, path: Path) -> bytes:
 def quiet_tensorflow() -> Iterator[None]:
     """Keep TensorFlow's start-up messages, which its C++ part writes to descriptor 2, off the terminal."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with native_log_dropped():
         yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _interpreter(network: bytes, path: Path) -> Any:

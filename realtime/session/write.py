@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import UserError
+from realtime.session.read import HEADER
 from realtime.types import SourceInfo
 
 _FOURCC = {"raw": "Y800", "ffv1": "FFV1"}
@@ -39,7 +40,7 @@ class Recorder:
         self._writer = cv2.VideoWriter(str(self.video), cv2.CAP_FFMPEG, code, fps, size, False)
         if not self._writer.isOpened():
             raise UserError(f"{self.video}: OpenCV can't write {form} here; try --set output.record_format=raw")
-        self._table.write("number,t_ns,captured_ns\n")
+        self._table.write(f"{HEADER}\n")
 
     def write(self, gray: npt.NDArray[np.uint8], number: int, t_ns: int, captured_ns: int) -> None:
         """Append one frame, (H, W) uint8."""

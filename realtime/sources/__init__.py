@@ -1,12 +1,12 @@
 """Where frames come from: one file a kind of source, one function that opens any of them.
 
 A source decodes straight into the array it is given and says which frame that was. To add a camera, write
-a class with ``info``, ``read`` and ``close`` as in ``Source`` and name it in ``open_source``.
+a file with a class as ``Source`` (or a function that makes one), and name it in ``_KINDS``: one line.
 """
 
 from __future__ import annotations
 
-import os
+import importlib
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,14 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import SourceError
-from realtime.types import SourceInfo, SourceRequest, Stamp
+from realtime.types import MAX_FPS, SourceInfo, SourceRequest, Stamp
 
 if TYPE_CHECKING:
     from realtime.sources.v4l2.modes import Camera
 
 __all__ = ["Source", "list_cameras", "open_source", "take_notices"]
 
-MAX_FPS = 100_000.0
+_KINDS = (
+    (r"demo(:.*)?", "demo:DemoSource"),
+    (r"\d+|/dev/video.*", "v4l2.source:open_camera"),
+    (r"(rtsps?|https?)://.*", "stream:StreamSource"),
+    (r".*", "recording:open_recording"),
+)
+"""What the user writes (the first pattern that fits the whole of it), and what opens it: FILE:NAME(spec, request)."""
 
 
 class Source(Protocol):
@@ -45,43 +51,13 @@ def open_source(spec: str, request: SourceRequest) -> Source:
     Raises SourceError (one line, says what there is instead) if it cannot be opened as asked.
     """
     if request.fps is not None and not 0 < request.fps <= MAX_FPS:
-        raise SourceError(f"--fps {request.fps:g}: must be more than 0 frames a second")
+        raise SourceError(f"--fps {request.fps:g}: must be more than 0 frames a second, at most {MAX_FPS:g}")
     if request.size is not None and min(request.size) <= 0:
         raise SourceError(f"--size {request.size[0]}x{request.size[1]}: width and height must be more than 0")
-    if spec == "demo" or spec.startswith("demo:"):
-        from realtime.sources.demo import DemoSource
-
-        return DemoSource(spec, request)
-    if re.fullmatch(r"\d+", spec) or spec.startswith("/dev/video"):
-        from realtime.sources.v4l2.source import V4l2Source
-
-        path = spec if spec.startswith("/") else f"/dev/video{int(spec)}"
-        return V4l2Source(path, request, spec=spec)
-    if re.match(r"(rtsps?|https?)://", spec):
-        from realtime.sources.stream import StreamSource
-
-        return StreamSource(spec, request)
-    return _open_recording(spec, request)
-
-
-def _open_recording(spec: str, request: SourceRequest) -> Source:
-    from realtime.sources.images import ImageFolderSource
-    from realtime.sources.pacing import PacedSource
-    from realtime.sources.recording import VideoFileSource
-
-    recording: VideoFileSource | ImageFolderSource
-    recorded = os.path.join(spec, "frames.mkv")  # a folder that --record has made
-    if os.path.isfile(recorded):
-        recording = VideoFileSource(recorded, request)
-    elif os.path.isdir(spec):
-        recording = ImageFolderSource(spec, request)
-    elif os.path.isfile(spec):
-        recording = VideoFileSource(spec, request)
-    else:
-        from realtime.sources.v4l2.modes import cameras_here
-
-        raise SourceError(f"no such file or camera: {spec}; {cameras_here()}")
-    return PacedSource(recording) if request.live else recording
+    opener = next(opener for pattern, opener in _KINDS if re.fullmatch(pattern, spec, re.DOTALL))
+    module, _, name = opener.partition(":")
+    source: Source = getattr(importlib.import_module(f"realtime.sources.{module}"), name)(spec, request)
+    return source
 
 
 def list_cameras() -> list[Camera]:

@@ -17,12 +17,11 @@ from realtime.errors import SourceError
 from realtime.synthesis import FaceRenderer, Portrait, Schedule, SynthesisSettings
 from realtime.synthesis.portrait import Gray
 from realtime.synthesis.settings import DEFAULT_FPS, DEFAULT_SIZE
-from realtime.types import SourceInfo, SourceRequest, Stamp
+from realtime.types import MAX_FPS, SourceInfo, SourceRequest, Stamp
 
 BUFFERED_S = 0.04
 """How late a frame may be fetched before it is lost: eight buffers at 200 fps, as of a camera."""
 MIN_SIDE_PX, MAX_SIDE_PX = 96, 4096
-MAX_FPS = 2000.0
 MACRO_SHARE = 0.15
 """Of the demo's movements, how many are macro-expressions, so that a first run shows both kinds."""
 

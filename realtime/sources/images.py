@@ -44,8 +44,8 @@ class ImageFolderSource:
             raise SourceError(f"{folder}: {self._names[0]} and the others tried cannot be read as images")
         height, width = readable[0].shape
         self._shift = _bits_used(readable) - 8
-        self._next = self._asked = 0
-        self._ahead: deque[Future[npt.NDArray[Any] | None]] = deque()
+        self._next, self._asked = -1, 0
+        self._ahead: deque[tuple[int, Future[npt.NDArray[Any] | None]]] = deque()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
         self._period_ns = 1e9 / request.fps
         depth = "" if self._shift == 0 else f", {self._shift + 8} of 16 bits used"
@@ -63,42 +63,46 @@ class ImageFolderSource:
             detail=f"{len(self._names)} {kind} images {width}x{height}{depth}, {request.fps:g} fps as given",
         )
 
-    def read(self, out: Gray) -> Stamp | None:
-        """Next readable image into ``out`` (height, width) uint8; None at the end.
+    def advance(self) -> Stamp | None:
+        """Go to the next image, without decoding it; None at the end."""
+        self._next += 1
+        if self._next >= len(self._names):
+            return None
+        return Stamp(self._next, round(self._next * self._period_ns))
 
-        Raises SourceError naming the file if an image is of another size than the first.
+    def picture(self, out: Gray) -> bool:
+        """The image gone to, into ``out`` (height, width) uint8; False if it is unreadable.
+
+        Raises SourceError naming the file if it is of another size than the first.
         """
-        while True:
-            self._fill()
-            if not self._ahead:
-                return None
-            picture = self._ahead.popleft().result()
-            number, name = self._next, self._names[self._next]
-            self._next += 1
-            if picture is None:
-                self.notices.append(("image unreadable", f"{os.path.join(self._folder, name)}: left out"))
-                continue
-            if picture.shape != out.shape:
-                raise self._wrong_size(name, picture.shape)
-            if picture.dtype == np.uint8:
-                np.copyto(out, picture)
-            else:
-                np.copyto(out, np.minimum(picture >> self._shift, 255), casting="unsafe")
-            return Stamp(number, round(number * self._period_ns))
+        name, picture = self._names[self._next], self._decoded()
+        if picture is None:
+            self.notices.append(("image unreadable", f"{os.path.join(self._folder, name)}: left out"))
+            return False
+        if picture.shape != out.shape:
+            raise self._wrong_size(name, picture.shape)
+        if picture.dtype == np.uint8:
+            np.copyto(out, picture)
+        else:
+            np.copyto(out, np.minimum(picture >> self._shift, 255), casting="unsafe")
+        return True
 
-    def skip(self, count: int) -> int:
-        """Pass over ``count`` images; returns how many there were."""
-        done = min(count, len(self._names) - self._next)
-        self._next += done
-        for _ in range(min(done, len(self._ahead))):
-            self._ahead.popleft().cancel()
+    def read(self, out: Gray) -> Stamp | None:
+        """Next readable image into ``out`` (height, width) uint8; None at the end."""
+        while (stamp := self.advance()) is not None:
+            if self.picture(out):
+                return stamp
+        return None
+
+    def _decoded(self) -> npt.NDArray[Any] | None:
+        """The current image; the next few are decoded meanwhile, those passed over are not."""
+        while self._ahead and self._ahead[0][0] < self._next:
+            self._ahead.popleft()[1].cancel()
         self._asked = max(self._asked, self._next)
-        return done
-
-    def _fill(self) -> None:
         while len(self._ahead) < _AHEAD and self._asked < len(self._names):
-            self._ahead.append(self._pool.submit(self._load, self._names[self._asked]))
+            self._ahead.append((self._asked, self._pool.submit(self._load, self._names[self._asked])))
             self._asked += 1
+        return self._ahead.popleft()[1].result()
 
     def _load(self, name: str) -> npt.NDArray[Any] | None:
         with ffmpeg.quiet():

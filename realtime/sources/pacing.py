@@ -16,20 +16,24 @@ Gray = npt.NDArray[np.uint8]
 
 
 class Recording(Protocol):
-    """A source that waits, and can pass over frames without decoding them."""
+    """A source that waits, and can go to a frame without making its picture."""
 
     info: SourceInfo
     notices: list[tuple[str, str]]
 
-    def read(self, out: Gray) -> Stamp | None: ...
+    def advance(self) -> Stamp | None:
+        """Go to the next frame: its number and its time in the recording; None at the end."""
 
-    def skip(self, count: int) -> int: ...
+    def picture(self, out: Gray) -> bool:
+        """Make that frame's picture; False if it is broken."""
+
+    def read(self, out: Gray) -> Stamp | None: ...
 
     def close(self) -> None: ...
 
 
 class PacedSource:
-    """Frame ``number`` comes at its time stamp, ``start + number / fps``; late ones are holes."""
+    """Each frame comes when its time has come, counted from the first; one that is late by a period is a hole."""
 
     def __init__(
         self,
@@ -40,27 +44,38 @@ class PacedSource:
         self._recording = recording
         self._clock_ns, self._sleep = clock_ns, sleep
         self._period_ns = 1e9 / recording.info.fps
-        self._start_ns: int | None = None
-        self._next = 0
+        self._zero_ns: int | None = None  # on our clock, when the recording's clock is 0
+        self.last_number = -1
+        """Frame gone to last, shown or not: at the end of the recording, those behind the last one shown were late."""
         self.info = msgspec.structs.replace(recording.info, live=True)
         self.notices = recording.notices
 
     def read(self, out: Gray) -> Stamp | None:
         """Wait until the next frame is due, and decode it into ``out`` (height, width) uint8."""
-        if self._start_ns is None:
-            self._start_ns = self._clock_ns()
-        behind = (self._clock_ns() - self._start_ns) / self._period_ns - self._next
-        if behind > 1:
-            self._next += self._recording.skip(int(behind))
-        stamp = self._recording.read(out)
-        if stamp is None:
-            return None
-        self._next = stamp.number + 1
-        due_ns = self._start_ns + round(stamp.number * self._period_ns)
-        wait_ns = due_ns - self._clock_ns()
-        if wait_ns > 0:
-            self._sleep(wait_ns / 1e9)
-        return Stamp(stamp.number, due_ns)
+        while (stamp := self._recording.advance()) is not None:
+            self.last_number = stamp.number
+            if self._zero_ns is None:
+                self._zero_ns = self._clock_ns() - stamp.t_ns
+            due_ns = self._zero_ns + stamp.t_ns
+            if self._clock_ns() - due_ns > self._period_ns or not self._recording.picture(out):
+                continue
+            wait_ns = due_ns - self._clock_ns()
+            if wait_ns > 0:
+                self._sleep(wait_ns / 1e9)
+            return Stamp(stamp.number, due_ns)
+        return None
+
+    def resume(self, number: int, t_ns: int, alive: Callable[[], None]) -> None:
+        """Go on behind frame ``number``, which was due at ``t_ns``: what was due since then is late.
+
+        The way there is decoded again, which takes time: ``alive`` is called at each frame.
+        """
+        while (stamp := self._recording.advance()) is not None:
+            alive()
+            self.last_number = stamp.number
+            if stamp.number >= number:
+                self._zero_ns = t_ns - stamp.t_ns
+                return
 
     def close(self) -> None:
         """Close the recording."""

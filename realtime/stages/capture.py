@@ -15,6 +15,7 @@ from realtime.ipc import messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import RingWriter
 from realtime.sources import Source, open_source, take_notices
+from realtime.sources.pacing import PacedSource
 from realtime.stages.runner import StageContext
 from realtime.types import SourceRequest, Stamp
 
@@ -24,15 +25,8 @@ _RETRY_S = 0.5
 def run(context: StageContext) -> None:
     """Open the source, wait for ring and start, capture until told to stop."""
     context.progress("opening the source")
-    settings = context.settings.source
-    request = SourceRequest(
-        fps=settings.fps,
-        size=settings.dimensions(),
-        pixel_format=settings.pixel_format,
-        live=settings.live,
-        truth=settings.truth,
-    )
-    source = open_source(settings.camera, request)
+    request = context.settings.source
+    source = open_source(request.camera, request)
     try:
         context.report(messages.Opened(info=source.info))
         order = context.wait_ring()
@@ -59,6 +53,7 @@ class Capture:
         self._writer = RingWriter.attach(order.ring)
         self._row = context.row
         self._offset = 0  # added to the source's numbers, so that they go on after a reconnection
+        self._hole: messages.GapCause = "camera"  # why numbers before the next frame are missing
         self._last = self._row.get("last_number")
         self._last_t_ns = self._row.get("last_t_ns")
         duration_s = context.settings.source.duration_s
@@ -123,13 +118,16 @@ class Capture:
                 self._pass_notices()
             if stamp is None or self._time_is_up(now if live else stamp.t_ns):
                 writer.abandon()
-                return "end of source" if stamp is None else "--duration"
+                if stamp is not None:
+                    return "--duration"
+                self._count_late_end()
+                return "end of source"
             number = stamp.number + self._offset
             if number != self._last + 1:
-                self._gap(number, "camera")
+                self._gap(number, self._hole)
                 number = stamp.number + self._offset
             writer.commit(number, stamp.t_ns, now)
-            self._last = number
+            self._last, self._hole = number, "camera"
             self._last_t_ns = stamp.t_ns
             frames += 1
             if frames == 1:
@@ -177,6 +175,14 @@ class Capture:
         count = last - first + 1
         self._row.put("dropped", self._row.get("dropped") + count)
         self._context.report(messages.Gap(first=first, last=last, count=count, cause=cause))
+
+    def _count_late_end(self) -> None:
+        """A recording played live may end in frames that came too late: they are lost as those before."""
+        last = self.source.last_number if isinstance(self.source, PacedSource) else -1
+        if last > self._last:
+            self._gap(last + 1, self._hole)
+            self._last = last
+            self._row.put("last_number", last)
 
     def _check_size(self) -> None:
         info, writer = self.source.info, self._writer
@@ -230,10 +236,15 @@ class Capture:
 
     def _resume(self) -> None:
         """Go on where a capture process that died has stopped."""
-        scratch = np.empty((self._writer.height, self._writer.width), np.uint8)
+        if isinstance(self.source, PacedSource):  # it has gone on playing meanwhile
+            if self._last >= 0:
+                self.source.resume(self._last, self._last_t_ns, self._context.beat)
+                self._hole = "reconnect"
+            return
         if self._info.live:
             self._continue_numbers()
             return
+        scratch = np.empty((self._writer.height, self._writer.width), np.uint8)
         while self._last >= 0:  # a recording is read again up to the last frame in the ring
             stamp = self.source.read(scratch)
             self._context.beat()

@@ -4,7 +4,7 @@ Frame k of a (portrait, settings, seed, size, fps) is always the same picture; `
 """
 
 from .fields import action_unit_field
-from .portrait import MESH_TO_68, Placed, Portrait
+from .portrait import Placed, Portrait
 from .renderer import FaceRenderer, generate_clip, render_pair
 from .schedule import Schedule, TruthBlink, TruthEvent, minimum_jerk
 from .settings import ACTION_UNITS, AU_LABELS, ActionUnit, Side, SynthesisSettings
@@ -12,7 +12,6 @@ from .settings import ACTION_UNITS, AU_LABELS, ActionUnit, Side, SynthesisSettin
 __all__ = [
     "ACTION_UNITS",
     "AU_LABELS",
-    "MESH_TO_68",
     "ActionUnit",
     "FaceRenderer",
     "Placed",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from realtime.vision.jit import jit
 
 _F = np.float32
 
@@ -63,7 +64,7 @@ class Noise(NamedTuple):
     shot_var: np.float32
 
 
-@numba.njit(cache=True, inline="always")
+@jit(fastmath=False, inline="always")
 def _mix(value: np.uint64) -> np.uint64:
     """splitmix64's finaliser: a well-stirred 64-bit number from a counter."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -71,7 +72,7 @@ def _mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@jit
 def _head_positions(y, x0, x1, affine, mask, sx, sy):
     """Where the pixels of a row come from when only the head moves: inverse similarity times the mask."""
     for i in range(x1 - x0):
@@ -81,7 +82,7 @@ def _head_positions(y, x0, x1, affine, mask, sx, sy):
         sy[i] = _F(y) + m * (affine[3] * x + affine[4] * _F(y) + affine[5])
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True, inline="always")
+@jit(inline="always")
 def _look_up(plane, stride, width, height, x, y):
     """Bilinear value of a flattened plane, clamped to its border."""
     x = min(max(x, _F(0)), width)
@@ -98,7 +99,7 @@ def _look_up(plane, stride, width, height, x, y):
     return upper + u * (lower - upper)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@jit
 def _unit_positions(count, movement, sx, sy, gain, dx, dy):
     """Invert the moved face by fixed-point steps d ← a·D(x − d), and shade its folds.
 
@@ -126,7 +127,7 @@ def _unit_positions(count, movement, sx, sy, gain, dx, dy):
         gain[i] *= _F(1) - shading * amplitude * _look_up(fold, stride, width, height, sx[i] - x0, sy[i] - y0)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@jit
 def _sample(texture, stride, pad, sx, sy, out, count):
     """Keys' cubic convolution (IEEE ASSP 29, 1981, a = −½) of the padded, flattened texture."""
     s = np.uint32(stride)
@@ -162,7 +163,7 @@ def _sample(texture, stride, pad, sx, sy, out, count):
         )
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@jit
 def _expose(clean, fixed, bank, light, read_var, shot_var, out):
     """Light, fixed pattern, Poisson–Gaussian noise (variance read + shot·grey) and 8 bits, for one row."""
     for x in range(clean.shape[0]):
@@ -172,7 +173,7 @@ def _expose(clean, fixed, bank, light, read_var, shot_var, out):
         out[x] = np.uint8(np.int32(min(max(v, _F(0)), _F(255))))
 
 
-@numba.njit(cache=True, nogil=True)
+@jit(fastmath=False)
 def draw(out, scene, affine, movement, light, noise):
     """Draw one frame into ``out`` (H, W) uint8.
 

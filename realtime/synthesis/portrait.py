@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import InputError
+from realtime.vision.face.scheme68 import MESH_TO_68
 
 from .settings import REFERENCE_FACE_PX
 
@@ -22,19 +23,6 @@ Gray = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-
-MESH_TO_68 = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw, 0–16
-    *(71, 63, 105, 66, 107),  # the subject's right brow, 17–21
-    *(336, 296, 334, 293, 301),  # left brow, 22–26
-    *(168, 197, 5, 4),  # bridge of the nose, 27–30
-    *(75, 97, 2, 326, 305),  # below the nose, 31–35
-    *(33, 160, 158, 133, 153, 144),  # right eye, 36–41
-    *(362, 385, 387, 263, 373, 380),  # left eye, 42–47
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips, 48–59
-    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips, 60–67
-)
-"""iBUG 68-point scheme (0-based) from MediaPipe's mesh."""
 
 FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),

@@ -1,12 +1,17 @@
-"""The numba decorator of the flow kernels: GIL released, fast arithmetic, compiled code kept on disk.
+"""The one numba decorator of all kernels: GIL released, fast arithmetic, compiled code kept on disk.
 
 Numba keeps the code beside the module, or in the user's cache folder when that is read-only, apart for each CPU model.
 Where neither can be written, a folder of this user alone under the system's temporary folder is used, and failing that
 nothing is kept (the first call compiles).
+
+Numba looks only at a kernel's own file to see whether kept code is stale. A kernel that is made of others' (functions,
+intrinsics, constants of other files) would go on with their old code, so these are put into the stamp too.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import stat
 import tempfile
@@ -15,11 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
+from numba.extending import is_jitted
+
+OPTIONS = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """``numba.njit`` with this project's options for pixel loops."""
-    return _jit(function)
+def jit(function: Callable[..., Any] | None = None, **more: Any) -> Any:
+    """``numba.njit`` with this project's options for pixel loops; as ``@jit(…)`` ``more`` adds to or overrides them."""
+    return (lambda later: _jit(later, **more)) if function is None else _jit(function, **more)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -28,15 +37,62 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def _jit(function: Callable[..., Any], **more: Any) -> Any:
-    options = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy", **more}
+    options = {**OPTIONS, **more}
     try:
-        return numba.njit(cache=True, **options)(function)
+        kernel = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it can write
         folder = private_folder()
-    if folder is not None:
+        if folder is None:
+            return numba.njit(**options)(function)
         vars(numba.config)["CACHE_DIR"] = str(folder)
-        return numba.njit(cache=True, **options)(function)
-    return numba.njit(**options)(function)
+        kernel = numba.njit(cache=True, **options)(function)
+    ordered = sorted((name, sorted(value) if isinstance(value, set) else value) for name, value in options.items())
+    stamp = hashlib.sha256(repr(ordered).encode())
+    _add_globals(stamp, function, {inspect.getfile(function)})
+    try:
+        index = kernel._cache._cache_file  # numba has no public way
+        index._source_stamp = (index._source_stamp, stamp.hexdigest())
+    except AttributeError:  # another numba: rather compiled at each start than stale
+        return numba.njit(**options)(function)
+    return kernel
+
+
+def _add_globals(digest: Any, function: Callable[..., Any], seen: set[str]) -> None:
+    """All constants of the function's module, and the files of kernels and modules that it imported, theirs in turn.
+
+    All, not those that the function names: it may call others of its file, which are compiled into it.
+    """
+    for name, value in sorted(getattr(function, "__globals__", {}).items()):
+        if name.startswith("__"):
+            continue
+        if isinstance(value, np.ndarray):
+            digest.update(f"{name}{value.dtype}{value.shape}".encode() + value.tobytes())
+        elif _is_constant(value):
+            digest.update(f"{name}={value!r};".encode())
+        else:
+            _add_file(digest, value, seen)
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_constant, value))
+    return isinstance(value, (bool, int, float, complex, str, np.generic))
+
+
+def _add_file(digest: Any, value: Any, seen: set[str]) -> None:
+    """The file of a kernel, an intrinsic or a module of ours, unless it is there already."""
+    if inspect.ismodule(value):
+        ours = value.__name__.startswith(("realtime.", "offline."))
+        made_of, file = None, (value.__file__ if ours else None) or ""
+    else:
+        made_of = value.py_func if is_jitted(value) else getattr(value, "_defn", None)
+        file = inspect.getfile(made_of) if inspect.isfunction(made_of) else ""
+    if not file or file in seen:
+        return
+    seen.add(file)
+    digest.update(Path(file).read_bytes())
+    if made_of is not None:
+        _add_globals(digest, made_of, seen)
 
 
 def private_folder() -> Path | None:

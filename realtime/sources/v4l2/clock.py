@@ -1,7 +1,8 @@
 """Frame numbers and times from a driver's 32-bit sequence and time stamps, checked against our own clock.
 
 A number never repeats and a time never runs backwards, whatever the driver says; what had to be mended is
-noticed.
+noticed. The driver's clock is ours (CLOCK_MONOTONIC), so a frame's time is before its arrival, and not longer
+before than buffers can hold it: times are kept between these two, so no fault of a driver adds up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from realtime.types import Stamp
 
 _HALF = 1 << 31
-_JUMP_NS = 100_000_000  # a stamp further than this from both expectations has jumped
+_JUMP_NS = 100_000_000  # a stamp further than this from what it should be has jumped
+_LATE_NS, _LATE_PERIODS = 1_000_000_000, 64  # the most that a frame may wait in buffers
+_NOTICES = 20  # after so many a driver is known to be bad
 
 
 class CameraClock:
@@ -17,21 +20,28 @@ class CameraClock:
 
     def __init__(self, period_ns: int, notices: list[tuple[str, str]]) -> None:
         self._period_ns = period_ns
+        self._late_ns = max(_LATE_NS, _LATE_PERIODS * period_ns)
         self._notices = notices
         self._sequence: int | None = None
         self._number = 0
         self._raw_ns = self._t_ns = self._arrival_ns = 0
-        self._offset_ns = 0
+        self._repeats = 0  # frames since the driver's stamp last changed
+        self._offset_ns = 0  # added to the driver's stamps since one jumped
         self._counter_bad = False
+        self._jumps = 0
 
     def stamp(self, sequence: int, raw_ns: int, arrival_ns: int) -> Stamp:
         """``sequence``: driver's counter, wraps at 2^32; ``raw_ns``: its time; ``arrival_ns``: our time."""
         if self._sequence is None:
             self._t_ns = raw_ns
+            if not self._possible(raw_ns, arrival_ns):
+                self._t_ns = arrival_ns
+                self._jump(arrival_ns - raw_ns)
         else:
             step = self._step(sequence)
             self._number += step
-            self._t_ns = self._time(raw_ns, arrival_ns, step)
+            self._repeats = self._repeats + step if raw_ns == self._raw_ns else 0
+            self._t_ns = max(self._time(raw_ns, arrival_ns, step), self._t_ns + 1)
         self._sequence, self._raw_ns, self._arrival_ns = sequence, raw_ns, arrival_ns
         return Stamp(self._number, self._t_ns)
 
@@ -46,15 +56,31 @@ class CameraClock:
         return 1
 
     def _time(self, raw_ns: int, arrival_ns: int, step: int) -> int:
-        """A real pause shows on both clocks; a stamp that jumps shows on one, and is pulled back."""
-        moved = raw_ns - self._raw_ns
-        expected = step * self._period_ns
-        waited = arrival_ns - self._arrival_ns
-        jumped = abs(moved - expected) > _JUMP_NS and abs(moved - waited) > _JUMP_NS
-        if moved <= 0 or jumped:
-            new = self._t_ns + expected
-            self._offset_ns = new - raw_ns
-            jump = f"driver's time jumped by {(moved - expected) / 1e6:+.1f} ms"
-            self._notices.append(("camera time", f"{jump} at frame {self._number}: evened out"))
-            return new
-        return max(raw_ns + self._offset_ns, self._t_ns + 1)
+        """A real pause shows on both clocks; a stamp that jumps shows on one, and is pulled back.
+
+        A stamp that repeats (a coarse clock) is counted on by periods, from that stamp: the next one takes it back.
+        """
+        repeated_ns = self._repeats * self._period_ns
+        if repeated_ns > _JUMP_NS:  # the driver's clock stands still: ours is all there is
+            return arrival_ns
+        claimed = raw_ns + self._offset_ns + repeated_ns
+        expected = self._t_ns + step * self._period_ns
+        waited = self._t_ns + arrival_ns - self._arrival_ns
+        jumped = min(abs(claimed - right) for right in (expected, waited, arrival_ns)) > _JUMP_NS
+        if not jumped and self._possible(claimed, arrival_ns):
+            return claimed
+        new = expected if self._possible(expected, arrival_ns) else arrival_ns
+        self._jump(new - raw_ns - repeated_ns)
+        return new
+
+    def _possible(self, t_ns: int, arrival_ns: int) -> bool:
+        return -self._late_ns <= t_ns - arrival_ns <= _JUMP_NS
+
+    def _jump(self, offset_ns: int) -> None:
+        moved_ms = (self._offset_ns - offset_ns) / 1e6
+        self._offset_ns = offset_ns
+        self._jumps += 1
+        if self._jumps <= _NOTICES:
+            more = "; further jumps are not told" if self._jumps == _NOTICES else ""
+            detail = f"driver's time jumped by {moved_ms:+.1f} ms at frame {self._number}: evened out{more}"
+            self._notices.append(("camera time", detail))

@@ -18,6 +18,8 @@ FORMATS = ("GREY", "YUYV", "MJPG")
 """Pixel formats that can be read, the one preferred first at equal rate."""
 
 _WANTED_FPS = 200.0
+_NEAR = 0.01
+"""A rate short by this share of the one asked for reaches it: drivers list 29.97 for 30."""
 _USUAL_SIZES = ((320, 240), (640, 480), (800, 600), (1280, 720), (1920, 1080))
 _MAX_NODES = 64
 
@@ -163,10 +165,10 @@ def choose(modes: list[Mode], request: SourceRequest, path: str) -> Mode:
         raise not_granted(path, request, modes)
     target = request.fps or _WANTED_FPS
 
-    def cost(mode: Mode) -> tuple[float, float, int]:
-        short = max(0.0, target - mode.rates[0]) if mode.rates else 0.0
+    def cost(mode: Mode) -> tuple[float, int, float]:
+        short = target - mode.rates[0] if mode.rates else 0.0
         far = abs(mode.width * mode.height - 640 * 480) if mode.width else 0
-        return short, far, FORMATS.index(mode.pixel_format)
+        return max(0.0, short - _NEAR * target), FORMATS.index(mode.pixel_format), far
 
     return min(fitting, key=cost)
 

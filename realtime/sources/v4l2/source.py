@@ -195,6 +195,12 @@ class V4l2Source:
         self._fd = -1
 
 
+def open_camera(spec: str, request: SourceRequest) -> V4l2Source:
+    """A camera by its number or its path."""
+    path = spec if spec.startswith("/") else f"/dev/video{int(spec)}"
+    return V4l2Source(path, request, spec=spec)
+
+
 def copy_luma(data: npt.NDArray[np.uint8], out: Gray, line: int, step: int) -> bool:
     """Copy every ``step``-th byte of rows of ``line`` bytes into ``out`` (height, width); False if short."""
     height, width = out.shape

@@ -32,7 +32,7 @@ def ellipsoid_heights(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return head + nose
 
 
-@jit
+@jit(fastmath=False)
 def fit_head(
     places: NDArray[np.float64],
     heights: NDArray[np.float64],
@@ -47,7 +47,8 @@ def fit_head(
 
     places: (n, 2) px from the centre; heights: (n,) px; displacement: (n, 2) px; weights: (n,) ≥ 0, prior trust.
     robust: (n,) 0..1, in and out: the last frame's robust weights, so that skin that an expression has begun to carry
-    away stays left out. out: (6,), filled. Tukey's biweight with 4.7 times the residuals' median length, at least ``scale_floor_px``.
+    away stays left out. out: (6,), filled. Tukey's biweight with 4.7 times the residuals' median length, at least
+    ``scale_floor_px``.
     Returns that median, px; infinite (and zeros) without patches.
     """
     n = places.shape[0]

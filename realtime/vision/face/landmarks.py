@@ -16,26 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.errors import InputError, UserError
+from realtime.vision.face.scheme68 import MESH_TO_68
 
 MODEL = "face_landmarker.task"
-
-# iBUG 68-point scheme from the 478-point mesh; 0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth.
-# fmt: off
-MESH_TO_68 = np.array([
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,
-    168, 197, 5, 4, 75, 97, 2, 326, 305,
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
-])
-# fmt: on
 
 
 def to_68(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     """(478, 2) mesh, px -> (68, 2) iBUG landmarks, px."""
     if mesh.ndim != 2 or mesh.shape[0] < 468 or mesh.shape[1] != 2:
         raise InputError(f"a face mesh has shape (478, 2), not {mesh.shape}: pass FaceMesh.detect()'s result")
-    return mesh[MESH_TO_68]
+    return mesh[list(MESH_TO_68)]
 
 
 _Window = tuple[int, int, int, int]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from realtime.vision.jit import jit
 
 PATCH_RADIUS_PX = 8
 """Patches are (2 r + 1)² px of the face image (face 152 px wide)."""
@@ -22,7 +23,7 @@ Image = NDArray[np.float32]
 """(H, W) float32, grey levels: the blurred, head-aligned face."""
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def build_template(
     image: Image,
     centres: NDArray[np.int64],
@@ -77,7 +78,7 @@ def build_template(
             inverse[i, :] = 0.0
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def follow(
     image: Image,
     centres: NDArray[np.int64],
@@ -151,7 +152,7 @@ def follow(
         displacement[i, 1] = dy
 
 
-@njit(cache=True, boundscheck=False, nogil=True)
+@jit(fastmath=False)
 def fit_similarity(
     places: NDArray[np.float64],
     displacement: NDArray[np.float32],
@@ -214,7 +215,7 @@ def fit_similarity(
     return spread
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def change_in(image: Image, template: Image, boxes: NDArray[np.int64], out: NDArray[np.float64]) -> None:
     """1 − correlation of ``image`` with ``template`` in each box (n, 4) x0, y0, x1, y1, px. out: (n,), filled, 0..2."""
     for i in range(boxes.shape[0]):
@@ -233,7 +234,7 @@ def change_in(image: Image, template: Image, boxes: NDArray[np.int64], out: NDAr
         out[i] = 1.0 - (sab - sa * sb / n) / math.sqrt(spread) if spread > 1e-6 else 0.0
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def agree(
     displacement: NDArray[np.float32],
     likeness: NDArray[np.float32],

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from realtime.vision.jit import jit
 
 RADIUS_PX = 2
 BINS = 59
@@ -33,7 +34,7 @@ def _uniform_bins() -> NDArray[np.uint8]:
 UNIFORM_BINS = _uniform_bins()
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def _codes_of_row(above, upper, row, lower, below, codes):  # type: ignore[no-untyped-def]
     """LBP codes of one row; neighbours counter-clockwise from the right, diagonals interpolated.
 
@@ -61,7 +62,7 @@ def _codes_of_row(above, upper, row, lower, below, codes):  # type: ignore[no-un
         codes[x] = code
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def histograms(
     image: NDArray[np.float32],
     blocks: NDArray[np.int16],
@@ -95,7 +96,7 @@ def histograms(
                 out[block, bins[codes[x]]] += ONE
 
 
-@njit(cache=True, fastmath=True, boundscheck=False, nogil=True)
+@jit
 def difference(
     current: NDArray[np.float32],
     reference: NDArray[np.float32],
