@@ -40,10 +40,15 @@ def spot_clip(frames: Iterable[Gray], fps: float, mesh_finder: MeshFinder) -> li
     stride = max(1, int(fps / MOST_FPS))
     faces, first = _faces(frames, stride, mesh_finder)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    found = []
-    for kind in HALF_S:
-        for onset, offset, apex in spot_faces(faces, fps / stride, kind, lambda a, b: dis.calc(a, b, None)):  # type: ignore[call-overload]
-            found.append(Found(*(first + stride * number for number in (onset, offset, apex)), kind))
+
+    def flow(one: Gray, other: Gray) -> Flow:
+        return np.asarray(dis.calc(one, other, None), np.float32)  # type: ignore[call-overload]
+
+    found = [
+        Found(first + stride * onset, first + stride * offset, first + stride * apex, kind)
+        for kind in HALF_S
+        for onset, offset, apex in spot_faces(faces, fps / stride, kind, flow)
+    ]
     return sorted(found)
 
 
