@@ -110,6 +110,11 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
     offset = raw.offset if raw.offset is not None else max(frames)
     if why := _too_few(frames, onset, offset):
         return Skipped(name, f"missing frames: {why} {raw.folder}")
+    return _clip(raw, label, frames, onset, offset)
+
+
+def _clip(raw: RawClip, label: int, frames: dict[int, Path], onset: int, offset: int) -> Clip:
+    """The record of a clip whose frames are there."""
     numbers = tuple(n for n in sorted(frames) if onset <= n <= offset)
     reach = round(MARGIN_S * raw.fps)
     margin = tuple(n for n in sorted(frames) if onset - reach <= n < onset or offset < n <= offset + reach)
