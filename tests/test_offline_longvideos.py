@@ -163,7 +163,9 @@ def test_a_torn_xls_is_refused_with_its_name(tmp_path: Path) -> None:
     casme3(tmp_path)
     file = tmp_path / "CAS(ME)3_part_A_v2.xls"
     whole = file.read_bytes()
-    for torn in (b"", b"no sheet at all", whole[:600], whole[: len(whole) // 2]):
+    torn_ones = [b"", b"no sheet at all", whole[:600], whole[: len(whole) // 2]]
+    torn_ones += [whole[: 512 * k + 7] for k in range(1, len(whole) // 512)]  # in the midst of each sector
+    for torn in torn_ones:
         file.write_bytes(torn)
         with pytest.raises(DatasetError, match=r"part_A_v2\.xls"):
             longvideos.load("casme3", tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from realtime.errors import DatasetError
 
 SUFFIXES = (".xlsx", ".xls")
 Row = tuple[Any, ...]
+_TORN = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error)
+"""What xlrd also raises from the midst of a torn file."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -52,8 +55,7 @@ def _old_pages(file: Path) -> list[Page]:
     try:
         with xlrd.open_workbook(file) as book:
             return [Page(sheet.name, [_old_row(sheet, i) for i in range(sheet.nrows)]) for sheet in book.sheets()]
-    # a torn file fails anywhere in xlrd, also as an assertion
-    except (xlrd.XLRDError, xlrd.compdoc.CompDocError, OSError, ValueError, LookupError, AssertionError) as error:
+    except (xlrd.XLRDError, xlrd.compdoc.CompDocError, *_TORN) as error:
         raise DatasetError(f"{file}: not a readable .xls spreadsheet: {error}") from error
 
 

@@ -40,13 +40,6 @@ class Tree(msgspec.Struct, frozen=True):
         """Folders below the root whose whole name matches, case ignored."""
         return [d for d in self.folders if d != self.root and re.fullmatch(pattern, d.name, re.IGNORECASE)]
 
-    def inside(self, parent: Path, name: str) -> Path | None:
-        """The folder `name` in `parent`, exactly so or else in another case."""
-        if parent / name in self.folders:
-            return parent / name
-        own = (d for d in self.folders if d.parent == parent)
-        return next((d for d in own if d.name.lower() == name.lower()), None)
-
     def images(self, folder: Path | None) -> dict[int, Path]:
         """Images of a folder by the number in their names; none where there is no folder."""
         return {} if folder is None else numbered(folder, self.folders.get(folder, ()))
