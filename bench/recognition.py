@@ -43,7 +43,7 @@ def command(run: Results, folder: Path) -> str:
     if run.config.get("variant", "nested") != "nested":
         words.append(f"--variant {run.config['variant']}")
     networks = run.config["recipe"].get("networks", {}) if "variant" in run.config else run.config["recipe"]
-    usual = msgspec.to_builtins(get(run.model).recipe)
+    usual = msgspec.to_builtins(get(run.model).recipe) or {}
     changed = [f"{k}={msgspec.json.encode(v).decode()}" for k, v in networks.items() if usual.get(k) != v]
     words += ["--set", *changed] if changed else []
     return " ".join([*words, f"--out runs/{folder.name}"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from openpyxl import Workbook
 
 from offline.datasets.flowmaps import MapSet
@@ -57,6 +58,28 @@ def sheet(file: Path, rows: list[list[object]], *more: list[list[object]]) -> No
         for row in content:
             page.append(row)
     file.parent.mkdir(parents=True, exist_ok=True)
+    book.save(file)
+
+
+def named_sheets(file: Path, sheets: dict[str, list[list[object]]]) -> None:
+    """Write a workbook with named sheets: .xlsx, or the old .xls (by xlwt, which only the tests need)."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".xls":
+        xlwt = pytest.importorskip("xlwt", reason="xlwt, which writes the old .xls for the tests, is not installed")
+        old = xlwt.Workbook()
+        for title, rows in sheets.items():
+            page = old.add_sheet(title)
+            for i, row in enumerate(rows):
+                for j, cell in enumerate(row):
+                    page.write(i, j, cell)
+        old.save(str(file))
+        return
+    book = Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        page = book.create_sheet(title)
+        for row in rows:
+            page.append(row)
     book.save(file)
 
 

@@ -18,7 +18,7 @@ from offline.evaluation.results import read_results
 from offline.evaluation.splits import loso
 from offline.training import pooled_flow, sequential, shallow
 from offline.training.batches import Recipe
-from offline.zoo import get
+from offline.zoo import laenet
 
 Trainer = Callable[[MapSet, np.ndarray], np.ndarray]
 
@@ -38,7 +38,7 @@ def by_nested(data: MapSet, held: np.ndarray) -> np.ndarray:
 
 def by_keras(data: MapSet, held: np.ndarray) -> np.ndarray:
     recipe = Recipe(epochs=2, batch=32, warmup_steps=2)
-    return sequential.train_folds(get("laenet").build, data.maps, data.label, held, recipe, 0)[0]  # type: ignore[arg-type]
+    return sequential.train_folds(laenet.build, data.maps, data.label, held, recipe, 0)[0]
 
 
 @pytest.mark.parametrize("trainer", [by_all_folds, by_pooled_flow, by_nested, by_keras])

@@ -14,7 +14,8 @@ from _offline_data import sheet
 
 from offline.commands import cli, prepare
 from offline.datasets import Clip, Loaded, synthetic
-from offline.datasets.mapping import map_clip, read_gray
+from offline.datasets.mapping import read_gray
+from offline.inputs import flow_map
 from realtime.config import SpotSettings
 from realtime.errors import ConfigError, DatasetError
 from realtime.quiet import native_log_dropped
@@ -183,7 +184,7 @@ def onset_crop(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray,
     mesh = FaceMesh()
     with monkeypatch.context() as patch:
         patch.setattr(crop, "mean_crop", noted)
-        made = map_clip(clip, FeatureSpec(), mesh.detect)
+        made = flow_map.INPUT.make(clip, mesh.detect)
     mesh.close()
     return made.maps, crops[0], counts
 

@@ -13,8 +13,8 @@ from _offline_data import CASME2_HEADER, images, sheet
 
 from offline.commands import cli, prepare, train
 from offline.datasets import Clip, Loaded, flowmaps, load_clips, synthetic
-from offline.datasets.mapping import map_clip
 from offline.evaluation.results import read_results
+from offline.inputs import flow_map
 from realtime.errors import DatasetError
 from realtime.recognition import bundle
 from realtime.vision.face.landmarks import FaceMesh
@@ -123,7 +123,7 @@ def test_a_missing_apex_is_spotted_near_the_true_one(faces: Loaded) -> None:
     offs = []
     for clip in faces.clips[:3]:
         mesh = FaceMesh()
-        made = map_clip(msgspec.structs.replace(clip, apex=None), FeatureSpec(), mesh.detect)
+        made = flow_map.INPUT.make(msgspec.structs.replace(clip, apex=None), mesh.detect)
         mesh.close()
         assert clip.apex is not None
         assert "spotted" in made.note
@@ -134,7 +134,7 @@ def test_a_missing_apex_is_spotted_near_the_true_one(faces: Loaded) -> None:
 def test_frames_of_a_clip_spread_over_it(faces: Loaded) -> None:
     clip = faces.clips[0]
     mesh = FaceMesh()
-    made = map_clip(clip, FeatureSpec(), mesh.detect, frames=4)
+    made = flow_map.INPUT.make(clip, mesh.detect, frames=4)
     mesh.close()
     assert made.maps.shape == (4, 28, 28, 3)
     assert made.frames[0] == clip.numbers[1]

@@ -63,7 +63,7 @@ def test_the_bench_of_folds_says_in_a_line_that_there_is_no_data() -> None:
         (["--data", "EMPTY"], "no folder <subject>"),
         (["--data", "FILE"], "not an .npz"),
         (["--data", "MAPS", "--out", "FILE/run"], "can't be written"),
-        (["--data", "MAPS", "--variant", "centred-w4"], "only pooled flow"),
+        (["--data", "MAPS", "--variant", "centred-w4"], "it has no variants"),
         (["--data", "MAPS", "--model", "pooled-flow", "--epochs", "3"], "no such recipe"),
         (["--data", "MAPS", "--model", "offapexnet", "--set", "members=2"], "one network"),
         (["--data", "MAPS", "--freeze", "0.5"], "--pretrain"),

@@ -12,6 +12,8 @@ from _offline_data import made_maps
 from offline.evaluation.splits import loso
 from offline.training import pooled_flow, shallow
 from offline.training.batches import Recipe, class_weights, epoch_batches, rescaled
+from offline.training.fold_parallel import FoldParallel
+from offline.training.keras_folds import KerasFolds
 from offline.zoo import ZOO, laenet, ststnet
 
 DATA = made_maps(6, 9, noise=0.8)
@@ -180,12 +182,12 @@ def test_merged_members_are_the_mean_of_their_log_probabilities() -> None:
     np.testing.assert_array_equal(shallow.averaged(apart[:1]), apart[0])
 
 
-@pytest.mark.parametrize("name", [n for n, entry in ZOO.items() if entry.build is not None])
+@pytest.mark.parametrize("name", [n for n, entry in ZOO.items() if hasattr(entry.trainer, "build")])
 def test_parameter_counts(name: str) -> None:
-    entry = ZOO[name]
-    assert entry.build is not None
-    model = entry.build(0.5)
-    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == entry.network
+    trainer = ZOO[name].trainer
+    assert isinstance(trainer, FoldParallel | KerasFolds)
+    model = trainer.build(0.5)
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == trainer.network
     assert model.output_shape == (None, 3)
 
 

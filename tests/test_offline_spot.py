@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from offline.commands import cli, spot
 from offline.datasets import longvideos
 from offline.evaluation import megc
 from offline.evaluation.megc import Interval, Score, VideoResult
+from realtime.config import SpotSettings
 from realtime.errors import DatasetError
+from realtime.types import SpotEvent
 
 
 def test_overlap_counts_both_ends() -> None:
@@ -70,9 +73,9 @@ def test_strs_is_a_product() -> None:
     found = megc.strs(videos)
     assert found is not None
     assert found["spotting_f1"] == pytest.approx(4 / 6)
-    # two hits, 0 called 0 and 1 called 2: F1 of the classes that occur is 1 and 0
-    assert found["recognition_f1"] == pytest.approx(0.5)
-    assert found["strs"] == pytest.approx(1 / 3)
+    # two hits, 0 called 0 and 1 called 2; of the three classes that are marked one has precision and recall 1
+    assert found["recognition_f1"] == pytest.approx(1 / 3)
+    assert found["strs"] == pytest.approx(2 / 9)
     assert megc.strs([VideoResult(intervals((1, 9)), intervals((1, 9)))]) is None
 
 
@@ -242,3 +245,97 @@ def test_numbers_of_the_synthetic_score() -> None:
         pairs = megc.hits(spans[:4], spans[4:])  # type: ignore[arg-type]
         assert len({s for s, _ in pairs}) == len({m for _, m in pairs}) == len(pairs)
         assert all(megc.iou(spans[s], spans[4 + m]) >= 0.5 for s, m in pairs)  # type: ignore[arg-type]
+
+
+def test_strs_counts_subjects_without_predictions_and_the_classes_that_nobody_hit() -> None:
+    """By hand: 2 hits of 4 marked, 3 spotted: F1 4/7; class 0 right once of once called; class 1 missed as 0."""
+    videos = [
+        VideoResult((Interval(10, 20, "micro", 0), Interval(50, 60, "micro", 1)),
+                    (Interval(10, 20, "micro", 0), Interval(50, 60, "micro", 0))),
+        VideoResult((Interval(5, 9, "micro", 2), Interval(30, 40, "micro", 0)), ()),  # a subject with no prediction
+        VideoResult((), (Interval(1, 9, "micro", 1),)),  # a video with no mark
+    ]  # fmt: skip
+    found = megc.strs(videos)
+    assert found is not None
+    assert found["spotting_f1"] == pytest.approx(4 / 7)
+    precision, recall = (1 / 2 + 0 + 0) / 3, (1 + 0 + 0) / 3
+    assert found["recognition_f1"] == pytest.approx(2 * precision * recall / (precision + recall))
+    assert found["strs"] == pytest.approx(found["spotting_f1"] * found["recognition_f1"])
+    missed = megc.strs([VideoResult((Interval(10, 20, "micro", 0),), (Interval(90, 99, "micro", 0),))])
+    assert missed == {"spotting_f1": 0, "recognition_f1": 0, "strs": 0}
+
+
+def one_video(folder: Path, sizes: tuple[int, ...]) -> longvideos.LongVideo:
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{n}.png" for n in range(len(sizes))]
+    for n, (file, size) in enumerate(zip(files, sizes, strict=True)):
+        file.write_bytes(b"x" * size)
+        os.utime(file, ns=(0, 10**9 + n))
+    return longvideos.LongVideo(dataset="samm_lv", subject="006", name="006_1", fps=200.0,
+                                numbers=tuple(range(len(sizes))), files=tuple(map(str, files)), marked=())  # fmt: skip
+
+
+def test_the_cache_key_tells_size_from_time(tmp_path: Path) -> None:
+    """A frame that is a byte longer and a nanosecond older is another frame."""
+    video, settings = one_video(tmp_path, (5, 7)), SpotSettings()
+    before = spot.key_of(video, settings, None)
+    assert spot.key_of(video, settings, None) == before
+    Path(video.files[1]).write_bytes(b"x" * 8)
+    os.utime(video.files[1], ns=(0, 10**9))
+    assert spot.key_of(video, settings, None) != before
+
+
+def test_the_cache_key_knows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, settings = one_video(tmp_path, (5, 7)), SpotSettings()
+    before = spot.key_of(video, settings, None)
+    renumbered = msgspec.structs.replace(video, numbers=(0, 2))
+    assert spot.key_of(renumbered, settings, None) != before
+    with monkeypatch.context() as patch:
+        patch.setattr(spot, "CODE_VERSION", spot.CODE_VERSION + 1)
+        assert spot.key_of(video, settings, None) != before
+    with monkeypatch.context() as patch:
+        patch.setattr(spot, "code_digest", lambda: "other")
+        assert spot.key_of(video, settings, None) != before
+
+
+def test_the_codes_digest_changes_with_a_source_of_the_spotter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime import vision
+
+    copy = Path(shutil.copytree(Path(vision.__file__).parent, tmp_path / "vision"))
+    monkeypatch.setattr(vision, "__file__", str(copy / "__init__.py"))
+    digest = spot.code_digest.__wrapped__
+    before = digest()
+    with (copy / "spotting" / "spotter.py").open("a") as source:
+        source.write("\n# another line\n")
+    assert digest() != before
+
+
+def test_a_meter_may_give_one_event_or_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime.vision.spotting import face_meter
+
+    def event(onset: int, kind: str) -> SpotEvent:
+        given = {"kind": kind, "onset": onset, "apex": onset + 1, "offset": onset + 2}
+        needed = {f.name: 0 for f in msgspec.structs.fields(SpotEvent) if f.required}
+        return SpotEvent(**(needed | given))  # type: ignore[arg-type]
+
+    answers = iter(
+        [(None, None), (None, event(1, "micro")), (None, [event(5, "macro"), event(6, "micro")]), (None, [])]
+    )
+
+    class Meter:
+        def __init__(self, *_: object) -> None: ...
+        def process(self, *_: object) -> object:
+            return next(answers)
+
+        def flush(self) -> object:
+            return [event(9, "micro")]
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(face_meter, "FaceMeter", Meter)
+    images(tmp_path, [f"{n}.png" for n in range(4)])
+    files = tuple(str(tmp_path / f"{n}.png") for n in range(4))
+    video = longvideos.LongVideo(dataset="samm_lv", subject="6", name="6_1", fps=200.0, numbers=(0, 1, 2, 3),
+                                 files=files, marked=())  # fmt: skip
+    found = spot.spot_video(video, SpotSettings(), None)
+    assert [(i.onset, i.kind) for i in found] == [(1, "micro"), (5, "macro"), (6, "micro"), (9, "micro")]

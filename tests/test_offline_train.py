@@ -23,7 +23,7 @@ from offline.evaluation.results import read_predictions, read_results
 from offline.evaluation.splits import loso
 from offline.training import fit, pooled_flow, sequential, shallow
 from offline.training.batches import Recipe
-from offline.zoo import get
+from offline.zoo import get, laenet, offapexnet
 from realtime.recognition import bundle
 from realtime.types import LABELS
 
@@ -242,7 +242,7 @@ def test_offapexnet_has_learning_curves_and_is_served_as_trained(tmp_path: Path)
     everybody = np.zeros((1, len(data)), bool)
     folds = np.vstack([*(fold.held_out()[None] for fold in loso(data.person)), everybody])
     recipe = msgspec.structs.replace(get("offapexnet").recipe, epochs=2)
-    *_, model = sequential.train_folds(get("offapexnet").build, data.maps, data.label, folds, recipe, 0)  # type: ignore[arg-type]
+    *_, model = sequential.train_folds(offapexnet.build, data.maps, data.label, folds, recipe, 0)
     expected = pooled_flow.softmax(served.card.recipe["calibration"] * model(data.maps, training=False).numpy())
     np.testing.assert_allclose(served.predict(data.maps), expected, atol=1e-3)
     with np.load(seed) as saved:
@@ -256,9 +256,7 @@ def test_a_killed_keras_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
     recipe = Recipe(epochs=2, batch=16, warmup_steps=2)
 
     def once(**options: Any) -> tuple[np.ndarray, np.ndarray]:
-        build = get("laenet").build
-        assert build is not None
-        return sequential.train_folds(build, data.maps, data.label, held, recipe, 0, **options)[:2]
+        return sequential.train_folds(laenet.build, data.maps, data.label, held, recipe, 0, **options)[:2]
 
     def kill(fold: int) -> None:
         if fold == 2:

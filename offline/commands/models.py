@@ -31,9 +31,9 @@ def listing() -> Table:
         figures = "–" if row is None else f"{row.method} {report.pair(row.full)}"
         table.add_row(
             entry.name,
-            f"{'≤ ' if entry.pooled else ''}{entry.parameters:,}",
-            entry.input,
-            entry.trainer,
+            f"{'≤ ' if entry.trainer.variants else ''}{entry.parameters:,}",
+            entry.reads or entry.input.title,
+            entry.trainer.name,
             entry.source,
             figures,
         )

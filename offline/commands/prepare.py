@@ -24,16 +24,16 @@ from rich.console import Console
 from offline.commands import cli
 from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Note, Skipped, load_clips
 from offline.files import write_bytes, write_npz
+from offline.inputs import Input, flow_map
 from realtime.errors import DatasetError, MerealtimeError
 from realtime.quiet import drop_native_log, native_log_dropped
-from realtime.vision.features import FeatureSpec
 
 CODE_VERSION = 2
-"""Raise it when `offline.datasets.mapping` changes what it makes of the same clip."""
+"""Raise it when `offline.datasets.mapping` or an input makes other arrays of the same clip."""
 
 
-def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
-    """SHA-256 of all that decides a clip's maps: record, its files' sizes and times, spec, code version."""
+def clip_key(clip: Clip, shown: Input, frames: int = 1) -> str:
+    """SHA-256 of all that decides a clip's maps: record, its files' sizes and times, input, code version."""
     margin = [file for file in clip.margin_files if os.path.exists(file)]
     stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in (*clip.files, *margin)]
     record = msgspec.json.encode(
@@ -46,7 +46,7 @@ def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
             clip.apex,
             clip.offset,
             stats,
-            spec.digest(),
+            shown.digest(),
             frames,
         ]
     )
@@ -56,7 +56,7 @@ def clip_key(clip: Clip, spec: FeatureSpec, frames: int = 1) -> str:
 def prepare(
     loaded: Loaded,
     cache: Path,
-    spec: FeatureSpec | None = None,
+    shown: Input = flow_map.INPUT,
     *,
     frames: int = 1,
     workers: int | None = None,
@@ -67,13 +67,12 @@ def prepare(
     frames > 1: so many maps a clip, spread over it (frame-split protocol). Clips without a face, or with a frame
     that can't be read, are skipped and listed. Raises DatasetError when nothing is left.
     """
-    spec = spec or FeatureSpec()
     console = console or Console(stderr=True)
     files: dict[Clip, Path] = {}
     skipped = list(loaded.skipped)
     for clip in loaded.clips:
         try:
-            files[clip] = cache / f"{clip_key(clip, spec, frames)}.npz"
+            files[clip] = cache / f"{clip_key(clip, shown, frames)}.npz"
         except OSError as error:
             why = f"unreadable frame {error.filename}: {error.strerror}"
             skipped.append(Skipped(f"{clip.subject}/{clip.name}", why))
@@ -81,23 +80,23 @@ def prepare(
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
     with native_log_dropped(python_passes=True), cli.progress(console) as bar:
         task = bar.add_task("feature maps", total=len(files), completed=len(files) - len(missing))
-        for _ in _make(missing, files, spec, frames, workers):
+        for _ in _make(missing, files, shown, frames, workers):
             bar.advance(task)
-    data = _collect(files, skipped, loaded.notes, spec.digest())
+    data = _collect(files, skipped, loaded.notes, shown.digest())
     print_notes(data.notes, console)
     return data
 
 
-def _make(clips: list[Clip], files: dict[Clip, Path], spec: FeatureSpec, frames: int, workers: int) -> Iterator[None]:
+def _make(clips: list[Clip], files: dict[Clip, Path], shown: Input, frames: int, workers: int) -> Iterator[None]:
     """Make the missing files; yields once for each."""
     if workers == 1:
         for clip in clips:
-            make_file(clip, files[clip], spec, frames)
+            make_file(clip, files[clip], shown, frames)
             yield
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=worker) as pool:
-        pending: set[Future[None]] = {pool.submit(make_file, c, files[c], spec, frames) for c in clips}
+        pending: set[Future[None]] = {pool.submit(make_file, c, files[c], shown, frames) for c in clips}
         try:
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -123,18 +122,18 @@ def worker() -> None:
     numba.set_num_threads(1)
 
 
-def make_file(clip: Clip, file: Path, spec: FeatureSpec, frames: int) -> None:
+def make_file(clip: Clip, file: Path, shown: Input, frames: int) -> None:
     """Make one clip's maps; a clip that can't be mapped leaves a file that says why."""
-    from offline.datasets.mapping import UnusableClip, map_clip
+    from offline.datasets.mapping import UnusableClip
     from realtime.vision.face.landmarks import FaceMesh
 
     # a mesh finder of its own: in video mode it looks where the last face was, which would tie clips together
     mesh = FaceMesh()
     try:
-        made = map_clip(clip, spec, mesh.detect, frames)
+        made = shown.make(clip, mesh.detect, frames)
         write_npz(file, maps=made.maps, frames=made.frames, apex=made.apex, note=made.note)
     except UnusableClip as error:
-        write_npz(file, maps=np.zeros((0, 28, 28, 3), np.float32), frames=(), apex=-1, note=str(error))
+        write_npz(file, maps=np.zeros((0, *shown.shape), np.float32), frames=(), apex=-1, note=str(error))
     finally:
         mesh.close()
 
@@ -175,7 +174,7 @@ def _collect(files: dict[Clip, Path], skipped: list[Skipped], notes: tuple[Note,
     )
 
 
-def save(data: MapSet, folder: Path, spec: FeatureSpec) -> None:
+def save(data: MapSet, folder: Path, shown: Input) -> None:
     """Write maps.npz and report.json."""
     write_npz(
         folder / "maps.npz",
@@ -184,14 +183,14 @@ def save(data: MapSet, folder: Path, spec: FeatureSpec) -> None:
         subject=np.array(data.subject),
         dataset=np.array(data.dataset),
         clip=np.array(data.clip),
-        feature_digest=np.array(spec.digest()),
+        feature_digest=np.array(shown.digest()),
     )
     report = {
         "clips": len(data),
         "skipped": msgspec.to_builtins(data.skipped),
         "notes": msgspec.to_builtins(data.notes),
-        "feature_spec": msgspec.to_builtins(spec),
-        "feature_digest": spec.digest(),
+        "feature_spec": msgspec.to_builtins(shown.spec),
+        "feature_digest": shown.digest(),
     }
     write_bytes(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
@@ -232,14 +231,13 @@ def main(argv: list[str]) -> None:
     cli.check_workers(options.workers)
     cli.check_writable("--out", options.out)
     console = Console(stderr=True)
-    spec = FeatureSpec()
     try:
         loaded = load_clips(options.dataset, options.data)
         print_notice(options.dataset, console)
-        data = prepare(loaded, options.out / "cache", spec, workers=options.workers, console=console)
+        data = prepare(loaded, options.out / "cache", workers=options.workers, console=console)
     except OSError as error:
         raise MerealtimeError(f"{error.filename or options.data}: {error.strerror or error}") from error
-    save(data, options.out, spec)
+    save(data, options.out, flow_map.INPUT)
     print_skipped(data.skipped, console)
     print(
         f"{options.out}/maps.npz: {len(data)} maps of {len(set(data.person))} subjects, "

@@ -7,6 +7,7 @@ and the STRS is given.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offline.commands import cli
-from offline.commands.prepare import print_notice, print_skipped, worker
+from offline.commands.prepare import print_notes, print_notice, print_skipped, worker
 from offline.datasets import Skipped, longvideos
 from offline.datasets.longvideos import LongVideo
 from offline.evaluation import megc
@@ -32,6 +33,9 @@ from realtime.types import LABELS, SpotEvent
 
 if TYPE_CHECKING:
     from realtime.vision.spotting.face_meter import FaceMeter
+
+CODE_VERSION = 2
+"""Raise it when this file makes other intervals of the same events. What spots them is hashed (`code_digest`)."""
 
 PUBLISHED = {
     "casme_sq": ("SOFTNet 2021", (0.1173, 0.2410, 0.2022)),
@@ -94,15 +98,29 @@ def spot_to_file(video: LongVideo, settings: SpotSettings, model: str | None, fi
 
 
 def key_of(video: LongVideo, settings: SpotSettings, model: str | None) -> str:
-    """SHA-256 of what decides a video's events: its frames' sizes and times, settings, bundle."""
-    stats = [(s := os.stat(file)).st_size + s.st_mtime_ns for file in video.files]
-    network = None
+    """SHA-256 of what decides a video's events: the code, its frames' numbers, sizes and times, settings, bundle."""
+    stats = [(n, (s := os.stat(f)).st_size, s.st_mtime_ns) for n, f in zip(video.numbers, video.files, strict=True)]
+    served = None
     if model is not None:
         from realtime.recognition.bundle import find, read_card
 
-        network = read_card(find(model)).network.sha256
-    record = [video.dataset, video.subject, video.name, video.fps, stats, settings, network]
+        card = read_card(find(model))
+        served = [card.network.sha256, card.feature_digest]
+    footage = [video.dataset, video.subject, video.name, video.fps, stats]
+    record = [CODE_VERSION, code_digest(), *footage, settings, served]
     return hashlib.sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """SHA-256 of the sources that find faces and spot movements: a result of other code is not used again."""
+    from realtime import vision
+
+    folder = Path(vision.__file__).parent
+    hashed = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        hashed.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
+    return hashed.hexdigest()
 
 
 def spot_all(
@@ -196,6 +214,7 @@ def main(argv: list[str]) -> None:
     console = Console(stderr=True)
     loaded = longvideos.load(options.dataset, options.data)
     print_notice(options.dataset, console)
+    print_notes(loaded.notes, console)
     settings = SpotSettings()
     spotted = spot_all(loaded.videos, out / ".state", settings, options.model, console, options.workers)
     skipped = (*loaded.skipped, *(one for one in spotted if isinstance(one, Skipped)))

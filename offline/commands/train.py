@@ -23,11 +23,11 @@ from offline.commands import cli
 from offline.commands.prepare import prepare, print_notice, print_skipped
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips
 from offline.evaluation import report, results, splits
-from offline.training import fit, pooled_flow
-from offline.training.batches import Recipe
+from offline.inputs import Input
+from offline.training import fit
+from offline.training.protocol import recipe_with
 from offline.zoo import ZOO, get
 from realtime.errors import ConfigError, DatasetError, UserError
-from realtime.vision.features import FeatureSpec
 
 DEFAULT_OUT = Path("runs")
 FRAMES_EACH = 10
@@ -46,8 +46,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--freeze", type=float, default=0.0, choices=(0.0, 0.2, 0.5), help="share of layers")
     parser.add_argument("--epochs", type=int, help="passes over the data")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help=f"recipe: {', '.join(Recipe.__struct_fields__)}")  # fmt: skip
-    parser.add_argument("--variant", choices=pooled_flow.CHOICES, help="of pooled flow (default nested: inner folds)")
+                        help="of the model's recipe (an unknown key lists them)")  # fmt: skip
+    parser.add_argument("--variant", help="of a model that has some (default nested: inner folds)")
     parser.add_argument("--name", help="name of the bundle (default MODEL-DATASET)")
     parser.add_argument("--out", type=Path, help="default runs/MODEL-DATASET-PROTOCOL")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
@@ -67,13 +67,13 @@ def main(argv: list[str]) -> None:
     out = options.out or DEFAULT_OUT / f"{options.model}-{options.dataset}-{options.protocol}"
     cli.check_writable("--out", out)
     frames = FRAMES_EACH if options.protocol == "frame-split" else 1
-    data = load(options.dataset, options.data, out, console, frames)
+    data = load(options.dataset, options.data, job.entry.input, out, console, frames)
     if options.pretrain:
-        source = load(options.pretrain, options.pretrain_data, out, console)
+        source = load(options.pretrain, options.pretrain_data, job.entry.input, out, console)
         fit.check_source(data, source)
         job = msgspec.structs.replace(job, source=source)
     seeds = list(range(options.seeds))
-    if job.entry.trainer == "pooled-flow" and options.protocol == "loso" and len(seeds) > 1:
+    if not job.entry.trainer.seeded and options.protocol == "loso" and len(seeds) > 1:
         console.print(f"{job.entry.name} has nothing random: one seed says it all")
         seeds = seeds[:1]
     run = Run(job, data, options, out, seeds, console)
@@ -89,28 +89,24 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("--pretrain and --pretrain-data go together")
     if options.freeze and not options.pretrain:
         raise ConfigError("--freeze keeps pre-trained layers: give --pretrain too")
-    if options.variant and not get(options.model).pooled:
-        raise ConfigError(f"--variant {options.variant}: only pooled flow has variants, not {options.model}")
-    if options.model == "pooled-flow" and (options.set or options.epochs is not None):
-        raise ConfigError("--set and --epochs: pooled-flow has no such recipe; it takes --variant")
-    fit.check_possible(get(options.model), recipe_of(options), bool(options.pretrain))
+    trainer = get(options.model).trainer
+    if options.variant and options.variant not in trainer.variants:
+        known = f"its variants are {', '.join(trainer.variants)}" if trainer.variants else "it has no variants"
+        raise ConfigError(f"--variant {options.variant}: not of {options.model}: {known}")
+    trainer.check(options.model, recipe_of(options), bool(options.pretrain))
 
 
-def recipe_of(options: argparse.Namespace) -> Recipe:
+def recipe_of(options: argparse.Namespace) -> Any:
     """The model's own recipe with --epochs and --set laid over it."""
     changes = cli.key_values(options.set) | ({} if options.epochs is None else {"epochs": options.epochs})
-    settings = msgspec.to_builtins(get(options.model).recipe) | changes
-    try:
-        return msgspec.convert(settings, Recipe)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"recipe: {error}; keys are {', '.join(Recipe.__struct_fields__)}") from error
+    return recipe_with(get(options.model), changes)
 
 
-def load(name: str, path: Path, out: Path, console: Console, frames: int = 1) -> MapSet:
-    """Feature maps of a data set, made from recordings where needed (cached below `out`)."""
+def load(name: str, path: Path, shown: Input, out: Path, console: Console, frames: int = 1) -> MapSet:
+    """What the model is shown of a data set, made from recordings where needed (cached below `out`)."""
     if name == "flowmaps":
         data = flowmaps.load(path)
-        if data.feature_digest not in ("", FeatureSpec().digest()):
+        if data.feature_digest not in ("", shown.digest()):
             raise DatasetError(f"{path}: made with other feature settings than this version's; prepare it again")
         print_skipped(data.skipped, console)
         return data
@@ -118,7 +114,7 @@ def load(name: str, path: Path, out: Path, console: Console, frames: int = 1) ->
         raise UserError(f"{name}: not a data set for training")
     loaded = load_clips(name, path)
     print_notice(name, console)
-    data = prepare(loaded, out / "cache", frames=frames, console=console)
+    data = prepare(loaded, out / "cache", shown, frames=frames, console=console)
     print_skipped(data.skipped, console)
     return data
 
@@ -139,17 +135,15 @@ class Run:
         self.protocol: str = options.protocol
         self.dataset: str = options.dataset
         self.name: str = options.name or f"{job.entry.name}-{options.dataset}"
+        settings = job.entry.trainer.settings(job)
         self.config = {
-            "recipe": msgspec.to_builtins(job.recipe),
+            "recipe": settings["recipe"],
             "pretrain": options.pretrain,
             "pretrain_clips": None if job.source is None else len(job.source),
             "freeze": options.freeze,
             "data_digest": digest(data),
             "pretrain_digest": digest(job.source) if job.source is not None else None,
-        }
-        if job.entry.pooled:
-            networks = {} if job.entry.network is None else {"networks": self.config["recipe"]}
-            self.config |= {"recipe": networks | pooled_flow.recipe(job.variant), "variant": job.variant}
+        } | settings
         self.state = out / ".state" / identity(job, self.config)
 
     def execute(self) -> None:
@@ -230,8 +224,7 @@ class Run:
 
 def identity(job: fit.Job, config: dict[str, Any]) -> str:
     """Name of the folder that holds a run's state: what its content depends on, seeds and folds aside."""
-    variants = list(pooled_flow.VARIANTS.items()) if job.entry.pooled else []
-    parts = [fit.CODE_VERSION, job.entry.name, config, variants]
+    parts = [fit.CODE_VERSION, job.entry.name, config, job.entry.trainer.depends()]
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 

@@ -1,14 +1,12 @@
-"""What all data set loaders share: the clip record, what was skipped, tables, frame folders."""
+"""What all data set loaders share: the clip record, what was skipped, frame folders."""
 
 from __future__ import annotations
 
+import os
 import re
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import msgspec
 
@@ -112,6 +110,11 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
     offset = raw.offset if raw.offset is not None else max(frames)
     if why := _too_few(frames, onset, offset):
         return Skipped(name, f"missing frames: {why} {raw.folder}")
+    return _clip(raw, label, frames, onset, offset)
+
+
+def _clip(raw: RawClip, label: int, frames: dict[int, Path], onset: int, offset: int) -> Clip:
+    """The record of a clip whose frames are there."""
     numbers = tuple(n for n in sorted(frames) if onset <= n <= offset)
     reach = round(MARGIN_S * raw.fps)
     margin = tuple(n for n in sorted(frames) if onset - reach <= n < onset or offset < n <= offset + reach)
@@ -194,11 +197,17 @@ def without_repeats(raws: Iterable[RawClip]) -> tuple[list[RawClip], list[Skippe
 
 def numbered_images(folder: Path) -> dict[int, Path]:
     """Images of a folder by the number in their names; hidden files and other kinds are passed over."""
+    return numbered(folder, sorted(file.name for file in folder.iterdir()))
+
+
+def numbered(folder: Path, names: Iterable[str]) -> dict[int, Path]:
+    """The same of the files `names` in `folder`; of two with one number the first counts."""
     found: dict[int, Path] = {}
-    for file in sorted(folder.iterdir()):
-        match = re.search(r"(\d+)$", file.stem)
-        if file.suffix.lower() in IMAGE_SUFFIXES and match and not file.name.startswith("."):
-            found.setdefault(int(match[1]), file)
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        match = re.search(r"(\d+)$", stem)
+        if suffix.lower() in IMAGE_SUFFIXES and match and not name.startswith("."):
+            found.setdefault(int(match[1]), folder / name)
     return found
 
 
@@ -218,65 +227,3 @@ def require_file(root: Path, patterns: Iterable[str], layout: str) -> Path:
             if fnmatch(file.name.lower(), pattern.lower()) and file.is_file() and file.name[0] not in "~.":
                 return file
     raise DatasetError(f"{root}: no {' or '.join(patterns)}; expected {layout}")
-
-
-def sheets_of(file: Path) -> list[list[tuple[Any, ...]]]:
-    """Cells of each sheet of a spreadsheet, row by row. Raises DatasetError when it can't be read."""
-    from openpyxl import load_workbook
-
-    try:
-        book = load_workbook(file, read_only=True, data_only=True)
-        found = []
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()  # type: ignore[union-attr]  # what the file says about its size may be wrong
-            found.append(list(sheet.iter_rows(values_only=True)))
-        book.close()
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError, EOFError, BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{file}: not a readable .xlsx spreadsheet: {error}") from error
-    return found
-
-
-def table(file: Path, wanted: dict[str, str], layout: str) -> Iterator[dict[str, Any]]:
-    """Rows below the header of a sheet, as dictionaries.
-
-    wanted: our name → start of the header's cell, compared without case, spaces and underscores. The header
-    is the first row that holds them all, in the first sheet that has one, so that a cover sheet, a preamble
-    and blank columns don't matter.
-    """
-    for rows in sheets_of(file):
-        for start, row in enumerate(rows, 1):
-            header = [_plain(cell) for cell in row]
-            columns = {ours: _column(header, _plain(theirs)) for ours, theirs in wanted.items()}
-            if None not in columns.values():
-                return _records(rows[start:], columns)
-    raise DatasetError(f"{file}: no row with the columns {', '.join(wanted.values())}; expected {layout}")
-
-
-def _records(rows: list[tuple[Any, ...]], columns: dict[str, int | None]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        record = {ours: row[c] if c is not None and c < len(row) else None for ours, c in columns.items()}
-        if any(value is not None for value in record.values()):
-            yield record
-
-
-def _plain(cell: Any) -> str:
-    return re.sub(r"[\s_]+", "", str(cell)).lower() if cell is not None else ""
-
-
-def _column(header: list[str], start: str) -> int | None:
-    return next((i for i, cell in enumerate(header) if cell.startswith(start)), None)
-
-
-def whole(cell: Any) -> int | None:
-    """A frame number from a cell; None for blank, '/', 'inf', and other non-numbers."""
-    try:
-        return int(float(str(cell)))
-    except (ValueError, OverflowError):
-        return None
-
-
-def text(cell: Any) -> str:
-    """A name from a cell; 6.0 → '6', None → ''."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return "" if cell is None else str(cell).strip()

@@ -21,12 +21,10 @@ from offline.datasets.common import (
     Skipped,
     complete,
     require_file,
-    sheets_of,
-    text,
-    whole,
     without_repeats,
 )
 from offline.datasets.people import SPELLINGS, clip_of, dataset_named, plain
+from offline.datasets.spreadsheets import pages, text, whole
 from realtime.errors import DatasetError
 
 LAYOUT = (
@@ -95,7 +93,7 @@ def read_key(file: Path) -> Iterator[KeyRow]:
 
 def _key_cells(file: Path) -> list[tuple[object, ...]]:
     if file.suffix.lower() == ".xlsx":
-        return next(iter(sheets_of(file)), [])
+        return next((page.rows for page in pages(file)), [])
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             return [tuple(row) for row in csv.reader(stream)]

@@ -1,4 +1,4 @@
-"""Clip → feature map, with the very code that the camera uses: landmarks, registration, crop, flow, map.
+"""Clip → aligned faces, with the very code that the camera uses: landmarks, registration, crop.
 
 The face is anchored in the onset frame and followed to the apex by registration, which takes the head's
 motion out, as the live spotter does; where it loses hold, the apex frame's own landmarks are used. A clip
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -24,17 +24,6 @@ from realtime.vision.features import FeatureSpec
 
 Gray = NDArray[np.uint8]
 _KEPT_FRAMES = 16
-
-
-class MapOf(msgspec.Struct, frozen=True):
-    """A clip's feature maps, and how they were made."""
-
-    maps: NDArray[np.float32]
-    """(frames, 28, 28, 3), 0..255: the apex, or each of the frames asked for."""
-    frames: tuple[int, ...]
-    """Their numbers."""
-    apex: int
-    note: str = ""
 
 
 class UnusableClip(DatasetError):
@@ -57,32 +46,25 @@ def read_gray(file: str) -> Gray:
     return np.ascontiguousarray(image, np.uint8)
 
 
-def map_clip(clip: Clip, spec: FeatureSpec, detect: Callable[[Gray], Any], frames: int = 1) -> MapOf:
-    """Feature map of the movement from the onset to the apex.
+class Pair(msgspec.Struct, frozen=True):
+    """The face at the onset and in a later frame, cropped alike."""
 
-    detect: gray (H, W) uint8 → (478, 2) float32 mesh, px, or None. frames > 1: maps of so many frames, evenly
-    over the clip after its onset, instead of the apex alone (for the frame-split protocol). Raises UnusableClip.
-    """
-    tracked = _Tracked(clip, detect, spec.neighbours(clip.fps))
-    apex = clip.apex if clip.apex is not None else tracked.spotted_apex()
-    wanted = [apex] if frames == 1 else _spread(clip.numbers[1:], frames)
-    maps = [tracked.map_to(number, spec) for number in wanted]
-    note = "" if clip.apex is not None else f"apex spotted at frame {apex}"
-    return MapOf(np.stack(maps), tuple(wanted), apex, "; ".join(filter(None, [note, tracked.note])))
+    onset: Gray
+    """(crop_height, crop_width) uint8."""
+    apex: Gray
+    landmarks: NDArray[np.float32]
+    """(68, 2) px in the crop."""
 
 
-def _spread(numbers: Sequence[int], count: int) -> list[int]:
-    picked = np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)
-    return [numbers[i] for i in sorted(set(picked.tolist()))]
+class FollowedClip:
+    """The onset's face, followed through the clip. Raises UnusableClip."""
 
-
-class _Tracked:
-    """The onset's face, followed through the clip."""
-
-    def __init__(self, clip: Clip, detect: Callable[[Gray], Any], near: int) -> None:
+    def __init__(self, clip: Clip, detect: Callable[[Gray], Any], spec: FeatureSpec) -> None:
+        """detect: gray (H, W) uint8 → (478, 2) float32 mesh, px, or None; spec: of the crop."""
         from realtime.vision.face.registration import Anchor
 
-        self.clip, self.detect, self.near, self.note = clip, detect, near, ""
+        self.clip, self.detect, self.spec, self.note = clip, detect, spec, ""
+        self.near = spec.neighbours(clip.fps)
         self.read = functools.lru_cache(_KEPT_FRAMES)(read_gray)  # followed, then averaged: each is read once
         self.files = dict(zip(clip.numbers, clip.files, strict=True)) | self._margin()
         self.forward = sorted(number for number in self.files if number >= clip.onset)
@@ -152,20 +134,20 @@ class _Tracked:
         self._follow_to(self.clip.numbers[-1], compare=True)
         return self.clip.numbers[max(1, dc_rois(np.stack(self.differences)))]
 
-    def map_to(self, number: int, spec: FeatureSpec) -> NDArray[np.float32]:
-        """(28, 28, 3) float32, 0..255: onset → frame `number`."""
+    def pair(self, number: int) -> Pair:
+        """The onset's face and that of frame `number`."""
         from realtime.vision.face.landmarks import to_68
-        from realtime.vision.features import feature_map
         from realtime.vision.features.crop import apply, crop, crop_transform
 
         self._follow_back()
         self._follow_to(number + self.near)
+        spec = self.spec
         points = to_68(self.anchor.layout.mesh)
         to_crop = crop_transform(points, spec)
         landmarks = apply(to_crop, points).astype(np.float32)
-        first = self._mean(self.clip.onset, to_crop, spec)
+        first = self._mean(self.clip.onset, to_crop)
         if not self.slipped[number]:
-            second = self._mean(number, to_crop, spec)
+            second = self._mean(number, to_crop)
         else:
             image = self.read(self.files[number])
             mesh = self.detect(image)
@@ -173,13 +155,15 @@ class _Tracked:
                 raise FaceLost(f"no face in frame {self.files[number]}")
             second = crop(image, crop_transform(to_68(mesh), spec), spec)
             self.note = "registration lost hold: the later frame's own landmarks were used"
-        return feature_map(first, second, landmarks, spec)
+        return Pair(first, second, landmarks)
 
-    def _mean(self, number: int, to_crop: NDArray[np.float64], spec: FeatureSpec) -> Gray:
+    def _mean(self, number: int, to_crop: NDArray[np.float64]) -> Gray:
         """Crop of a frame, averaged with its neighbours as the camera's are (`FaceMeter.crops`), before and after,
         in the clip or just outside it.
         """
         from realtime.vision.features.crop import compose, invert, mean_crop
 
         usable = [k for k in self.poses if abs(k - number) <= self.near and (k == number or not self.slipped[k])]
-        return mean_crop(((self.read(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), spec)
+        return mean_crop(
+            ((self.read(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), self.spec
+        )

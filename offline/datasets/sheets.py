@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from offline.datasets import trees
-from offline.datasets.common import Listed, Note, RawClip, Skipped, require_file, table, text, whole
+from offline.datasets.common import Listed, Note, RawClip, Skipped, require_file
 from offline.datasets.people import person_of
+from offline.datasets.spreadsheets import table, text, whole
 from realtime.errors import DatasetError
 
 COLUMNS = {

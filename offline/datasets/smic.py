@@ -7,8 +7,6 @@ cropped and raw, of three cameras. One tree is read: HS, cropped before raw, sho
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from offline.datasets import trees
@@ -23,11 +21,9 @@ from offline.datasets.common import (
     Skipped,
     labelled,
     require_folder,
-    table,
-    text,
-    whole,
 )
 from offline.datasets.people import clip_of
+from offline.datasets.spreadsheets import table, text, whole
 from realtime.errors import DatasetError
 
 LAYOUT = "s1/micro/negative/s1_ne_01/*.bmp (or SMIC-HS-E_annotation.xlsx beside s01/s01_ne_01/*)"
@@ -43,8 +39,9 @@ def load(root: Path) -> Loaded:
 def scan(root: Path) -> Listed:
     """Every clip, of either version."""
     require_folder(root, LAYOUT)
-    below = sorted(_below(root))
-    sheets = sorted(s for d in [root, *below] for s in d.glob("*annotation*.xlsx") if s.name[0] not in "~.")
+    tree = trees.walk(root)
+    below = [folder for folder in tree.folders if folder != root]
+    sheets = tree.files("*annotation*.xlsx")
     classes = [d for d in below if d.parent.name.lower() == "micro" and d.name.lower() in CLASSES]
     fast = [d for d in classes if not _slow(root, d)]
     if fast:
@@ -66,13 +63,6 @@ def _slow(root: Path, folder: Path) -> bool:
         if said := trees.words(name) & {"hs", "nir", "vis"}:
             return "hs" not in said
     return False
-
-
-def _below(root: Path) -> Iterator[Path]:
-    """All folders below `root`, the hidden ones left out."""
-    for top, names, _ in os.walk(root):
-        names[:] = [name for name in names if not name.startswith(".")]
-        yield from (Path(top) / name for name in names)
 
 
 def _scan_short(root: Path, classes: list[Path]) -> Listed:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from offline.datasets.common import Clip, Loaded
 from realtime.errors import DatasetError
 from realtime.types import LABELS
+
+if TYPE_CHECKING:
+    from realtime.synthesis import FaceRenderer, TruthEvent
 
 SUBJECTS = 6
 CLIPS_EACH = 9
@@ -46,9 +50,6 @@ def _subject(root: Path, seed: int, count: int) -> list[Clip]:
 
 
 def _render(folder: Path, seed: int, count: int) -> list[Clip]:
-    import cv2
-    import numpy as np
-
     from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings
 
     settings = SynthesisSettings(first_event_s=0.1, event_gap_s=(0.1, 0.3), blinks=False)
@@ -56,35 +57,44 @@ def _render(folder: Path, seed: int, count: int) -> list[Clip]:
     seconds = 1
     while len(renderer.schedule.events_until(round(seconds * FPS))) < count:
         seconds += 1
-    clips = []
-    for number, event in enumerate(renderer.schedule.events_until(round(seconds * FPS))[:count]):
-        name = f"p{seed:02d}_{number:02d}_{event.au}"
-        target = folder / name
-        target.mkdir(parents=True, exist_ok=True)
-        files = {}
-        for frame in range(event.onset - MARGIN, event.offset + MARGIN + 1):
-            image = np.empty((renderer.size[1], renderer.size[0]), np.uint8)
-            renderer.render(frame, image)
-            files[frame] = str(target / f"{frame:06d}.png")
-            if not cv2.imwrite(files[frame], image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-                raise DatasetError(f"{files[frame]}: can't be written")
-        numbers = tuple(range(event.onset, event.offset + 1))
-        margin = tuple(frame for frame in files if frame not in numbers)
-        clips.append(
-            Clip(
-                dataset="synthetic",
-                subject=f"p{seed:02d}",
-                name=name,
-                label=LABELS.index(event.label),
-                emotion=event.label,
-                onset=event.onset,
-                apex=event.apex,
-                offset=event.offset,
-                numbers=numbers,
-                files=tuple(files[frame] for frame in numbers),
-                margin_numbers=margin,
-                margin_files=tuple(files[frame] for frame in margin),
-                fps=FPS,
-            )
-        )
-    return clips
+    events = renderer.schedule.events_until(round(seconds * FPS))[:count]
+    return [_clip(renderer, event, folder, f"p{seed:02d}", number) for number, event in enumerate(events)]
+
+
+def _clip(renderer: FaceRenderer, event: TruthEvent, folder: Path, subject: str, number: int) -> Clip:
+    """Draw one movement and a few frames around it."""
+    name = f"{subject}_{number:02d}_{event.au}"
+    files = _draw(renderer, folder / name, range(event.onset - MARGIN, event.offset + MARGIN + 1))
+    numbers = tuple(range(event.onset, event.offset + 1))
+    margin = tuple(frame for frame in files if frame not in numbers)
+    return Clip(
+        dataset="synthetic",
+        subject=subject,
+        name=name,
+        label=LABELS.index(event.label),
+        emotion=event.label,
+        onset=event.onset,
+        apex=event.apex,
+        offset=event.offset,
+        numbers=numbers,
+        files=tuple(files[frame] for frame in numbers),
+        margin_numbers=margin,
+        margin_files=tuple(files[frame] for frame in margin),
+        fps=FPS,
+    )
+
+
+def _draw(renderer: FaceRenderer, folder: Path, frames: range) -> dict[int, str]:
+    """Write frames as files, by number. Raises DatasetError where one can't be written."""
+    import cv2
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for frame in frames:
+        image = np.empty((renderer.size[1], renderer.size[0]), np.uint8)
+        renderer.render(frame, image)
+        files[frame] = str(folder / f"{frame:06d}.png")
+        if not cv2.imwrite(files[frame], image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise DatasetError(f"{files[frame]}: can't be written")
+    return files

@@ -1,15 +1,78 @@
-"""Which folder of frames is read: a data set is often unpacked more than once (cropped and raw, three cameras)."""
+"""Folders of frames: walked once, however many files they hold, and which of them is read.
+
+A data set is often unpacked more than once (cropped and raw, three cameras).
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
-from offline.datasets.common import Note
+import msgspec
+
+from offline.datasets.common import Note, numbered
 from offline.datasets.people import person_of
 from realtime.errors import DatasetError
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """A folder and all below it, as one walk found them."""
+
+    root: Path
+    folders: dict[Path, list[str]]
+    """Every folder, by name from the root down, and the names of its files, in order."""
+
+    def files(self, pattern: str) -> list[Path]:
+        """Files whose name matches (case ignored), the nearest to the root first."""
+        found = [
+            folder / name
+            for folder, names in self.folders.items()
+            for name in names
+            # "~$…" is a spreadsheet program's lock file, "._…" a file system's
+            if name[0] not in "~." and fnmatch(name.lower(), pattern.lower())
+        ]
+        return sorted(found, key=lambda file: (len(file.parts), file))
+
+    def matching(self, pattern: str) -> list[Path]:
+        """Folders below the root whose whole name matches, case ignored."""
+        return [d for d in self.folders if d != self.root and re.fullmatch(pattern, d.name, re.IGNORECASE)]
+
+    def images(self, folder: Path | None) -> dict[int, Path]:
+        """Images of a folder by the number in their names; none where there is no folder."""
+        return {} if folder is None else numbered(folder, self.folders.get(folder, ()))
+
+
+def walk(root: Path) -> Tree:
+    """Look once at each folder below `root`; links are followed, hidden folders passed over.
+
+    Raises DatasetError with the folder that can't be read.
+    """
+    found: dict[Path, list[str]] = {}
+
+    def visit(folder: Path, above: frozenset[tuple[int, int]]) -> None:
+        stat = folder.stat()
+        own = (stat.st_dev, stat.st_ino)
+        if own in above:  # a link to a folder that it lies in
+            return
+        inner, files = [], []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    files.append(entry.name)
+                elif not entry.name.startswith("."):
+                    inner.append(entry.name)
+        found[folder] = sorted(files)
+        for name in sorted(inner):
+            visit(folder / name, above | {own})
+
+    try:
+        visit(root, frozenset())
+    except OSError as error:
+        raise DatasetError(f"{error.filename or root}: can't be read: {error.strerror or error}") from error
+    return Tree(root, found)
 
 
 def words(name: str) -> set[str]:

@@ -2,8 +2,8 @@
 
 Intervals have inclusive ends; a hit is an overlap of half the union or more, one to one; true positives,
 false positives and misses are added up over all videos, then F1. A video without predictions adds its misses,
-one without marked movements its false alarms. STRS is the F1 of spotting times the F1 of recognition over the
-hits.
+one without marked movements its false alarms. STRS (Liong et al. 2023) is the F1 of spotting times the F1 of
+recognition over the hits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.evaluation.metrics import confusion, metrics
+from offline.evaluation.metrics import confusion
 from realtime.types import Kind
 
 IOU = 0.5
@@ -102,11 +102,17 @@ def spotting(videos: Sequence[VideoResult], kind: Literal["micro", "macro"]) -> 
 
 
 def strs(videos: Sequence[VideoResult]) -> dict[str, float] | None:
-    """Spot-then-recognise score of micro-expressions, or None where no hit has labels on both sides.
+    """Spot-then-recognise score of micro-expressions; None where nothing that is marked or spotted has a label.
 
-    Recognition: F1 over the spotted hits whose marked label is one of the three classes.
+    Recognition, over the spotted hits whose marked label is one of the classes: the harmonic mean of macro
+    precision and macro recall, both over the classes that are marked anywhere, as the metric's authors have it.
+    Every video counts: one without predictions by its misses, one without marks by its false alarms.
     """
     truth, called = [], []
+    classes = sorted({i.label for v in videos for i in v.marked if i.kind == "micro" and i.label is not None})
+    labels = any(i.label is not None for v in videos for i in v.spotted if i.kind == "micro")
+    if not classes or not labels:
+        return None
     for video in videos:
         spotted = [i for i in video.spotted if i.kind == "micro"]
         marked = [i for i in video.marked if i.kind == "micro"]
@@ -115,8 +121,14 @@ def strs(videos: Sequence[VideoResult]) -> dict[str, float] | None:
             if label is not None and own is not None:
                 truth.append(label)
                 called.append(own)
-    if not truth:
-        return None
-    recognition = metrics(confusion(truth, called))["uf1"]
+    recognition = _macro_f1(confusion(truth, called), classes)
     found = spotting(videos, "micro").f1
     return {"spotting_f1": found, "recognition_f1": recognition, "strs": found * recognition}
+
+
+def _macro_f1(counts: NDArray[np.int64], classes: list[int]) -> float:
+    """Harmonic mean of macro precision and macro recall; a class without a hit has neither."""
+    right = np.diagonal(counts)[classes].astype(np.float64)
+    precision = float((right / np.maximum(counts.sum(0)[classes], 1)).mean())
+    recall = float((right / np.maximum(counts.sum(1)[classes], 1)).mean())
+    return 2 * precision * recall / (precision + recall) if right.any() else 0.0

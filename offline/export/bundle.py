@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,8 @@ from numpy.typing import NDArray
 from offline.datasets.flowmaps import MapSet
 from offline.evaluation.results import Results
 from offline.export import litert
-from offline.training import fit, pooled_flow, shallow
-from offline.zoo import layers
-from realtime.recognition.bundle import ThresholdCard, quiet_tensorflow
+from offline.training import fit, pooled_flow
+from realtime.recognition.bundle import ThresholdCard
 
 RIGHT = 0.8
 """Share of the accepted clips that are to be right."""
@@ -72,7 +69,7 @@ def write(
     counts = {str(d): int(np.sum(np.array(data.dataset) == d)) for d in sorted(set(data.dataset))}
     return litert.write_bundle(
         folder,
-        network(job, state, summary.seeds[0], factor),
+        job.entry.trainer.serve(job, state, summary.seeds[0], factor),
         name=name,
         parameters=fit.parameters(job, loso[0]),
         trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
@@ -87,57 +84,11 @@ def write(
     )
 
 
-def network(job: fit.Job, state: Path, seed: int, factor: float) -> bytes:
-    """What was trained on everything, as a LiteRT file; factor: on its log-probabilities (calibration)."""
-    with quiet_tensorflow():
-        import tensorflow as tf
-    if job.entry.trainer == "keras":
-        return litert.to_litert(_keras(job, state, seed), factor)
-    if job.entry.trainer == "all-folds":
-        return litert.to_litert(_networks(job, state, seed), factor, half=job.recipe.members > 1)
-    if job.entry.trainer == "pooled-flow":
-        return litert.function_to_litert(_machines(state, factor * pooled_flow.SHARPNESS), half=True)
-    logits, flow = _networks(job, state, seed), _machines(state, pooled_flow.SHARPNESS)
-
-    def fused(maps: Any) -> Any:
-        mean = (tf.nn.softmax(logits(maps)) + flow(maps)) / 2
-        return tf.nn.softmax(factor * tf.math.log(mean + 1e-9))
-
-    return litert.function_to_litert(fused, half=True)
-
-
-def _networks(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
-    """Maps → mean of the members' logits, as one Keras model."""
-    with np.load(state / f"network-{seed}.npz") as saved:
-        members = [shallow.Weights(*one) for one in zip(saved["rows"], saved["moving"], strict=True)]
-    streams = (len(members) * sum(job.entry.streams),)  # side by side they are one
-    model = layers.shallow(streams, 0.0, job.entry.name)
-    return partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)
-
-
-def _machines(state: Path, factor: float) -> Callable[[Any], Any]:
-    """Maps → probabilities of the linear machines."""
-    (file,) = state.glob("machines-*.npz")
-    with np.load(file) as saved:
-        variant = str(saved["chosen"][-1])
-        count = len(pooled_flow.descriptors(variant))
-        machines = [pooled_flow.Linear(saved[f"w{i}"], saved[f"b{i}"]) for i in range(count)]
-    return pooled_flow.serving_function(machines, variant, factor)  # type: ignore[no-any-return]
-
-
-def _keras(job: fit.Job, state: Path, seed: int) -> Callable[[Any], Any]:
-    assert job.entry.build is not None
-    model = job.entry.build(job.recipe.dropout)
-    with np.load(state / f"network-{seed}.npz") as saved:
-        for i, variable in enumerate(model.variables):
-            variable.assign(saved[f"v{i}"])
-    return partial(model, training=False)
-
-
 def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
     metrics, served = ["metrics: leave-one-subject-out"], ["network: trained on all subjects"]
-    if job.entry.network is not None:
+    if fitted.losses is not None:
         metrics.append("last epoch")
+    if job.entry.trainer.seeded:
         served.append(f"seed {seed}")
     if fitted.chosen is None:
         metrics.append("the run chose nothing")
@@ -151,9 +102,8 @@ def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
 
 def _notes(job: fit.Job, data: MapSet) -> tuple[str, ...]:
     notes = [job.entry.settled] if job.entry.settled else []
-    if job.entry.pooled and job.selection == "none":
-        notes.append("This variant's own leave-one-subject-out figures were in view when it was given a name.")
     notes += [
+        *job.entry.trainer.notes(job),
         "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "
         "the spotter must gate, and the threshold tells uncertain labels apart.",
     ]

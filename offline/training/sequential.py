@@ -111,16 +111,10 @@ def train_folds(
     model = build(recipe.dropout)
     freeze(model, frozen)
     stepper = Stepper(model, seed)
-    scores, first = np.full((len(maps), 3), np.nan, np.float32), 0
-    losses = np.full((len(held_out), recipe.epochs), np.nan, np.float32)
-    if checkpoint is not None and checkpoint.exists():
-        with np.load(checkpoint) as saved:
-            scores, losses = saved["scores"], saved["losses"]
-            first = min(int(saved["folds"]), len(held_out) - 1)
+    scores, losses, first = _begun(checkpoint, len(maps), len(held_out), recipe.epochs)
     for fold in range(first, len(held_out)):
         held = held_out[fold]
-        # dropout draws from Keras' own generators: seeded by fold, so that a resumed run repeats the whole
-        # one
+        # dropout draws from Keras' own generators: seeded by fold, so that a resumed run repeats the whole one
         keras.utils.set_random_seed(seed * 1000 + fold)
         _reseed(model, seed * 1000 + fold)
         stepper.reset(start)
@@ -132,6 +126,14 @@ def train_folds(
         if on_fold is not None:
             on_fold(fold + 1)
     return scores, losses.mean(0), model
+
+
+def _begun(checkpoint: Path | None, clips: int, folds: int, epochs: int) -> tuple[Float32, Float32, int]:
+    """Scores and losses so far, and the fold to go on with."""
+    if checkpoint is None or not checkpoint.exists():
+        return np.full((clips, 3), np.nan, np.float32), np.full((folds, epochs), np.nan, np.float32), 0
+    with np.load(checkpoint) as saved:
+        return saved["scores"], saved["losses"], min(int(saved["folds"]), folds - 1)
 
 
 def freeze(model: Any, share: float) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from offline.training.fold_parallel import FoldParallel
+from offline.training.protocol import IN_VIEW, Entry
 from offline.zoo.layers import shallow
 
 STREAMS = (3, 5)
@@ -17,3 +19,13 @@ PARAMETERS = 843
 def build(dropout: float = 0.5) -> Any:
     """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits."""
     return shallow(STREAMS, dropout, "laenet")
+
+
+MODEL = Entry(
+    name="laenet",
+    source="Lien and Chiang 2020",
+    published="LAENet",
+    trainer=FoldParallel(STREAMS, build, PARAMETERS),
+    settled="The recipe (a start as in STSTNet's published code, the rest from an earlier trial) was settled "
+    + IN_VIEW,
+)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from offline.training.batches import Recipe
+from offline.training.keras_folds import KerasFolds
+from offline.training.protocol import IN_VIEW, Entry
 from offline.zoo.layers import rescale
 
 PARAMETERS = 2_664_475
@@ -32,3 +35,14 @@ def build(dropout: float = 0.5) -> Any:
         y = keras.layers.Dense(1024, activation="relu", name=f"dense{number}")(y)
         y = keras.layers.Dropout(dropout)(y)
     return keras.Model(maps, keras.layers.Dense(3, name="logits")(y), name="offapexnet")
+
+
+MODEL = Entry(
+    name="offapexnet",
+    reads="28×28×2 u, v",
+    source="Gan et al. 2019",
+    published="OFF-ApexNet",
+    trainer=KerasFolds(build, PARAMETERS),
+    recipe=Recipe(epochs=20, learning_rate=5e-4),
+    settled="The recipe (epochs and rate by hand, the rest LAENet's) was settled " + IN_VIEW,
+)

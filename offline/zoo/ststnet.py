@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from offline.training.fold_parallel import FoldParallel
+from offline.training.protocol import IN_VIEW, Entry
 from offline.zoo.layers import shallow
 
 STREAMS = (3, 5, 8)
@@ -16,3 +18,12 @@ PARAMETERS = 1683
 def build(dropout: float = 0.5) -> Any:
     """Keras model: (n, 28, 28, 3) float32, 0..255, [u, v, strain] → (n, 3) logits."""
     return shallow(STREAMS, dropout, "ststnet")
+
+
+MODEL = Entry(
+    name="ststnet",
+    source="Liong et al. 2019",
+    published="STSTNet",
+    trainer=FoldParallel(STREAMS, build, PARAMETERS),
+    settled="The recipe is LAENet's, which was settled " + IN_VIEW,
+)

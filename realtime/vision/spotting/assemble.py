@@ -2,7 +2,8 @@
 
 A group's movement waits until no other group moves that began before it ended (or ``_WAIT_S``), so that both brows
 raised at once are one event. The mouth's and nose's wait a little longer for what follows: movements of the mouth that
-come one after the other are speech or chewing, which becomes a state (``during``) and not a chain of events. What the jaw leads is held to a stricter rule than what the lips do.
+come one after the other are speech or chewing, which becomes a state (``during``) and not a chain of events. What the
+jaw leads is held to a stricter rule than what the lips do.
 """
 
 from __future__ import annotations

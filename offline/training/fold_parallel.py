@@ -1,0 +1,74 @@
+"""Networks of LAENet's shape, all folds at once (`offline.training.shallow`), one or more members together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline.export import litert
+from offline.files import write_npz
+from offline.training import shallow
+from offline.training.protocol import Fitted, Job, Task, Trainer
+
+
+@dataclass(frozen=True)
+class FoldParallel(Trainer):
+    """Shallow networks; streams: kernels of each."""
+
+    name = "all-folds"
+    streams: tuple[int, ...]
+    build: Callable[[float], Any]
+    """dropout → Keras model of one network: what the trained weights are put into."""
+    network: int
+    """Trainable parameters of one network; asserted by a test."""
+
+    def check(self, model: str, recipe: Any, pretrained: bool) -> None:
+        """It can do all."""
+
+    def units(self, recipe: Any, folds: int) -> int:
+        return int(recipe.epochs * recipe.members)
+
+    def parameters(self, recipe: Any, chosen: str | None = None) -> int:
+        return int(self.network * recipe.members)
+
+    def fit(self, task: Task) -> Fitted:
+        recipe, results = task.job.recipe, []
+        for number, own in enumerate(recipe.member_seeds(task.seed)):
+            results.append(self._member(task, number, own))
+            task.progress((number + 1) * recipe.epochs)
+        rows, moving = (np.stack([getattr(one.weights, name)[-1] for one in results]) for name in ("rows", "moving"))
+        write_npz(task.state / f"network-{task.seed}.npz", rows=rows, moving=moving)
+        curves = shallow.averaged(np.stack([one.scores for one in results]))
+        return Fitted(curves[-1], curves, np.mean([one.losses for one in results], axis=(0, 2)))
+
+    def _member(self, task: Task, number: int, seed: int) -> shallow.Trained:
+        job, data, recipe = task.job, task.data, task.job.recipe
+        start, trainable = shallow.initial(self.streams, seed), None
+        if job.source is not None:
+            nobody = np.zeros((1, len(job.source)), bool)
+            trained = shallow.train_folds(job.source.maps, job.source.label, nobody, recipe, start, seed)
+            start = shallow.Weights(trained.weights.rows[0], trained.weights.moving[0])
+            trainable = shallow.frozen_mask(self.streams, job.frozen)
+        return shallow.train_folds(
+            data.maps, data.label, task.held_out, recipe, start, seed,
+            trainable=trainable, checkpoint=task.state / f"seed-{task.seed}.{number}.part.npz",
+            on_epoch=lambda epoch: task.progress(number * recipe.epochs + epoch),
+        )  # fmt: skip
+
+    def serve(self, job: Job, state: Path, seed: int, factor: float) -> bytes:
+        return litert.to_litert(self.logits(job, state, seed), factor, half=job.recipe.members > 1)
+
+    def logits(self, job: Job, state: Path, seed: int) -> Callable[[Any], Any]:
+        """Maps → mean of the members' logits, as one Keras model."""
+        from offline.zoo import layers
+
+        with np.load(state / f"network-{seed}.npz") as saved:
+            members = [shallow.Weights(*one) for one in zip(saved["rows"], saved["moving"], strict=True)]
+        streams = (len(members) * sum(self.streams),)  # side by side they are one
+        model = layers.shallow(streams, 0.0, job.entry.name)
+        return partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)

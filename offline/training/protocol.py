@@ -1,0 +1,158 @@
+"""What a model and its trainer owe each other: the ONE protocol behind which every way of training stands.
+
+A model (`Entry`) names its input, its recipe and its trainer. A trainer fits one seed over all folds at once or
+one by one, as it likes, counts what it learnt, and serves it as a LiteRT file. `offline.training.fit`, the
+commands and the bundle know no more of it than `Trainer`, so that a model with a new trainer is one file in
+`offline/zoo/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.datasets.flowmaps import MapSet
+from offline.inputs import Input, flow_map
+from offline.training.batches import Recipe
+from realtime.errors import ConfigError, UserError
+
+IN_VIEW = (
+    "with leave-one-subject-out results on the MEGC 2019 composite in view, not in nested folds: "
+    "figures on that composite are to this degree optimistic."
+)
+"""Ends the note on how a recipe was settled (`Entry.settled`)."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of the zoo."""
+
+    name: str
+    source: str
+    """Paper, or where it is described."""
+    trainer: Trainer
+    input: Input = flow_map.INPUT
+    reads: str = ""
+    """What of the input it uses; empty: all."""
+    recipe: msgspec.Struct | None = Recipe()
+    """Settings that ``--set`` lays others over; None: there are none."""
+    published: str | None = None
+    """Method of its row in `offline.evaluation.published`; None: there is none."""
+    settled: str = ""
+    """What was in view when the recipe was settled: a note in the card of its bundles."""
+
+    @property
+    def parameters(self) -> int:
+        """Of all that is trained, at most."""
+        return self.trainer.parameters(self.recipe)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to train."""
+
+    entry: Entry
+    recipe: Any
+    """Of the type of the entry's."""
+    source: MapSet | None = None
+    """Pre-train on these first."""
+    frozen: float = 0.0
+    """Share of the layers that fine-tuning leaves alone."""
+    variant: str = "nested"
+    """Of a trainer that has variants."""
+
+    @property
+    def selection(self) -> str:
+        """What a run of this job chooses, and where: for ``results.json``."""
+        nested = bool(self.entry.trainer.variants) and self.variant == "nested"
+        return "nested: inner folds of the training subjects" if nested else "none"
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """Result of one seed."""
+
+    scores: NDArray[np.float32]
+    """(n, 3) by the fold that held each clip out; NaN: none did."""
+    curves: NDArray[np.float32] | None = None
+    """(epochs, n, 3) the same after each epoch."""
+    losses: NDArray[np.float32] | None = None
+    """(epochs,) mean training loss over the folds (fusion: of its networks); None: nothing is trained in epochs."""
+    chosen: NDArray[np.str_] | None = None
+    """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose."""
+    seconds: float = 0.0
+    """All runs that worked on this seed together."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a trainer is given: one seed, all folds."""
+
+    job: Job
+    data: MapSet
+    held_out: NDArray[np.bool_]
+    """(folds, n); the last row holds nobody out: what it trains is served."""
+    seed: int
+    state: Path
+    """Folder for checkpoints, and for what `Trainer.serve` needs later."""
+    progress: Callable[[int], None]
+    """To be called with the steps done so far, of `Trainer.units`."""
+
+
+class Trainer(ABC):
+    """One way of training. Three methods are its own; the rest has the answers of a plain one."""
+
+    name: ClassVar[str]
+    """In the list of models."""
+    seeded: ClassVar[bool] = True
+    """Does a seed change anything?"""
+    variants: ClassVar[tuple[str, ...]] = ()
+    """What ``--variant`` may name; "nested": each fold chooses by inner folds."""
+
+    @abstractmethod
+    def fit(self, task: Task) -> Fitted:
+        """Train each fold, blind to what it holds out; go on from the checkpoints in `task.state`."""
+
+    @abstractmethod
+    def parameters(self, recipe: Any, chosen: str | None = None) -> int:
+        """Numbers that are learnt for what is served; chosen: with this variant, None: with the largest."""
+
+    @abstractmethod
+    def serve(self, job: Job, state: Path, seed: int, factor: float) -> bytes:
+        """What was trained on everything, as a LiteRT file; factor: on its log-probabilities (calibration)."""
+
+    def check(self, model: str, recipe: Any, pretrained: bool) -> None:
+        """Refuse, before any data is read, what can't be done."""
+        if pretrained:
+            raise UserError(f"{model}: its trainer can't start from another training; leave out --pretrain")
+
+    def units(self, recipe: Any, folds: int) -> int:
+        """Steps of the progress bar in one seed."""
+        return folds
+
+    def settings(self, job: Job) -> dict[str, Any]:
+        """What of the job stands in ``results.json`` under "config"; "recipe" must be there."""
+        return {"recipe": {} if job.recipe is None else msgspec.to_builtins(job.recipe)}
+
+    def depends(self) -> list[Any]:
+        """What else, besides settings and data, a checkpoint depends on."""
+        return []
+
+    def notes(self, job: Job) -> list[str]:
+        """For the card of its bundles."""
+        return []
+
+
+def recipe_with(entry: Entry, changes: dict[str, Any]) -> Any:
+    """The entry's recipe with `changes` laid over it. Raises ConfigError for a key that it has not."""
+    if entry.recipe is None:
+        if changes:
+            hint = "; it takes --variant" if entry.trainer.variants else ""
+            raise ConfigError(f"--set and --epochs: {entry.name} has no such recipe{hint}")
+        return None
+    try:
+        return msgspec.convert(msgspec.to_builtins(entry.recipe) | changes, type(entry.recipe))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"recipe: {error}; keys are {', '.join(entry.recipe.__struct_fields__)}") from error
