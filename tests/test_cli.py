@@ -18,7 +18,7 @@ from realtime.check import check, print_cameras
 from realtime.config import load
 from realtime.supervisor import cleanup
 
-BUNDLE = ROOT / "realtime" / "bundles" / "laenet-composite"
+BUNDLE = ROOT / "realtime" / "recognition" / "bundles" / "laenet-composite"
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -22,7 +24,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from realtime.errors import ConfigError, MerealtimeError
+from realtime.errors import ConfigError, MerealtimeError, UserError
+
+EXTRA = ("tensorflow", "sklearn", "scipy", "pandas", "openpyxl", "jinja2", "matplotlib")
+"""Modules that ``merealtime[offline]`` brings; a live session needs none of them."""
+_NEEDS_NO_EXTRA = ("models",)
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,6 +78,28 @@ def native_log_dropped() -> Iterator[None]:
         sys.stderr = python
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def command(name: str, argv: list[str] | None = None) -> int:
+    """``python -m offline.NAME`` and ``merealtime NAME``: the command of that name, and its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+
+    def main(words: list[str]) -> None:
+        if name not in _NEEDS_NO_EXTRA and not {"-h", "--help"} & set(words):
+            check_extra(name)
+        importlib.import_module(f"offline.commands.{name}").main(words)
+
+    return run(main, arguments)
+
+
+def check_extra(name: str) -> None:
+    """UserError, before any work, where the packages of the extra are not installed."""
+    missing = [module for module in EXTRA if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UserError(
+            f"offline.{name} needs packages that a live session does not ({', '.join(missing)}): "
+            "pip install 'merealtime[offline]'"
+        )
 
 
 def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
