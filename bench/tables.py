@@ -316,7 +316,7 @@ def summary() -> str:
     talking = load("real")["recordings"][0]
     total = live["latency_ms"]["total"]
     rows = [
-        ("movements of 1.5 px found, generated clips, faces it was not made on", f"{clips['hits']} of {clips['events']}"),
+        ("movements of 1.5 px found, generated clips of other faces", f"{clips['hits']} of {clips['events']}"),
         ("false alarms there", f"{number(clips['false_per_minute'], 2)} a minute"),
         ("called micro in a video of real talk with none known", f"{number(talking['micro_a_minute'])} a minute"),
         *(

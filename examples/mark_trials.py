@@ -28,7 +28,7 @@ TABLE = ("trial", "event", "kind", "label", "since_trial_ms", "duration_ms", "fa
 
 
 def run(trials: Iterable[dict[str, str]], marks: Path, show: Callable[[str], None]) -> None:
-    """Show each trial for its time. A row is written as soon as a trial is over: a study that is broken off keeps its rows."""
+    """Show each trial for its time. A row is written as soon as it is over: a broken-off study keeps its rows."""
     with marks.open("x", newline="") as file:  # never over an older study
         writer = csv.writer(file)
         writer.writerow(MARKS)

@@ -52,7 +52,8 @@ def told(line: dict[str, Any]) -> str:
     """One line of text."""
     if line["type"] == "event":
         ms = (line["offset_t_ns"] - line["onset_t_ns"]) / 1e6
-        return f"event   {line['id']}: {line['kind']} {line['label']}, {ms:.0f} ms, frames {line['onset']}-{line['offset']}"
+        frames = f"frames {line['onset']}-{line['offset']}"
+        return f"event   {line['id']}: {line['kind']} {line['label']}, {ms:.0f} ms, {frames}"
     if line["type"] == "gap":
         return f"gap     {line['count']} frames not analysed ({line['cause']})"
     if line["type"] == "notice":

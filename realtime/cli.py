@@ -43,7 +43,7 @@ commands (each has a --help of its own):
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
 
-_OFFLINE = ("train", "evaluate", "prepare", "spot", "models")
+OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models")
 """Commands of ``offline``: there, ``offline.commands.NAME`` each."""
 
 
@@ -157,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from realtime.errors import MerealtimeError
 
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] and words[0] in _OFFLINE:
+    if words[:1] and words[0] in OFFLINE_COMMANDS:
         return _hand_over(words[0], words[1:])
     if words[:1] == ["check"]:
         words[0] = "--check"

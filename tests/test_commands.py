@@ -44,12 +44,12 @@ def python(*words: str, env: dict[str, str] | None = None) -> subprocess.Complet
 def test_every_offline_command_is_a_command() -> None:
     in_folder = {path.stem for path in (ROOT / "offline" / "commands").glob("*.py")} - {"__init__", "cli"}
     modules = {path.stem for path in (ROOT / "offline").glob("*.py") if "__main__" in path.read_text()}
-    assert set(cli._OFFLINE) == in_folder == modules
-    for name in cli._OFFLINE:
+    assert set(cli.OFFLINE_COMMANDS) == in_folder == modules
+    for name in cli.OFFLINE_COMMANDS:
         assert name in cli._EPILOG
 
 
-@pytest.mark.parametrize("name", cli._OFFLINE)
+@pytest.mark.parametrize("name", cli.OFFLINE_COMMANDS)
 def test_both_ways_are_the_same(name: str) -> None:
     ours, theirs = python("-m", "realtime", name, "--help"), python("-m", f"offline.{name}", "--help")
     assert ours.returncode == theirs.returncode == 0, ours.stderr
