@@ -9,6 +9,8 @@ import tomllib
 import pytest
 from _session import ROOT
 
+from offline.commands.cli import EXTRA
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FILES = ("constraints.txt", "constraints-tests.txt")
 
@@ -47,6 +49,10 @@ def test_the_pins_of_the_tests_hold_everything_in_the_same_versions() -> None:
     )
     for name, versions in pins("constraints.txt").items():
         assert versions <= everything[name], name
+
+
+def test_the_commands_ask_for_what_the_extra_brings() -> None:
+    assert set(EXTRA) == {name.replace("scikit-learn", "sklearn") for name in extra("offline")}
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -26,7 +26,7 @@ from rich.progress import (
 
 from realtime.errors import ConfigError, MerealtimeError, UserError
 
-EXTRA = ("tensorflow", "sklearn", "scipy", "pandas", "openpyxl", "jinja2", "matplotlib")
+EXTRA = ("tensorflow", "sklearn", "scipy", "pandas", "openpyxl", "xlrd", "jinja2", "matplotlib")
 """Modules that ``merealtime[offline]`` brings; a live session needs none of them."""
 _NEEDS_NO_EXTRA = ("models",)
 
