@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from _session import ROOT, assert_balanced
 
-from offline.commands import cli as offline_cli
+from offline import extra
 from realtime import cli
 
 # Stands for an interpreter in which packages are not installed; children start with it too.
@@ -79,7 +79,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, words: 
 
 def test_a_session_runs_without_the_extra(tmp_path: Path) -> None:
     """All but matplotlib, on which MediaPipe insists."""
-    env = without(tmp_path, *(set(offline_cli.EXTRA) - {"matplotlib"}), "keras", "h5py")
+    env = without(tmp_path, *(set(extra.MODULES) - {"matplotlib"}), "keras", "h5py")
     hidden = python("-c", "import tensorflow", env=env)
     assert "No module named 'tensorflow'" in hidden.stderr
     log = tmp_path / "e.jsonl"

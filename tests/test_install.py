@@ -9,7 +9,7 @@ import tomllib
 import pytest
 from _session import ROOT
 
-from offline.commands.cli import EXTRA
+from offline.extra import MODULES
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FILES = ("constraints.txt", "constraints-tests.txt")
@@ -52,7 +52,7 @@ def test_the_pins_of_the_tests_hold_everything_in_the_same_versions() -> None:
 
 
 def test_the_commands_ask_for_what_the_extra_brings() -> None:
-    assert set(EXTRA) == {name.replace("scikit-learn", "sklearn") for name in extra("offline")}
+    assert set(MODULES) == {name.replace("scikit-learn", "sklearn") for name in extra("offline")}
 
 
 @pytest.mark.parametrize("file", FILES)

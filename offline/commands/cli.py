@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -24,11 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from realtime.errors import ConfigError, MerealtimeError, UserError
-
-EXTRA = ("tensorflow", "sklearn", "scipy", "pandas", "openpyxl", "xlrd", "jinja2", "matplotlib")
-"""Modules that ``merealtime[offline]`` brings; a live session needs none of them."""
-_NEEDS_NO_EXTRA = ("models",)
+from offline import extra
+from realtime.errors import ConfigError, MerealtimeError
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,21 +81,11 @@ def command(name: str, argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
 
     def main(words: list[str]) -> None:
-        if name not in _NEEDS_NO_EXTRA and not {"-h", "--help"} & set(words):
-            check_extra(name)
+        if not {"-h", "--help"} & set(words):
+            extra.check(name)
         importlib.import_module(f"offline.commands.{name}").main(words)
 
     return run(main, arguments)
-
-
-def check_extra(name: str) -> None:
-    """UserError, before any work, where the packages of the extra are not installed."""
-    missing = [module for module in EXTRA if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UserError(
-            f"offline.{name} needs packages that a live session does not ({', '.join(missing)}): "
-            "pip install 'merealtime[offline]'"
-        )
 
 
 def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
