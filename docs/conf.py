@@ -29,17 +29,18 @@ default_role = "code"
 suppress_warnings = ["ref.python"]  # a name that its package exports too has two places
 
 LITERAL = re.compile(r"(``.*?``)")
+SIGN = re.compile(r"\||(?<!\*)\*(?=[^\s*])")
 
 
-def bars_are_bars(app: Any, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """``|x|`` is an absolute value in our docstrings, never a substitution."""
+def signs_are_signs(app: Any, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """``|x|`` is an absolute value in our docstrings and ``(n, *shape)`` a shape, never mark-up."""
     for at, line in enumerate(lines):
         parts = LITERAL.split(line)
-        lines[at] = "".join(part if part.startswith("``") else part.replace("|", r"\|") for part in parts)
+        lines[at] = "".join(part if part.startswith("``") else SIGN.sub(r"\\\g<0>", part) for part in parts)
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-docstring", bars_are_bars)
+    app.connect("autodoc-process-docstring", signs_are_signs)
 
 
 generate.write(Path(__file__).parent / "generated")
