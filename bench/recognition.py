@@ -1,4 +1,4 @@
-"""Recognition as one small JSON: what runs of ``offline.train`` found, for the README's table.
+"""Recognition as one small JSON: what runs of ``offline.train`` found, for docs/benchmarks.md.
 
 ``python bench/recognition.py runs/laenet [runs/OTHER …] [--json FILE]``. Reads ``results.json``,
 ``predictions.csv`` and the bundle of each run folder, trains nothing, and times one map through each bundle.

@@ -1,9 +1,8 @@
-"""`python -m offline.evaluate`: see `offline.commands.evaluate`."""
+"""`python -m offline.evaluate`, the same as `merealtime evaluate`: see `offline.commands.evaluate`."""
 
 import sys
 
 from offline.commands import cli
-from offline.commands.evaluate import main
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(cli.command("evaluate"))

@@ -1,9 +1,8 @@
-"""`python -m offline.models`: see `offline.commands.models`."""
+"""`python -m offline.models`, the same as `merealtime models`: see `offline.commands.models`."""
 
 import sys
 
 from offline.commands import cli
-from offline.commands.models import main
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(cli.command("models"))

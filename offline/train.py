@@ -1,9 +1,8 @@
-"""`python -m offline.train`: see `offline.commands.train`."""
+"""`python -m offline.train`, the same as `merealtime train`: see `offline.commands.train`."""
 
 import sys
 
 from offline.commands import cli
-from offline.commands.train import main
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(cli.command("train"))

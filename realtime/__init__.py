@@ -1,3 +1,3 @@
 """Live spotting and recognition of micro-expressions."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

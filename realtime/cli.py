@@ -19,6 +19,7 @@ def _leave_quietly(kind: type[BaseException], error: BaseException, trace: Any) 
 sys.excepthook = _leave_quietly  # before the imports, which take most of the time
 
 import argparse  # noqa: E402
+import importlib  # noqa: E402
 import os  # noqa: E402
 import select  # noqa: E402
 import traceback  # noqa: E402
@@ -35,8 +36,16 @@ sources:
   rtsp://…, http://…     a network stream
   demo, demo:SEED        a built-in 200 fps face with known movements
 
+commands (each has a --help of its own):
+  check                  as --check
+  train, evaluate, prepare, spot, models
+                         as python -m offline.NAME; the extra merealtime[offline] brings what they need
+
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
+
+OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models")
+"""Commands of ``offline``: there, ``offline.commands.NAME`` each."""
 
 
 def _positive(text: str) -> float:
@@ -140,7 +149,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors into one line and an exit code."""
     from realtime.errors import MerealtimeError
 
-    arguments = make_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] and words[0] in OFFLINE_COMMANDS:
+        return _hand_over(words[0], words[1:])
+    if words[:1] == ["check"]:
+        words[0] = "--check"
+    arguments = make_parser().parse_args(words)
     if not arguments.debug:
         sys.excepthook = _complain_of_bug
     try:
@@ -158,6 +172,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer goes nowhere
         return 0
+
+
+def _hand_over(command: str, words: list[str]) -> int:
+    """Run ``python -m offline.COMMAND``. By name and only now: a live session never loads ``offline``."""
+    code: int = importlib.import_module("offline.commands.cli").command(command, words)
+    return code
 
 
 def _reader_has_left() -> bool:

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Makes .venv with everything pinned and hash-checked (constraints.txt), and merealtime in it.
-#   scripts/setup.sh            to run it
-#   scripts/setup.sh --tests    and what the tests and the checks need
+# Makes .venv with everything pinned and hash-checked, and merealtime in it.
+#   scripts/setup.sh            a live session: constraints.txt
+#   scripts/setup.sh --tests    everything, for training, tests, checks and pages too: constraints-tests.txt
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 die() { echo "setup: $*" >&2; exit 1; }
+case "${1:-}" in
+    "") pins=constraints.txt ;;
+    --tests) pins=constraints-tests.txt ;;
+    *) die "unknown option $1; there is --tests" ;;
+esac
 
 # MediaPipe links against EGL and GLES; a bare Debian or Ubuntu has neither, nor venv, nor a compiler.
 missing=()
@@ -28,6 +33,6 @@ python=$(for name in python3 python3.12 python3.11 python3.13; do
     command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo "$name" && break
 done) || die "Python 3.11 or newer is needed"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r "$pins"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 .venv/bin/merealtime --version

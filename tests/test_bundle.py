@@ -52,7 +52,7 @@ def test_every_built_in_bundle_serves_the_cameras_features() -> None:
 
 
 def test_the_cards_figures_are_the_tables() -> None:
-    """What a built-in card says of its model is what the README's table is drawn from."""
+    """What a built-in card says of its model is what the table of docs/benchmarks.md is drawn from."""
     file = Path(__file__).resolve().parents[1] / "bench" / "results" / "recognition.json"
     rows = {row["model"]: row for row in msgspec.json.decode(file.read_bytes())["rows"]}
     for name in bundle.builtin_names():

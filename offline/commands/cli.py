@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from offline import extra
 from realtime.errors import ConfigError, MerealtimeError
 from realtime.options import ModuleParser
 
@@ -47,6 +49,18 @@ def check_workers(count: int | None) -> None:
     """Refuse a number of processes that is none."""
     if count is not None and count < 1:
         raise ConfigError(f"--workers {count}: at least 1")
+
+
+def command(name: str, argv: list[str] | None = None) -> int:
+    """``python -m offline.NAME`` and ``merealtime NAME``: the command of that name, and its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+
+    def main(words: list[str]) -> None:
+        if not {"-h", "--help"} & set(words):
+            extra.check(name)
+        importlib.import_module(f"offline.commands.{name}").main(words)
+
+    return run(main, arguments)
 
 
 def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
