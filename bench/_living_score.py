@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -76,14 +76,12 @@ def spot_clip(clip: living.SuiteClip, detector: str) -> ClipResult:
     return ClipResult(clip.name, clip.factor, fps, frames, spent, clip.clip().truth.moves, found)
 
 
-def run(todo: list[living.SuiteClip], detector: str, jobs: int) -> list[ClipResult]:
-    """All clips, ``jobs`` at a time; each is said on standard error when it is done."""
-    results = []
+def run(todo: list[living.SuiteClip], detector: str, jobs: int) -> Iterator[ClipResult]:
+    """All clips in order, ``jobs`` at a time; each is said on standard error when it is done."""
     with ProcessPoolExecutor(max_workers=jobs) as pool:
-        for result in pool.map(spot_clip, todo, [detector] * len(todo)):
-            results.append(result)
-            print(f"{len(results)}/{len(todo)} {result.name}", file=sys.stderr, flush=True)
-    return results
+        for done, result in enumerate(pool.map(spot_clip, todo, [detector] * len(todo)), 1):
+            print(f"{done}/{len(todo)} {result.name}", file=sys.stderr, flush=True)
+            yield result
 
 
 def score(results: list[ClipResult]) -> dict[str, Any]:
@@ -147,11 +145,9 @@ def table(figures: dict[str, dict[str, Any]], title: str) -> Table:
     for head in (*heads, "apex p50 · p90 ms", "offset ≤ 40 ms", "ms/frame"):
         out.add_column(head, justify="left" if head == "factor" else "right")
     for factor, row in figures.items():
-        apex = (
-            "—"
-            if row["apex_error_p50_ms"] is None
-            else "{apex_error_p50_ms:.0f} · {apex_error_p90_ms:.0f}".format(**row)
-        )
+        apex = "—"
+        if row["apex_error_p50_ms"] is not None:
+            apex = "{apex_error_p50_ms:.0f} · {apex_error_p90_ms:.0f}".format(**row)
         out.add_row(
             factor,
             "—" if not row["micros"] else "{hits}/{micros}".format(**row),

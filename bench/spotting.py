@@ -151,13 +151,15 @@ def run_living(options: argparse.Namespace, console: Console) -> None:
     """The living-face suite with the first detector named, or the default one."""
     detector = options.detectors.split(",")[0] if options.detectors else SpotSettings().detector
     todo = living.suite(options.split, options.only.split(",") if options.only else None)
-    results = _living_score.run(todo, detector, options.jobs)
-    figures = _living_score.rows(results)
-    console.print(_living_score.table(figures, f"Living faces, {options.split}, {detector} (IoU ≥ 0.5)"))
     path = options.json or ROOT / "bench" / "results" / f"living-{options.split}.json"
     code = living.code_digest()[:12]
     stamp = {"split": options.split, "detector": detector, "generator": code, "machine": machine()}
-    write_json(path, {**stamp, "rows": figures})
+    results = []
+    for result in _living_score.run(todo, detector, options.jobs):
+        results.append(result)
+        write_json(path, {**stamp, "rows": _living_score.rows(results)})  # a long run that is stopped leaves its rows
+    figures = _living_score.rows(results)
+    console.print(_living_score.table(figures, f"Living faces, {options.split}, {detector} (IoU ≥ 0.5)"))
 
 
 def main() -> None:
