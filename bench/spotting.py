@@ -2,6 +2,7 @@
 
     python bench/spotting.py [--sets tuning-1.5px,heldout-1.5px,…] [--detectors fused,motion,lbp] [--fps 200]
                              [--json bench/results/spotting.json]
+    python bench/spotting.py --suite living --split tuning|heldout [--only FACTOR,…] [--jobs 2] [--json …]
 
 Without --sets: each amplitude and the distractors, both groups. A hit is a one-to-one match at IoU ≥ 0.5 of inclusive
 intervals (MEGC). Only the tuning sets were looked at while the spotter was made.
@@ -23,7 +24,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import _living_score
 import clips
+import living
 from _harness import ROOT, machine, write_json
 
 from offline.evaluation.megc import hits
@@ -77,13 +80,11 @@ def run_clip(clip: clips.ClipSpec, meters: dict[str, FaceMeter], tallies: dict[s
     for number, frame in enumerate(clip.frames()):
         for name, meter in meters.items():
             begun = time.perf_counter()
-            _, event = meter.process(frame, number, round(number * 1e9 / clip.fps))
+            _, answer = meter.process(frame, number, round(number * 1e9 / clip.fps))
             tallies[name].spent_s += time.perf_counter() - begun
-            if event is not None:
-                found[name].append(event)
+            found[name] += _living_score.events_of(answer)
     for name, meter in meters.items():
-        last = meter.flush()
-        events = found[name] + ([last] if last else [])
+        events = found[name] + _living_score.events_of(meter.flush())
         _count(tallies[name], clip, truth, events)
 
 
@@ -146,24 +147,48 @@ def table(results: dict[str, dict[str, dict]]) -> Table:
     return out
 
 
+def run_living(options: argparse.Namespace, console: Console) -> None:
+    """The living-face suite with the first detector named, or the default one."""
+    detector = options.detectors.split(",")[0] if options.detectors else SpotSettings().detector
+    todo = living.suite(options.split, options.only.split(",") if options.only else None)
+    path = options.json or ROOT / "bench" / "results" / f"living-{options.split}.json"
+    code = living.code_digest()[:12]
+    stamp = {"split": options.split, "detector": detector, "generator": code, "machine": machine()}
+    results = []
+    for result in _living_score.run(todo, detector, options.jobs):
+        results.append(result)
+        write_json(path, {**stamp, "rows": _living_score.rows(results)})  # a long run that is stopped leaves its rows
+    figures = _living_score.rows(results)
+    console.print(_living_score.table(figures, f"Living faces, {options.split}, {detector} (IoU ≥ 0.5)"))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     contents = [c for c in clips.CONTENTS if c not in ("mixed", "macro")]
     parser.add_argument("--sets", default=",".join(f"{g}-{c}" for g in clips.GROUPS for c in contents))
-    parser.add_argument("--detectors", default=",".join(DETECTORS))
+    parser.add_argument("--detectors", help="of " + ",".join(DETECTORS))
     parser.add_argument("--fps", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, help="length of each clip, instead of the set's own")
-    parser.add_argument("--json", default=str(ROOT / "bench" / "results" / "spotting.json"))
+    parser.add_argument("--json", help="default: bench/results/spotting.json, or living-SPLIT.json")
+    parser.add_argument("--suite", choices=("plain", "living"), default="plain")
+    parser.add_argument("--split", choices=living.SPLITS, default="tuning", help="living: which half of the suite")
+    parser.add_argument("--only", help="living: factors, comma between")
+    parser.add_argument("--jobs", type=int, default=1, help="living: clips at a time")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    console = Console()
+    console = Console(width=160)
+    if options.suite == "living":
+        run_living(options, console)
+        return
+    detectors = (options.detectors or ",".join(DETECTORS)).split(",")
     results: dict[str, dict[str, dict]] = {}
     for name in options.sets.split(","):
-        results[name] = run_set(name, options.detectors.split(","), options.fps, options.seconds)
+        results[name] = run_set(name, detectors, options.fps, options.seconds)
         console.print(table({name: results[name]}))
     console.print(table(results))
-    write_json(options.json, {"fps": options.fps, "seconds": options.seconds, "sets": results, "machine": machine()})
+    path = options.json or ROOT / "bench" / "results" / "spotting.json"
+    write_json(path, {"fps": options.fps, "seconds": options.seconds, "sets": results, "machine": machine()})
 
 
 if __name__ == "__main__":

@@ -32,16 +32,17 @@ def _mixed(plane, k, width, t, u):
 
 
 @jit
-def solve(nodes, still, moved, shape, step, pose, light, shading, pulse, limit):
+def solve(nodes, still, moved, shape, step, pose, light, shading, pulse, pace, limit):
     """Bring the nodes' sources up to date. Lengths px, from the box's corner.
 
-    nodes (5, n) float32: Q x, Q y (kept from frame to frame), S x, S y, gain. still (5, n) float32: depth, mask, and
-    the unit normal. moved (3, n) float32: expression dx, dy, compression. pose (16,) float32: rotation (9), shift (2),
-    growth, pivot x, y, depth, camera distance. light (8,) float32: ambient share, side share, direction at
-    rest (3), direction in the head's frame (3).
+    nodes (5, n) float32: Q x, Q y (kept from frame to frame), S x, S y, gain. still (6, n) float32: depth, mask, the
+    unit normal, and where the mouth is dark when it opens. moved (3, n) float32: expression dx, dy, compression.
+    pose (16,) float32: rotation (9), shift (2), growth, pivot x, y, depth, camera distance. light (8,) float32:
+    ambient share, side share, direction at rest (3), direction in the head's frame (3). pace: below 1 for large
+    expressions, whose stretch would make full steps swing.
     """
     width = shape[1]
-    depth, mask, nx, ny, nz = still[0], still[1], still[2], still[3], still[4]
+    depth, mask, nx, ny, nz, gap = still[0], still[1], still[2], still[3], still[4], still[5]
     ex, ey, fold = moved[0], moved[1], moved[2]
     cx, cy, cz, far, growth = pose[12], pose[13], pose[14], pose[15], pose[11]
     for row in range(shape[0]):
@@ -77,8 +78,8 @@ def solve(nodes, still, moved, shape, step, pose, light, shading, pulse, limit):
                 k, t, u = _place(sx, sy, shape, step)
                 dx = sx + _mixed(ex, k, width, t, u) - qx
                 dy = sy + _mixed(ey, k, width, t, u) - qy
-                sx -= _F(0.8) * dx  # damped: a mouth that opens stretches by more than its own length
-                sy -= _F(0.8) * dy
+                sx -= pace * dx
+                sy -= pace * dy
                 if dx * dx + dy * dy < _TOLERANCE_PX * _TOLERANCE_PX:
                     break
             nodes[2, n] = sx
@@ -90,7 +91,10 @@ def solve(nodes, still, moved, shape, step, pose, light, shading, pulse, limit):
             before = light[0] + light[1] * max(light[2] * a + light[3] * b + light[4] * c, _F(0))
             after = light[0] + light[1] * max(light[5] * a + light[6] * b + light[7] * c, _F(0))
             gain = _F(1) + m * (after / before - _F(1) + pulse)
-            nodes[4, n] = gain * (_F(1) - shading * _mixed(fold, k, width, t, u))
+            pressed = _mixed(fold, k, width, t, u)
+            gain *= min(max(_F(1) - shading * pressed, _F(0.75)), _F(1.08))
+            opened = min(max((-pressed - _F(0.15)) / _F(0.5), _F(0)), _F(1))
+            nodes[4, n] = gain * (_F(1) - _F(0.8) * opened * _mixed(gap, k, width, t, u))
 
 
 @jit

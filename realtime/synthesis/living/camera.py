@@ -33,7 +33,10 @@ class Camera:
         self._read_var = np.float32(0.4 * variance)
         self._shot_var = np.float32(0.6 * variance / 128)
         light = SynthesisSettings(
-            flicker_depth=settings.flicker_depth, mains_hz=settings.mains_hz, exposure_s=settings.exposure_s
+            flicker_depth=settings.flicker_depth,
+            mains_hz=settings.mains_hz,
+            exposure_s=settings.exposure_s,
+            pulse_percent=settings.pulse_percent,
         )
         self._signals = Signals(light, seed, settings.fps)
         level = np.arange(_LEVELS) / (4 * 255)

@@ -90,7 +90,7 @@ def coded(rng: np.random.Generator, onset_s: float, residual_max: float) -> Cour
             break
     while (residual := _residual(rng)) > residual_max:
         pass
-    decay = float(rng.choice([1.5, 2.5, 4.0, 8.0]))
+    decay = float(rng.choice([4.0, 6.0, 10.0, np.inf]))
     return Course(onset_s, rise, max(hold, 0.0), fall, residual, decay)
 
 

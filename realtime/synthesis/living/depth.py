@@ -23,10 +23,12 @@ Plane = npt.NDArray[np.float64]
 _DETECT_FACE_PX = 380.0
 _MESH = 468
 """Points of the surface; the ten of the irises lie behind it."""
+_BACK = -0.15
+"""Depth, face widths, at which the head's outline ends."""
 _FINE, _COARSE = 0.045, 0.16
 """Widths of the two interpolating kernels, in face widths."""
-_STEEPEST = 2.0
-"""Largest slope of the surface: at 20° of turn nothing hides anything below 2.7."""
+_STEEPEST = 1.5
+"""Largest slope of the surface: at 20° of turn nothing is hidden below about 1.6, perspective counted in."""
 
 
 @lru_cache(maxsize=32)
@@ -84,14 +86,14 @@ def dense_depth(placed: Placed, depth: npt.NDArray[np.float64], xs: Plane, ys: P
 
 
 def _scattered(placed: Placed, depth: npt.NDArray[np.float64]) -> tuple[Plane, Plane]:
-    """The mesh's points, and two rings beyond it where hair and ears fall off."""
+    """The mesh's points, and rings beyond it where hair and ears fall off."""
     mesh = placed.mesh[:_MESH].astype(np.float64)
     oval = list(FACE_OVAL)
     middle = (mesh[oval].min(0) + mesh[oval].max(0)) / 2
     points, values = [mesh], [depth[:_MESH]]
-    for reach, drop in ((1.18, 0.1), (1.45, 0.25), (1.8, 0.3)):
+    for reach, behind in ((1.18, 0.3), (1.4, 0.65), (1.65, 1.0), (1.95, 1.0)):
         points.append(middle + reach * (mesh[oval] - middle))
-        values.append(np.maximum(depth[oval] - drop, -0.3))
+        values.append(depth[oval] + behind * (_BACK - depth[oval]))
     return np.concatenate(points), np.concatenate(values)
 
 
@@ -107,10 +109,12 @@ def _average(grid: Plane, points: Plane, values: Plane, sigma: float) -> tuple[P
 
 
 def _flatten(surface: Plane, step_px: float) -> Plane:
-    """Smooth until no slope is steep enough to hide a part of the face."""
-    for _ in range(40):
+    """Smooth the steep flanks until none is steep enough to hide a part of the face."""
+    for _ in range(200):
         down, along = np.gradient(surface, step_px)
-        if np.hypot(along, down).max() <= _STEEPEST:
+        slope = np.hypot(along, down)
+        if slope.max() <= _STEEPEST:
             break
-        surface = np.asarray(cv2.GaussianBlur(surface, (0, 0), 1.0), np.float64)
-    return surface
+        steep = cv2.GaussianBlur(np.clip(slope / _STEEPEST - 0.8, 0, 0.25) * 4, (0, 0), 2.0)
+        surface = surface + steep * (cv2.GaussianBlur(surface, (0, 0), 2.5) - surface)
+    return np.asarray(surface, np.float64)

@@ -28,7 +28,7 @@ Planes = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 Motion = Literal["chew", "chew-side", "swallow", "squint", "blink-skin"]
 
-STILL_RADIUS, RIGID_RADIUS = 1.6, 1.15
+STILL_RADIUS, RIGID_RADIUS = 1.75, 1.15
 """The background rests beyond the first, the head is rigid within the second; unit: the face's ellipse."""
 
 _LIDS = (*RIGHT_UPPER_LID, *RIGHT_LOWER_LID, *LEFT_UPPER_LID, *LEFT_LOWER_LID)
@@ -46,6 +46,7 @@ _UNDER_EYES = ((117, 346), (118, 347), (119, 348), (120, 349))
 _LOWER_RIM = ((144, 373), (145, 374), (153, 380), (163, 390), (154, 381))
 _OUTER = ((33, 263), (130, 359), (226, 446))
 _RIDGE = 2e-2
+_INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
 
 class Grid(NamedTuple):
@@ -158,14 +159,18 @@ class FaceFields:
 
 
 def still_planes(placed: Placed, grid: Grid, depth: Points) -> Planes:
-    """(5, nodes): depth px, mask 0..1 and the surface's unit normal."""
+    """(6, nodes): depth px, mask 0..1, the surface's unit normal, and the gap between the lips 0..1."""
     x, y = grid.places()
     centre, half = ellipse(placed)
     radius = np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1])
     t = np.clip((STILL_RADIUS - radius) / (STILL_RADIUS - RIGID_RADIUS), 0, 1)
     down, along = np.gradient(cv2.GaussianBlur(depth, (0, 0), 2.0), grid.step)
     long = np.sqrt(1 + along**2 + down**2)
-    return _flat(np.stack([depth, t * t * (3 - 2 * t), -along / long, -down / long, 1 / long]))
+    lips = np.zeros(x.shape, np.float32)
+    outline = (placed.mesh[list(_INNER_LIPS)] - [grid.x0, grid.y0]) / grid.step
+    cv2.fillPoly(lips, [np.round(outline).astype(np.int32)], 1.0)
+    lips = np.minimum(1.5 * cv2.GaussianBlur(lips, (0, 0), 0.012 * placed.face_width_px / grid.step), 1)
+    return _flat(np.stack([depth, t * t * (3 - 2 * t), -along / long, -down / long, 1 / long, lips]))
 
 
 def _gauss(points: Points, centres: Points, sigma: float) -> Points:

@@ -25,6 +25,7 @@ Array = npt.NDArray[np.float64]
 
 _PAD = 32
 _LIMIT = 24
+_SMALL_PX, _LARGE_PACE = 3.0, 0.55
 """Fixed-point steps at most; two or three are usual, begun from the frame before."""
 _EXPOSED_SHARE = 0.5
 """Below 80 fps the shutter is open for half of the frame, up to ``_LONGEST_S``: moving parts blur."""
@@ -114,9 +115,8 @@ class LivingRenderer:
         """The picture of (sub)frame k before the camera."""
         self._draw_eyes(k)
         moved = np.zeros((3, self.still.shape[1]), np.float32)
-        active = np.flatnonzero(np.abs(self._amounts[k]) > 1e-5)
-        if len(active):
-            moved = np.tensordot(self._amounts[k, active], self._fields[active], 1)
+        for column in np.flatnonzero(np.abs(self._amounts[k]) > 1e-5):
+            moved += self._amounts[k, column] * self._fields[column]
         turn = self._rotation(k)
         self._solve(k, turn, moved)
         out = self.placed.image.copy()
@@ -142,8 +142,9 @@ class LivingRenderer:
         pose = np.array([*turn.ravel(), *self.pose[k, 3:5], growth, *pivot, far], np.float32)
         light = np.array([ambient, side, *direction, *(turn.T @ direction)], np.float32)
         shading, pulse = np.float32(self._settings.fold_shading), np.float32(self._camera.pulse(self._t_s[k]))
+        pace = np.float32(1.0 if np.abs(moved[:2]).max() < _SMALL_PX else _LARGE_PACE)
         _kernels.solve(
-            self._nodes, self.still, moved, self.grid.shape, self.grid.step, pose, light, shading, pulse, _LIMIT
+            self._nodes, self.still, moved, self.grid.shape, self.grid.step, pose, light, shading, pulse, pace, _LIMIT
         )
 
     def _draw_eyes(self, k: int) -> None:

@@ -95,6 +95,7 @@ class LivingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     flicker_depth: Share = 0.04
     mains_hz: Literal[50, 60] = 50
     exposure_s: Positive = 0.004
+    pulse_percent: NonNegative = 0.3
     jpeg_quality: int | None = None
     blur_px: NonNegative = 0.0
     contrast: Positive = 1.0

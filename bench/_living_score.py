@@ -1,0 +1,175 @@
+"""Runs a spotter over the living suite and scores it, a row a factor."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import living
+import numpy as np
+from rich.table import Table
+
+from offline.evaluation.megc import hits
+from realtime.config import SpotSettings
+from realtime.synthesis.living import TruthMove
+from realtime.types import SpotEvent
+
+OFFSET_TOLERANCE_S = 0.04
+
+
+@dataclass(frozen=True)
+class Found:
+    """One spotted movement; frame numbers, offset inclusive."""
+
+    kind: str
+    onset: int
+    apex: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What a spotter made of one clip."""
+
+    name: str
+    factor: str
+    fps: float
+    frames: int
+    spent_s: float
+    truth: list[TruthMove]
+    found: list[Found]
+
+
+def events_of(answer: SpotEvent | Iterable[SpotEvent] | None) -> list[SpotEvent]:
+    """Whether a meter answers with one event, several or none."""
+    if answer is None:
+        return []
+    return [answer] if isinstance(answer, SpotEvent) else list(answer)
+
+
+def spot_clip(clip: living.SuiteClip, detector: str) -> ClipResult:
+    """Feed one clip to a fresh spotter, frame by frame."""
+    from realtime.vision.spotting.face_meter import FaceMeter
+
+    cv2.setNumThreads(1)
+    fps = clip.settings.fps
+    meter = FaceMeter(SpotSettings(detector=detector), fps)  # type: ignore[arg-type]
+    events: list[SpotEvent] = []
+    spent = 0.0
+    frames = 0
+    try:
+        for number, frame in enumerate(clip.frames()):
+            begun = time.perf_counter()
+            _, answer = meter.process(frame, number, round(number * 1e9 / fps))
+            spent += time.perf_counter() - begun
+            events += events_of(answer)
+            frames += 1
+        events += events_of(meter.flush())
+    finally:
+        meter.close()
+    found = [Found(event.kind, event.onset, event.apex, event.offset) for event in events]
+    return ClipResult(clip.name, clip.factor, fps, frames, spent, clip.clip().truth.moves, found)
+
+
+def run(todo: list[living.SuiteClip], detector: str, jobs: int) -> Iterator[ClipResult]:
+    """All clips in order, ``jobs`` at a time; each is said on standard error when it is done."""
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        for done, result in enumerate(pool.map(spot_clip, todo, [detector] * len(todo)), 1):
+            print(f"{done}/{len(todo)} {result.name}", file=sys.stderr, flush=True)
+            yield result
+
+
+def score(results: list[ClipResult]) -> dict[str, Any]:
+    """Figures of one factor.
+
+    A hit is a one-to-one match of IoU ≥ 0.5 with a true micro-expression, whatever the spotter calls it; F1 counts
+    only what it calls micro. False is what matches no true movement of either kind.
+    """
+    counts = dict.fromkeys(("micros", "macros", "hits", "hits_micro", "macros_found", "micro_found"), 0)
+    false = {"micro": 0, "macro": 0}
+    apex_ms: list[float] = []
+    offset_ms: list[float] = []
+    true_called_micro = 0
+    for result in results:
+        micros = [move for move in result.truth if move.kind == "micro"]
+        macros = [move for move in result.truth if move.kind == "macro"]
+        called = {kind: [found for found in result.found if found.kind == kind] for kind in false}
+        pairs = _pairs(result.found, micros)
+        for j, i in pairs:
+            apex_ms.append(1000 * abs(result.found[j].apex - micros[i].apex) / result.fps)
+            offset_ms.append(1000 * (result.found[j].offset - micros[i].offset) / result.fps)
+        true_called_micro += len(_pairs(called["micro"], micros))
+        macro_pairs = _pairs(called["macro"], macros)
+        counts["micros"] += len(micros)
+        counts["macros"] += len(macros)
+        counts["hits"] += len(pairs)
+        counts["hits_micro"] += sum(result.found[j].kind == "micro" for j, _ in pairs)
+        counts["macros_found"] += len(macro_pairs)
+        counts["micro_found"] += len(called["micro"])
+        right = {id(result.found[j]) for j, _ in pairs} | {id(result.found[j]) for j, _ in _pairs(result.found, macros)}
+        for found in result.found:
+            false[found.kind] += id(found) not in right
+    minutes = sum(result.frames / result.fps for result in results) / 60
+    frames = sum(result.frames for result in results)
+    total = counts["micros"] + counts["micro_found"]
+    return {
+        **counts,
+        "f1_micro": 2 * true_called_micro / total if counts["micros"] else None,
+        "false_micro_per_minute": false["micro"] / minutes,
+        "false_macro_per_minute": false["macro"] / minutes,
+        "macro_recall": counts["macros_found"] / counts["macros"] if counts["macros"] else None,
+        "apex_error_p50_ms": float(np.median(apex_ms)) if apex_ms else None,
+        "apex_error_p90_ms": float(np.percentile(apex_ms, 90)) if apex_ms else None,
+        "offset_within_40ms": _share_within(offset_ms, 1000 * OFFSET_TOLERANCE_S),
+        "offset_error_p50_ms": float(np.median(offset_ms)) if offset_ms else None,
+        "minutes": minutes,
+        "ms_per_frame": 1000 * sum(result.spent_s for result in results) / max(frames, 1),
+    }
+
+
+def rows(results: list[ClipResult]) -> dict[str, dict[str, Any]]:
+    """Factor → figures, in the suite's order."""
+    factors = list(dict.fromkeys(result.factor for result in results))
+    return {factor: score([result for result in results if result.factor == factor]) for factor in factors}
+
+
+def table(figures: dict[str, dict[str, Any]], title: str) -> Table:
+    """One row a factor."""
+    out = Table(title=title)
+    heads = ("factor", "hits", "called micro", "F1 micro", "false micro/min", "false macro/min", "macros")
+    for head in (*heads, "apex p50 · p90 ms", "offset ≤ 40 ms", "ms/frame"):
+        out.add_column(head, justify="left" if head == "factor" else "right")
+    for factor, row in figures.items():
+        apex = "—"
+        if row["apex_error_p50_ms"] is not None:
+            apex = "{apex_error_p50_ms:.0f} · {apex_error_p90_ms:.0f}".format(**row)
+        out.add_row(
+            factor,
+            "—" if not row["micros"] else "{hits}/{micros}".format(**row),
+            "—" if not row["micros"] else str(row["hits_micro"]),
+            _shown(row["f1_micro"], 2),
+            _shown(row["false_micro_per_minute"], 1),
+            _shown(row["false_macro_per_minute"], 1),
+            "—" if not row["macros"] else "{macros_found}/{macros}".format(**row),
+            apex,
+            _shown(row["offset_within_40ms"], 2),
+            _shown(row["ms_per_frame"], 2),
+        )
+    return out
+
+
+def _pairs(found: list[Found], truth: list[TruthMove]) -> list[tuple[int, int]]:
+    return hits([(f.onset, f.offset) for f in found], [(m.onset, m.offset) for m in truth])
+
+
+def _share_within(errors: list[float], limit: float) -> float | None:
+    return float((np.abs(errors) <= limit + 1e-6).mean()) if errors else None
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "—" if value is None else f"{value:.{digits}f}"

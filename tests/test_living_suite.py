@@ -1,0 +1,121 @@
+"""The living suite: splits that share nothing, clips kept without loss, and how a row is scored."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+
+import _clip_store as store
+import _living_score
+import living
+from _living_score import ClipResult, Found, events_of, score
+
+from realtime.synthesis import Portrait
+from realtime.synthesis.living import TruthMove
+from realtime.types import SpotEvent
+
+
+def move(onset: int, apex: int, offset: int, kind: str = "micro") -> TruthMove:
+    return TruthMove(
+        kind=kind, onset=onset, apex=apex, offset=offset, au="AU12", side="both", region="mouth", px=1.5, residual=0.0
+    )  # type: ignore[arg-type]
+
+
+def result(truth: list[TruthMove], found: list[Found]) -> ClipResult:
+    return ClipResult("clip", "base", 200.0, 12_000, 12.0, truth, found)
+
+
+def test_kept_frames_come_back_bit_by_bit(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (7, 24, 32), np.uint8)
+    path = tmp_path / "kept" / "a.clip"
+    store.write(path, iter(frames), 7, (32, 24))
+    assert np.array_equal(np.stack(list(store.read(path))), frames)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_stranger_in_the_store_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "b.clip"
+    path.write_bytes(b"0" * 64)
+    with pytest.raises(ValueError, match=r"b\.clip"):
+        next(store.read(path))
+
+
+def test_splits_share_no_seed_portrait_or_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = living.portraits
+    packaged = Portrait.packaged()
+    others = dict.fromkeys(("a", "b", "c"), packaged)
+    monkeypatch.setattr(living, "portraits", lambda split: own(split) if split == "tuning" else others)
+    tuning, heldout = living.suite("tuning"), living.suite("heldout")
+    assert not {clip.seed for clip in tuning} & {clip.seed for clip in heldout}
+    assert len({clip.seed for clip in tuning}) == len(tuning)
+    assert not {clip.portrait_name for clip in tuning} & {clip.portrait_name for clip in heldout}
+    assert {clip.portrait_name for clip in heldout} == set(others)
+    assert living.SPEECH_PARTS["tuning"][1] < living.SPEECH_PARTS["heldout"][0]
+    assert {clip.factor for clip in tuning} == {clip.factor for clip in heldout} == set(living.FACTORS)
+    assert sum(c.settings.seconds for c in heldout if c.factor == "idle-living") == 600
+
+
+def test_each_factor_changes_the_base() -> None:
+    base = {**living.BASE}
+    settings = {name: base | changes for name, changes in living.FACTORS.items()}
+    assert len({repr(sorted(value.items(), key=str)) for value in settings.values()}) == len(settings)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="yaw-3"):
+        living.suite("tuning", ["base", "yaw-3"])
+    with pytest.raises(ValueError, match="train"):
+        living.suite("train")
+
+
+def test_a_kept_clip_is_named_by_all_that_decides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = living.suite("tuning", ["base"])
+    before = first.path()
+    assert before != second.path()
+    monkeypatch.setattr(living, "code_digest", lambda: "other code")
+    assert first.path() != before
+
+
+def test_hits_count_whatever_they_are_called_but_f1_does_not() -> None:
+    truth = [move(100, 120, 150), move(400, 420, 450), move(700, 720, 750)]
+    found = [Found("micro", 102, 124, 148), Found("macro", 395, 421, 470), Found("micro", 1000, 1010, 1030)]
+    row = score([result(truth, found)])
+    assert (row["hits"], row["hits_micro"], row["micros"]) == (2, 1, 3)
+    assert row["f1_micro"] == pytest.approx(2 * 1 / (3 + 2))
+    assert row["false_micro_per_minute"] == pytest.approx(1.0)
+    assert row["false_macro_per_minute"] == 0
+    assert row["apex_error_p50_ms"] == pytest.approx((20 + 5) / 2)
+    assert row["offset_within_40ms"] == 0.5  # 10 and 100 ms
+    assert row["ms_per_frame"] == pytest.approx(1.0)
+
+
+def test_a_macro_is_right_as_a_macro_and_its_micro_is_counted_apart() -> None:
+    truth = [move(100, 200, 700, "macro"), move(400, 420, 450)]
+    both = [Found("macro", 110, 210, 690), Found("micro", 401, 421, 449)]
+    row = score([result(truth, both)])
+    assert (row["macros_found"], row["macros"], row["hits"]) == (1, 1, 1)
+    assert row["false_micro_per_minute"] == row["false_macro_per_minute"] == 0
+    alone = score([result(truth, [Found("macro", 110, 210, 690), Found("macro", 1000, 1100, 1200)])])
+    assert alone["hits"] == 0
+    assert alone["false_macro_per_minute"] == pytest.approx(1.0)
+
+
+def test_an_idle_row_has_no_f1() -> None:
+    row = score([result([], [Found("micro", 1, 5, 9)])])
+    assert row["f1_micro"] is None
+    assert row["macro_recall"] is None
+    assert row["false_micro_per_minute"] == pytest.approx(1.0)
+    assert _living_score.table({"idle": row}, "t").row_count == 1
+
+
+def test_meters_may_answer_with_one_event_or_several() -> None:
+    one = SpotEvent(
+        kind="micro", onset=1, apex=2, offset=3, onset_t_ns=1, apex_t_ns=2, offset_t_ns=3, score=1.0, rois={}, decided=4
+    )
+    assert events_of(None) == events_of([]) == []
+    assert events_of(one) == events_of([one]) == [one]
