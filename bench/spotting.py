@@ -35,7 +35,7 @@ from realtime.types import SpotEvent
 from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.spotting.face_meter import FaceMeter
 
-DETECTORS = ("fused", "motion", "lbp")
+DETECTORS = ("motion", "lbp")
 APEX_TOLERANCE_S = 0.015
 
 

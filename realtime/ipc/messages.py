@@ -61,6 +61,8 @@ class Notice(Message, frozen=True, kw_only=True):
     what: str
     detail: str
     t_ns: int
+    sensitivity_px: dict[str, float] = {}
+    """Per region the smallest movement that would be reported, px on a face 152 px wide: with ``sensitivity`` only."""
 
 
 class Failed(Message, frozen=True, kw_only=True):

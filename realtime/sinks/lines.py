@@ -61,18 +61,41 @@ class EventLine(Line, frozen=True, kw_only=True):
     """A movement with its label."""
 
     id: int
+    """0, 1, …"""
     kind: Kind
+    """``micro`` up to ``spot.micro_max_s`` from onset to offset (see ``spot.micro_rule``)."""
     onset: int
+    """Frame number; ``apex`` and ``offset`` too."""
     apex: int
+    """First frame of full amplitude."""
     offset: int
+    """Where the movement stops, back at rest or not; inclusive."""
     onset_t_ns: int
+    """Monotonic clock."""
     apex_t_ns: int
+    """Monotonic clock."""
     offset_t_ns: int
+    """Monotonic clock."""
     label: str
+    """``negative``, ``positive``, ``surprise`` or ``uncertain``."""
     scores: dict[str, float]
+    """Of the three classes; sum 1."""
     spot_score: float
+    """Peak over noise of the strongest region."""
     rois: dict[str, float]
+    """Largest difference of each region, in the detector's unit."""
     latency_ms: dict[str, float]
+    """Of the decision, the flow, the model, and all together."""
+    face: int = 0
+    """Which face."""
+    head: dict[str, float] = {}
+    """Yaw, pitch, roll at the apex against the frame in which the face was found, degrees."""
+    magnitude_px: float = 0.0
+    """Largest displacement of a region, px on a face 152 px wide."""
+    residual: float = 0.0
+    """Share of the peak that is left at the offset."""
+    during: list[str] = []
+    """What else went on: ``speech``, ``head turn``, ``macro``, ``blink``."""
     decided: int
     """Frame that completed the event: apex → decided is the algorithm's own waiting."""
 
@@ -99,6 +122,8 @@ class NoticeLine(Line, frozen=True, kw_only=True):
     """In words; may be empty."""
     t_ns: int
     """Monotonic clock."""
+    sensitivity_px: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    """With ``sensitivity``: per region the smallest movement that would be reported, px on a face 152 px wide."""
 
 
 class TickLine(Line, frozen=True, kw_only=True):
@@ -156,6 +181,8 @@ class SummaryLine(Line, frozen=True, kw_only=True):
     """Ticks that the supervisor never got."""
     recording: dict[str, int | str] | None = None
     """Frames written and left out, and the folder; null without ``--record``."""
+    sensitivity_px: dict[str, float] = {}
+    """The last that was stated, see the notice."""
     stages: dict[str, dict[str, float]] = {}
     """Per stage: seconds at work, and what else it counted."""
 
@@ -184,6 +211,11 @@ def event_line(done: Classified, now_ns: int) -> EventLine:
         spot_score=event.score,
         rois=event.rois,
         decided=event.decided,
+        face=event.face,
+        head=event.head,
+        magnitude_px=event.magnitude_px,
+        residual=event.residual,
+        during=event.during,
         latency_ms={
             "decide": ms(done.capture_ns, done.spotted_ns),
             "flow": ms(done.spotted_ns, done.mapped_ns),

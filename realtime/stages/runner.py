@@ -94,9 +94,11 @@ class StageContext:
         """Say what start-up is busy with."""
         self.report(messages.Progress(stage=self.stage, text=text))
 
-    def notice(self, what: str, detail: str, t_ns: int | None = None) -> None:
+    def notice(
+        self, what: str, detail: str, t_ns: int | None = None, sensitivity_px: dict[str, float] | None = None
+    ) -> None:
         stamp = time.monotonic_ns() if t_ns is None else t_ns
-        self.report(messages.Notice(what=what, detail=detail, t_ns=stamp))
+        self.report(messages.Notice(what=what, detail=detail, t_ns=stamp, sensitivity_px=sensitivity_px or {}))
 
     def beat(self) -> None:
         """Sign of life."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _WAIT_S = 0.1
 _KEEP_SENT = 64
 _RELEASE_EVERY = 16  # each release wakes a waiting capture process; the board knows the exact frame
+_SENSE_NS, _MUCH = 1_000_000_000, 1.5
 _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up to 200 ms
 
 
@@ -91,6 +92,8 @@ class Spot:
         self._tick_ns = int(1e9 / context.settings.output.tick_hz)
         self._next_tick_ns = 0
         self._seq = 0
+        self._next_sense_ns = 0
+        self._sensed: dict[str, float] = {}
         self._names = list(meter.roi_names)
         self._peak = np.zeros(len(self._names))
         self._delays = [0] * (_BINS + 1)
@@ -144,6 +147,8 @@ class Spot:
             return time.monotonic_ns()
         for what, detail in measurement.notices:
             self._context.notice(what, detail, header.t_ns)
+        if header.t_ns >= self._next_sense_ns:
+            self._sense(header)
         if self._skipped:
             self._report_gaps(header.number)
         self._index = index + 1
@@ -152,6 +157,17 @@ class Spot:
         if self._poses is not None and measurement.face:
             self._poses.send(header)
         return self._account(header, measurement, begun)
+
+    def _sense(self, header: FrameHeader) -> None:
+        """State what this rig, light and face can show, once known and again when it has changed much."""
+        self._next_sense_ns = header.t_ns + _SENSE_NS
+        found = self._meter.sensitivity_px()
+        if not found or not any(_changed(self._sensed.get(name), value) for name, value in found.items()):
+            return
+        self._sensed = found
+        worst = max(found, key=lambda name: found[name])
+        detail = f"{min(found.values()):.2f} to {found[worst]:.2f} px ({worst}), face 152 px wide"
+        self._context.notice("sensitivity", detail, header.t_ns, found)
 
     def _account(self, header: FrameHeader, measurement: Measurement, begun: int) -> int:
         """Counters and, some 20 times a second, a tick."""
@@ -264,6 +280,11 @@ class Spot:
             self._resend()
         self._work.close()
         self._ticks.close()
+
+
+def _changed(before: float | None, now: float) -> bool:
+    """Whether a sensitivity is no longer what was stated."""
+    return before is None or not 1 / _MUCH < now / max(before, 1e-6) < _MUCH
 
 
 def delay_percentiles(histogram: list[int]) -> dict[str, float]:

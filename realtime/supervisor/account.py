@@ -92,6 +92,7 @@ def summary_line(
         ticks_lost=ticks_lost,
         recording=recording,
         stages=dict(stages),
+        sensitivity_px=dict(journal.sensitivity_px),
     )
 
 

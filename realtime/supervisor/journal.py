@@ -80,9 +80,15 @@ class Journal:
         self.dropped[gap.cause] += gap.count
         self._write_or_hold(GapLine(first=gap.first, last=gap.last, count=gap.count, cause=gap.cause))
 
-    def notice(self, what: str, detail: str = "", t_ns: int | None = None) -> None:
+    def notice(
+        self, what: str, detail: str = "", t_ns: int | None = None, sensitivity_px: dict[str, float] | None = None
+    ) -> None:
         stamp = time.monotonic_ns() if t_ns is None else t_ns
-        self._write_or_hold(NoticeLine(what=what, detail=detail, t_ns=stamp))
+        if sensitivity_px:
+            self.sensitivity_px = sensitivity_px
+        self._write_or_hold(
+            NoticeLine(what=what, detail=detail, t_ns=stamp, sensitivity_px=sensitivity_px or msgspec.UNSET)
+        )
 
     def tick(self, tick: messages.Tick, fps: float) -> None:
         line = TickLine(

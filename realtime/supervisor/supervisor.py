@@ -200,7 +200,7 @@ class Supervisor:
             case messages.Gap():
                 self._journal.gap(message)
             case messages.Notice():
-                self._journal.notice(message.what, message.detail, message.t_ns)
+                self._journal.notice(message.what, message.detail, message.t_ns, message.sensitivity_px)
             case messages.Progress():
                 self._on_progress(message)
             case messages.Opened():
