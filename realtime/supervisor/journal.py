@@ -32,6 +32,8 @@ class Journal:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.dropped: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self.events: set[int] = set()
+        self.sensitivity_px: dict[str, float] = {}
+        """The last that was stated."""
         """Ids of the events that were written."""
         self.unclassified: set[int] = set()
         """Ids of the events that failed on their way."""
