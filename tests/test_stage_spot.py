@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -40,14 +41,18 @@ class FakeMeter:
         self.resets = 0
         self._every, self._pause_s = every, pause_s
 
-    def process(self, gray: np.ndarray, number: int, t_ns: int) -> tuple[object, SpotEvent | None]:
+    def process(
+        self, gray: np.ndarray, number: int, t_ns: int, is_whole: Callable[[], bool] | None = None
+    ) -> tuple[object, list[SpotEvent]]:
+        if is_whole is not None and not is_whole():
+            return None, []
         self.seen.append(number)
         assert (gray == number % 256).all()
         if self._pause_s:
             time.sleep(self._pause_s)
         notices = [("face found", "frame")] if len(self.seen) == 1 else []
         measurement = type("M", (), {"face": True, "difference": np.array([0.5, 1.0]), "notices": notices})()
-        return measurement, self.event(number, t_ns) if len(self.seen) % self._every == 0 else None
+        return measurement, [self.event(number, t_ns)] if len(self.seen) % self._every == 0 else []
 
     def event(self, number: int, t_ns: int) -> SpotEvent:
         return SpotEvent(
@@ -60,8 +65,11 @@ class FakeMeter:
             raise MerealtimeError("frame has left the history")
         return np.full((170, 140), 1, np.uint8), np.full((170, 140), 2, np.uint8), np.zeros((68, 2), np.float32)
 
-    def flush(self) -> SpotEvent | None:
-        return self.event(self.seen[-1], 0) if self.seen else None
+    def flush(self) -> list[SpotEvent]:
+        return [self.event(self.seen[-1], 0)] if self.seen else []
+
+    def sensitivity_px(self) -> dict[str, float]:
+        return {}
 
     def reset(self) -> None:
         self.resets += 1
