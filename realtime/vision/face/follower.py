@@ -83,6 +83,8 @@ class FaceFollower:
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque()
         self._misses = 0
         self._asked_ns: int | None = None
+        self._told = False
+        """It has been said that there is no face."""
 
     def reset(self) -> None:
         """Forget the face."""
@@ -127,7 +129,7 @@ class FaceFollower:
 
     def _search(self, gray: Gray, number: int, t_ns: int) -> Step:
         """No face so far: look for one now and then, in this thread."""
-        first = self._asked_ns is None
+        first, self._told = not self._told, True
         if self._asked_ns is not None and 0 <= t_ns - self._asked_ns < self._period_ns:
             return Step(None)
         self._asked_ns = t_ns
@@ -146,6 +148,7 @@ class FaceFollower:
             if self._misses < _LOST_LANDMARKS and not anchor.slipped:
                 return Step(anchor)
             self._forget()
+            self._told = True
             return Step(None, Change.LOST, notices=[("face lost", f"frame {number}")])
         self._misses = 0
         then = next((pose for at, pose in self._poses if at == asked_ns), None)
