@@ -280,22 +280,23 @@ def test_a_mesh_that_is_none_is_refused(mesh: np.ndarray) -> None:
         Anchor(np.zeros((64, 64), np.uint8), mesh)
 
 
-def test_the_end_of_a_strong_movement_is_no_movement_of_its_own(mesh_finder: FaceMesh) -> None:
+def test_the_end_of_a_strong_movement_is_no_movement_of_its_own() -> None:
     """A smile is closed at an eighth of its peak; the rest of its fall must not hide what follows."""
     renderer = FaceRenderer(Portrait.packaged(), SynthesisSettings(macro_share=0.15), 0, (640, 480), 100.0)
     renderer.prepare()
-    meter = FaceMeter(SpotSettings(), 100.0, mesh_finder)
+    meter = FaceMeter(SpotSettings(), 100.0)  # own finder: its smoothing goes by the time between frames
     frame = np.empty((480, 640), np.uint8)
     events = []
     for k in range(330, 960):
         renderer.render(k, frame)
         events += meter.process(frame, k, k * 10_000_000)[1]
+    meter.close()
     truth = [event for k in range(4) if (event := renderer.schedule.event(k, 960)) and event.onset > 330]
     assert [event.kind for event in truth] == ["macro", "micro"]
     assert [event.kind for event in events] == ["macro", "micro"]
     for event, true in zip(events, truth, strict=True):
         assert overlap(event, true) > 0.7
-        assert event.decided - true.offset < 10, "and it is told at once"
+        assert event.decided - true.offset < 50, "and it is told soon: the mouth waits for what follows"
 
 
 def test_a_renewed_reference_begins_no_movement() -> None:
