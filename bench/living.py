@@ -191,8 +191,13 @@ class SuiteClip:
         return store.folder() / f"{self.name}-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}.clip"
 
     def frames(self) -> Iterator[Gray]:
-        """Frames from the store, drawn first if they are not there."""
+        """Frames from the store; those of tuning clips are drawn into it first.
+
+        A held-out clip is drawn as it is read: it is no part of a loop that must be quick, and takes 0.3 GB.
+        """
         path = self.path()
+        if self.split != "tuning" and not path.is_file():
+            return (frame for frame, _ in self.clip())
         if not path.is_file():
             self.render()
         return store.read(path)

@@ -66,6 +66,18 @@ def test_each_factor_changes_the_base() -> None:
     assert len({repr(sorted(value.items(), key=str)) for value in settings.values()}) == len(settings)
 
 
+def test_held_out_clips_fill_no_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(living, "portraits", lambda split: {"packaged": Portrait.packaged()})
+    short = {"size": (400, 352), "face_width_px": 150.0, "seconds": 0.1}
+    settings = living.LivingSettings(**short)
+    tuning, heldout = (living.SuiteClip("base", split, 0, 1, "packaged", settings) for split in living.SPLITS)
+    drawn = list(heldout.frames())
+    assert not list(tmp_path.rglob("*.clip"))
+    assert np.array_equal(np.stack(list(tuning.frames())), np.stack(drawn))
+    assert len(list(tmp_path.rglob("*.clip"))) == 1
+
+
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="yaw-3"):
         living.suite("tuning", ["base", "yaw-3"])
