@@ -215,7 +215,7 @@ def test_the_onset_is_averaged_as_the_camera_does(faces: Loaded, monkeypatch: py
     assert mesh is not None
     meter = FaceMeter(SpotSettings(), clip.fps, SameMesh(mesh))  # type: ignore[arg-type]
     for number, file in files:
-        meter.measure(read_gray(file), number, round(number * 1e9 / clip.fps))
+        meter.process(read_gray(file), number, round(number * 1e9 / clip.fps))
     assert clip.apex is not None
     camera, _, _ = meter.crops(event(clip.onset, clip.apex, clip.offset), spec)
     meter.close()

@@ -310,7 +310,7 @@ def test_the_codes_digest_changes_with_a_source_of_the_spotter(tmp_path: Path, m
     assert digest() != before
 
 
-def test_a_meter_may_give_one_event_or_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_event_that_a_frame_completes_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from realtime.vision.spotting import face_meter
 
     def event(onset: int, kind: str) -> SpotEvent:
@@ -319,7 +319,7 @@ def test_a_meter_may_give_one_event_or_many(tmp_path: Path, monkeypatch: pytest.
         return SpotEvent(**(needed | given))  # type: ignore[arg-type]
 
     answers = iter(
-        [(None, None), (None, event(1, "micro")), (None, [event(5, "macro"), event(6, "micro")]), (None, [])]
+        [(None, []), (None, [event(1, "micro")]), (None, [event(5, "macro"), event(6, "micro")]), (None, [])]
     )
 
     class Meter:
