@@ -8,6 +8,7 @@ of the others is movement of the face. Landmarks are needed only to make an anch
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -227,15 +228,14 @@ class Anchor:
         """(yaw, pitch) of the head since the anchor, rad: what the rigid patches' parallax shows."""
         return float(self._pose[4]), float(self._pose[5])
 
-    def state(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    def state(self) -> tuple[NDArray[Any], ...]:
         """What the next ``update`` goes on from, to go back to if the frame turns out to be torn."""
-        return self.to_frame, self._speed.copy(), self.displacement.copy(), self.likeness.copy()
+        kept = self._speed, self._pose, self._robust, self.displacement, self.likeness
+        return (self.to_frame, *(array.copy() for array in kept))
 
-    def go_back(
-        self, state: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
-    ) -> None:
+    def go_back(self, state: tuple[NDArray[Any], ...]) -> None:
         """Undo the last ``update``."""
-        self.to_frame, self._speed, self.displacement, self.likeness = state
+        self.to_frame, self._speed, self._pose, self._robust, self.displacement, self.likeness = state
 
     def stand_still(self) -> None:
         """Frames are missing: where the head was heading says nothing any more."""
