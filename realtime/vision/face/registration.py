@@ -32,6 +32,7 @@ _ALIEN = 0.3
 _FOLDED = 0.04
 """1 − correlation at which a patch is trusted half as much as one that looks just like its template."""
 _MISFIT_PX = 0.1
+_CHANGED = 0.88
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -175,6 +176,11 @@ class Anchor:
         turn = np.array([[1 + a, -b], [b, 1 + a]])
         shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
         self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
+
+    def is_folded(self, patches: NDArray[np.int64]) -> bool:
+        """Half of these region patches still show their skin, but changed so much that they may soon be lost."""
+        middle = float(np.median(self.likeness[patches + self.layout.rigid]))
+        return _LIKE < middle < _CHANGED
 
     def renew(self, patches: NDArray[np.int64]) -> None:
         """Take these region patches as they look now for their template: the skin is held in another shape.

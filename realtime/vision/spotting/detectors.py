@@ -37,6 +37,7 @@ _LINEAR_PX, _SQUARE_PX = 30.0, 60.0
 _HEIGHT_ERROR, _GROWTH_ERROR, _SQUARE_ERROR = 0.35, 0.15, 0.5
 """How wrong the forecast may be before anything is learnt: px per px of the feature."""
 _FEATURE_NOISE = np.array([0.015, 0.015, 0.02, 0.02, 0.004, 0.004, 0.004])
+_FAR_PX = 2.5
 LBP_PX = 25.0
 """px that a change of LBP correlation by 1 is worth: their ratio at the apex of the tuning clips' movements."""
 
@@ -126,18 +127,24 @@ class MotionDetector:
                 self.difference[ROI_NAMES.index(name)] = size
             if event is not None:
                 found.append((group, event))
-            if spotter.is_displaced != (group in self._renewed):
-                self._retake(anchor, group, spotter.is_displaced)
+            self._retake(anchor, group)
         return found
 
-    def _retake(self, anchor: Anchor, group: str, holding: bool) -> None:
-        """Skin that is held in another shape is followed by that shape; back at rest, by the first."""
-        if holding:
-            anchor.renew(self._patches[group])
-            self._renewed.add(group)
-        else:
-            anchor.restore(self._patches[group])
-            self._renewed.discard(group)
+    def _retake(self, anchor: Anchor, group: str) -> None:
+        """Skin that goes far, or is held in another shape, is followed by that shape; back at rest, by the first."""
+        spotter, patches, renewed = self.spotters[group], self._patches[group], group in self._renewed
+        if spotter.active:
+            if spotter.reach > _FAR_PX and anchor.is_folded(patches):
+                anchor.renew(patches)
+                self._renewed.add(group)
+        elif spotter.is_displaced != renewed:
+            if renewed:
+                anchor.restore(patches)
+                self._renewed.discard(group)
+            else:
+                anchor.renew(patches)
+                self._renewed.add(group)
+            spotter.let_settle()
 
     def _feel(self, anchor: Anchor) -> None:
         """The head's pose as the forecast takes it."""

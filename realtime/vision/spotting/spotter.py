@@ -348,7 +348,7 @@ class Spotter:
             return None
         if still and self._share_of_hold(hold) < 0.3 and age_s > self.params.micro_max_s:
             self._hold = None
-            self._let_settle()
+            self.let_settle()
             return self._told_hold(hold, track.count - 1)
         if age_s >= self.params.max_duration_s:
             hold.told = True
@@ -440,7 +440,7 @@ class Spotter:
         self._after(movement)
         if returned:
             self._hold = None
-            self._let_settle()
+            self.let_settle()
         return event
 
     def _after(self, movement: Movement) -> None:
@@ -516,10 +516,10 @@ class Spotter:
                     apex=track.identity(first + apex),
                 )
         self._after(movement)
-        self._let_settle()
+        self.let_settle()
         return told
 
-    def _let_settle(self) -> None:
+    def let_settle(self) -> None:
         """The templates are about to be renewed: rest is where they are then."""
         assert self._track is not None
         self._tail_ns = self._track.now_ns + round(_RENEWED_S * 1e9)
@@ -533,7 +533,7 @@ class Spotter:
         end = first + (course.frames(times_s)[1] if course else len(rows) - 1)
         self._hold = None
         self._after(movement)
-        self._let_settle()
+        self.let_settle()
         return None if hold.told else self._told_hold(hold, end)
 
     def _told_hold(self, hold: Hold, end: int) -> SpotEvent | None:
