@@ -82,8 +82,9 @@ class Assembler:
         ready = [p for p in self._pending if self._is_ready(p, t_ns, groups)]
         return self._release(ready, groups), notices
 
-    def flush(self) -> list[SpotEvent]:
-        """No more frames: all that waits."""
+    def flush(self, ended: list[tuple[str, SpotEvent]]) -> list[SpotEvent]:
+        """No more frames: all that waits, and what ends here. ended: (group, event)."""
+        self._pending += [_Pending(group, event, event.offset_t_ns) for group, event in ended]
         return self._release(list(self._pending), {})
 
     # --- speech -----------------------------------------------------------------------------------------

@@ -185,8 +185,10 @@ class FaceMeter:
             self.anchor.stand_still()
 
     def _cut_all(self) -> list[SpotEvent]:
-        cut = [event for spotter in self.detector.spotters.values() if (event := spotter.cut()) is not None]
-        return self._assembler.flush() + cut
+        groups = self.detector.spotters.items()
+        return self._assembler.flush(
+            [(name, event) for name, spotter in groups if (event := spotter.cut()) is not None]
+        )
 
     def _note_head(self, anchor: Anchor, t_ns: int) -> None:
         yaw, pitch = np.degrees(self.detector.turn_rad)
@@ -199,9 +201,9 @@ class FaceMeter:
 
     def flush(self) -> list[SpotEvent]:
         """End of the source: the events under way, if any."""
-        ended = [event for spotter in self.detector.spotters.values() if (event := spotter.flush()) is not None]
-        waiting = self._assembler.flush()
-        return self._named([*waiting, *ended])
+        groups = self.detector.spotters.items()
+        ended = [(name, event) for name, spotter in groups if (event := spotter.flush()) is not None]
+        return self._named(self._assembler.flush(ended))
 
     def _named(self, events: list[SpotEvent]) -> list[SpotEvent]:
         """Every region by name, the head's pose, what else went on; without what a blink did."""

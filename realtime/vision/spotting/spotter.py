@@ -45,6 +45,8 @@ _ALIVE = 0.3
 """A ROI with less of its weight alive is out of play."""
 _HELD = 0.6
 """What has lasted longer than a micro-expression and still has this share of its peak is held."""
+_LARGE = 18.0
+"""So many floors (3 px) are more than a micro-expression moves: what stays there is held, however short it has been."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _TURNED_PX = 0.35
 _HEAD_SHARE = 0.35
@@ -375,7 +377,9 @@ class Spotter:
             return self._close()
         if movement.has_stopped(self._still_noise):
             # a smile that gives way a little is held, not over
-            return self._keep_as_hold() if long and movement.residual > _HELD else self._close()
+            large = movement.residual_px > _LARGE * self.floor
+            held = movement.residual > _HELD and (large or age_s > self.params.micro_max_s - _CONFIRM_S)
+            return self._keep_as_hold() if held else self._close()
         if long and movement.is_level:
             return self._keep_as_hold()
         if age_s >= self.params.max_duration_s:
@@ -594,12 +598,15 @@ class Spotter:
     def flush(self) -> SpotEvent | None:
         """End of the source: the event under way, ended by the last frame, if there is one.
 
-        A short one that has not come half-way down is dropped: it may be the beginning of a long one.
+        An open macro-expression ends here too. A short movement that has not come half-way down is dropped: it may be
+        the beginning of a long one.
         """
-        movement = self._movement
+        movement, hold, track = self._movement, self._hold, self._track
+        if hold is not None and not hold.told and track is not None:
+            self._hold = self._movement = None
+            return self._told_hold(hold, track.count - 1)
         if movement is None:
-            hold, self._hold = self._hold, None
-            return self._told_hold(hold, self._track.count - 1) if hold and not hold.told and self._track else None
+            return None
         falling = movement.is_half_back
         event = self._close()
         return event if event is None or falling or event.kind == "macro" else None
