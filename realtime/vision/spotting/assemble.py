@@ -28,15 +28,14 @@ _MOST_NEAR = {False: 1, True: 0}
 """So many movements near it may an expression of the mouth have."""
 _JAW = 1.5
 """The jaw leads where the chin moves so many times as far as the lips."""
-_SHORT_S = 0.45
-_WINDOW_S, _SHORT_MANY, _MANY, _JAW_MANY = 2.5, 3, 5, 2
-"""Speech has begun with so many movements within the window: short ones, any, or led by the jaw."""
+_WINDOW_S, _MANY = 3.0, 3
+"""Speech has begun with so many movements within the window, or one more where a smile begins and ends among them."""
 _QUIET_S = 1.5
 """Speech is over after so long without a movement of the mouth."""
 _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
-_FAR_ECHO = 12.0
-"""The same for groups far apart: what a large movement does to the estimate of the head's pose."""
+_FAR_ECHO = 10.0
+"""The same for groups far apart that begin together: what a large movement does to the head's pose, or drags along."""
 _LOWER = ("mouth", "nose")
 _NEIGHBOURS = {("nose", "mouth"), ("mouth", "nose"), ("nose", "left_brow"), ("nose", "right_brow")}
 
@@ -53,6 +52,8 @@ class _Mouthing(msgspec.Struct):
     begin_ns: int
     end_ns: int
     jaw: bool
+    hold: bool = False
+    """It began or ended a movement that was held."""
 
 
 class Assembler:
@@ -68,12 +69,16 @@ class Assembler:
         self._mouthings: list[_Mouthing] = []
         self._under_way: _Mouthing | None = None
         self.speaking = False
+        self._spoke_ns = 0
+        """When speech was heard last."""
 
     def push(
         self, t_ns: int, found: list[tuple[str, SpotEvent]], groups: Mapping[str, Spotter]
     ) -> tuple[list[SpotEvent], list[str]]:
         """One frame; events to report, and notices ("speech", "speech over")."""
         notices = self._listen(t_ns, groups.get("mouth"))
+        if self.speaking:
+            self._spoke_ns = t_ns
         for group, event in found:
             if not self._is_echo(group, event, groups):
                 self._pending.append(_Pending(group, event, t_ns))
@@ -99,6 +104,7 @@ class Assembler:
                 self._under_way = _Mouthing(mouth.began_ns, t_ns, jaw)
             self._under_way.end_ns, self._under_way.jaw = t_ns, jaw
         elif self._under_way is not None:
+            self._under_way.hold = mouth is not None and mouth.ended_hold
             self._end_mouthing()
             if not self.speaking and self._is_speech(t_ns):
                 self.speaking = True
@@ -116,8 +122,7 @@ class Assembler:
 
     def _is_speech(self, t_ns: int) -> bool:
         recent = [m for m in self._mouthings if t_ns - m.end_ns < _WINDOW_S * 1e9]
-        short = sum(m.end_ns - m.begin_ns < _SHORT_S * 1e9 for m in recent)
-        return short >= _SHORT_MANY or len(recent) >= _MANY or sum(m.jaw for m in recent) > _JAW_MANY
+        return len(recent) > _MANY or sum(not m.hold for m in recent) >= _MANY
 
     def _is_mouthed(self, event: SpotEvent) -> bool:
         """One of several movements of the mouth in a row: no expression."""
@@ -140,8 +145,9 @@ class Assembler:
         """A neighbour moves much further in the same moment."""
         peak = max(event.rois.values())
         for other, spotter in groups.items():
-            share = _ECHO if (group, other) in _NEIGHBOURS else _FAR_ECHO
-            if other != group and spotter.reach_with(event) > share * peak:
+            near = (group, other) in _NEIGHBOURS
+            reach = spotter.reach_with(event, together=not near)
+            if other != group and reach > (_ECHO if near else _FAR_ECHO) * peak:
                 return True
         return any(
             (group, p.group) in _NEIGHBOURS
@@ -176,20 +182,27 @@ class Assembler:
                 self._pending.remove(p)
             upper = [p for p in same if p.group not in _LOWER]
             lower = [p for p in same if p.group in _LOWER]
-            if self.speaking or any(p.group == "mouth" and self._is_mouthed(p.event) for p in lower):
+            spoken = self.speaking or pending.event.onset_t_ns < self._spoke_ns
+            if spoken or any(p.group == "mouth" and self._is_mouthed(p.event) for p in lower):
                 same = upper
             if not same or (same == lower and is_jaw(pending.event) and pending.event.kind == "macro"):
                 continue  # swallowed, yawned: the jaw alone, and for long
             event = merge([p.event for p in same])
-            if any(is_same(event, told) for told in self._told):
+            if any(is_same(event, told) and told.magnitude_px > 0.5 * peak_of(event) for told in self._told):
                 continue
             during = ["speech"] if self.speaking else []
             if event.kind == "micro" and any(spotter.holding for spotter in groups.values()):
                 during.append("macro")
             event = structs.replace(event, during=[*event.during, *during])
             events.append(event)
-            self._told = [e for e in self._told if event.onset_t_ns - e.offset_t_ns < 2e9] + [event]
+            recent = [e for e in self._told if event.onset_t_ns - e.offset_t_ns < 2e9]
+            self._told = [*recent, structs.replace(event, magnitude_px=peak_of(event))]
         return events
+
+
+def peak_of(event: SpotEvent) -> float:
+    """Largest difference of a region, in the unit of the detector."""
+    return max(event.rois.values())
 
 
 def is_jaw(event: SpotEvent) -> bool:

@@ -21,6 +21,10 @@ _SAME = 0.4
 """Overlap (IoU) of event and blink that makes them one."""
 
 
+_FAINT = 2.0
+"""So many floors are so little that any overlap will do."""
+
+
 class BlinkLog:
     """The last blinks, by time stamps."""
 
@@ -70,9 +74,8 @@ class BlinkLog:
         elsewhere = max(value for name, value in event.rois.items() if not name.endswith("eye_brow"))
         if brows < peak or elsewhere > max(0.3 * peak, floor) or peak * unit > SPILL_PX:
             return False
-        return any(
-            _overlap(event.onset_t_ns, event.offset_t_ns, first, last) >= _SAME for first, last in self._blinks()
-        )
+        same = _SAME if peak > _FAINT * floor else 0.0
+        return any(_overlap(event.onset_t_ns, event.offset_t_ns, first, last) > same for first, last in self._blinks())
 
     def clear(self) -> None:
         """Forget all: the face was lost."""

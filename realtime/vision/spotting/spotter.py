@@ -91,6 +91,8 @@ class Spotter:
         self._hits = 0
         self._closed_ns = -(2**62)
         self._alive = True
+        self.ended_hold = False
+        """The last movement began or ended an open macro-expression."""
         self._strange = np.zeros(0, bool)
         self.size = np.zeros(len(self._given.names) if self._given else 1)
         """(ROIs,) how far each is from rest now."""
@@ -130,9 +132,15 @@ class Spotter:
         """How far the movement under way has gone, in the unit of the difference; 0 at rest."""
         return float(self._movement.peak.max()) if self._movement else 0.0
 
-    def reach_with(self, event: SpotEvent) -> float:
-        """How far this group has moved in what began about when ``event`` did, in the unit of the difference."""
-        reach = self.reach if self.began_ns is not None and self.began_ns <= event.offset_t_ns else 0.0
+    def reach_with(self, event: SpotEvent, *, together: bool) -> float:
+        """How far this group has moved while ``event`` lasted, in the unit of the difference.
+
+        together: only in what began about when it did.
+        """
+        reach = 0.0
+        if self.began_ns is not None and self.began_ns <= event.offset_t_ns:
+            apart_ns = abs(self.began_ns - event.onset_t_ns)
+            reach = self.reach if not together or apart_ns < _TOGETHER_S * 1e9 else 0.0
         if self._hold is not None and abs(self._hold.onset_ns - event.onset_t_ns) < _TOGETHER_S * 1e9:
             reach = max(reach, float(self._hold.peaks.max()))
         return reach
@@ -447,8 +455,9 @@ class Spotter:
             self.let_settle()
         return event
 
-    def _after(self, movement: Movement) -> None:
+    def _after(self, movement: Movement, *, of_hold: bool = False) -> None:
         """What stays goes into the reference at once."""
+        self.ended_hold = of_hold
         track = self._track
         assert track is not None
         self._closed_ns = track.now_ns
@@ -519,7 +528,7 @@ class Spotter:
                     onset=track.identity(first + onset),
                     apex=track.identity(first + apex),
                 )
-        self._after(movement)
+        self._after(movement, of_hold=True)
         self.let_settle()
         return told
 
@@ -536,7 +545,7 @@ class Spotter:
         course = fit_course(self._curve(rows, movement), times_s, opened)
         end = first + (course.frames(times_s)[1] if course else len(rows) - 1)
         self._hold = None
-        self._after(movement)
+        self._after(movement, of_hold=True)
         self.let_settle()
         return None if hold.told else self._told_hold(hold, end)
 
