@@ -36,6 +36,10 @@ class Channels(msgspec.Struct, frozen=True):
         member = (both[None] == np.arange(len(names))[:, None]).astype(np.float64)
         return cls(names, both, np.repeat(weights, 2), True, member)
 
+    def weighted(self, weights: Values) -> Channels:
+        """The same channels, trusted otherwise. weights: (C,)."""
+        return msgspec.structs.replace(self, weights=weights)
+
     def size(self, off: Values, trust: Values) -> Values:
         """(R,) how far each ROI is off: weighted root mean square, px; of differences the value itself."""
         if not self.signed:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
@@ -111,9 +110,7 @@ class MotionDetector:
             group for group, spotter in self.spotters.items() if spotter.is_displaced
         }  # by the new template
         for group, spotter in self.spotters.items():
-            assert spotter.channels is not None
-            weights = np.repeat(anchor.roi_weights[self._patches[group]], 2)
-            spotter.channels = structs.replace(spotter.channels, weights=weights)
+            spotter.trust(np.repeat(anchor.roi_weights[self._patches[group]], 2))
 
     def push(self, anchor: Anchor, number: int, t_ns: int) -> list[tuple[str, SpotEvent]]:
         self._feel(anchor)

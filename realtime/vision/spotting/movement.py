@@ -33,6 +33,7 @@ class Track:
 
     def __init__(self, keep: int, channels: int, features: int) -> None:
         self.channels = channels
+        self.features = features
         self.count = 0
         self.now_ns = 0
         self._keep = keep

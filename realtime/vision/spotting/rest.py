@@ -1,0 +1,127 @@
+"""The group at rest: its reference, its noise, and what the head's pose does to it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.config import SpotSettings
+from realtime.vision.spotting.forecast import Forecast
+from realtime.vision.spotting.movement import Track
+
+Values = NDArray[np.float64]
+
+_CEILING = 6.0
+"""However restless a face is, a rise of so many floors is a movement."""
+_LEAST_FLOOR = 1e-9
+"""With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
+_LEARN_S, _SOLVE_S = 0.01, 0.1
+_RENEWED_S = 0.06
+
+
+class Rest:
+    """Reference (C + P,), resting level and variance (R,) of one group; rolls on while nothing moves."""
+
+    def __init__(self, params: SpotSettings, floor: float, track: Track, rois: int, forecast: Forecast | None) -> None:
+        self.params = params
+        self.floor = floor
+        self.forecast = forecast
+        self.reference = np.zeros(track.channels + track.features)
+        self.level = np.zeros(rois)
+        self.variance = np.zeros(rois)
+        self.settled = 0
+        """Frames from which the noise was learnt at the start."""
+        self.stale = True
+        """The reference is of another place: the next frame is."""
+        self._track = track
+        self._seen = 0
+        self._tail_ns = 0
+        self._learned_ns = self._solved_ns = 0
+
+    @property
+    def in_tail(self) -> bool:
+        """What moves now begins no event: the fall of the last one is going on, or the templates were renewed."""
+        return self._track.now_ns < self._tail_ns
+
+    def keep_tail(self, seconds: float) -> None:
+        """Follow whatever moves for so long."""
+        self._tail_ns = self._track.now_ns + round(seconds * 1e9)
+
+    def let_settle(self) -> None:
+        """The templates were renewed: rest is where they are then."""
+        self.keep_tail(_RENEWED_S)
+
+    def take(self) -> None:
+        """The face is at rest where it is now."""
+        self.reference[:] = self._track.smooth
+        self._seen = 1
+        self.stale = False
+
+    def take_channels(self, which: NDArray[np.bool_]) -> None:
+        """Take these channels (C,) as they are now: they had been lost."""
+        split = self._track.channels
+        change = self._track.smooth - self.reference
+        self.reference[:split][which] += self.off(change)[which]
+
+    def off(self, change: Values) -> Values:
+        """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,)."""
+        split = self._track.channels
+        if self.forecast is None:
+            return change[:split]
+        left: Values = change[:split] - self.forecast.weights @ change[split:]
+        return left
+
+    def project(self, rows: Values, direction: Values) -> Values:
+        """(T,) of stored rows (T, C + P): how far along ``direction`` the group has moved from the reference."""
+        split = self._track.channels
+        change = rows - self.reference
+        along: Values = change[:, :split] @ direction
+        if self.forecast is not None:
+            along -= change[:, split:] @ (direction @ self.forecast.weights)
+        return along
+
+    def threshold(self) -> Values:
+        """(R,) rise above the resting level that opens an event, in the unit of the difference."""
+        wanted = self.params.threshold_sigmas * np.sqrt(self.variance)
+        floor = max(self.floor, _LEAST_FLOOR)
+        return np.clip(wanted, floor, _CEILING * floor if self.floor else None)
+
+    def settle(self, size: Values, dt_s: float) -> None:
+        """The first moments: the noise, quickly."""
+        self.settled += 1
+        self.learn_noise(size, 1.0 / self.settled)
+        self.roll(dt_s)
+
+    def learn_noise(self, size: Values, gain: float) -> None:
+        """Follow the resting level and its variance."""
+        off = size - self.level
+        self.level += gain * off
+        self.variance += gain * (off * off - self.variance)
+
+    def roll(self, dt_s: float) -> None:
+        """Let the reference follow the face, and learn what the head's pose does to it."""
+        self._seen += 1
+        gain = 1.0 if self.in_tail else max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
+        self.reference += min(gain, 1.0) * (self._track.smooth - self.reference)
+        self._learn_head()
+
+    def _learn_head(self) -> None:
+        track, forecast, now = self._track, self.forecast, self._track.now_ns
+        if forecast is None:
+            return
+        if now - self._learned_ns >= _LEARN_S * 1e9:
+            dt_s = min((now - self._learned_ns) / 1e9, 1.0) if self._learned_ns else _LEARN_S
+            self._learned_ns = now
+            forecast.learn(track.latest[track.channels :], track.latest[: track.channels], dt_s)
+        if now - self._solved_ns >= _SOLVE_S * 1e9:
+            self._solved_ns = now
+            forecast.solve()
+
+    def learn_rows(self, rows: Values, fps: float) -> None:
+        """These rows (T, C + P) showed the head's motion and nothing else."""
+        if self.forecast is None:
+            return
+        split = self._track.channels
+        for row in rows[:: max(1, round(_LEARN_S * fps))]:
+            self.forecast.learn(row[split:], row[:split], _LEARN_S)
+        self.forecast.solve()

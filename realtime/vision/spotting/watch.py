@@ -1,0 +1,358 @@
+"""The state machine behind ``Spotter``: rest, movement, hold; what each becomes.
+
+At rest the reference follows the face. A rise out of the noise is a ``Movement``. It becomes an event when it has come
+back or has stopped; what stays far away, or stays for longer than a micro-expression lasts, becomes a ``Hold``: an open
+macro-expression, from whose level the group watches on until it comes back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from realtime.config import SpotSettings
+from realtime.types import Kind, SpotEvent
+from realtime.vision.spotting.channels import Channels
+from realtime.vision.spotting.flanks import Course, fit_course
+from realtime.vision.spotting.movement import Hold, Movement, Track
+from realtime.vision.spotting.rest import Rest
+
+Values = NDArray[np.float64]
+Moment = tuple[int, int]
+"""(frame number, ns)."""
+
+_CONFIRM_S = 0.010
+_SETTLE_S = 0.30
+_BEFORE_S = 0.60
+_TAIL, _TAIL_S = 0.3, 0.25
+"""An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
+_ALIVE = 0.3
+"""A group with less of its weight alive is out of play."""
+_HELD = 0.6
+"""What has lasted longer than a micro-expression and still has this share of its peak is held."""
+_LARGE = 18.0
+"""So many floors (3 px) are more than a micro-expression moves: what stays there is held, however short it has been."""
+_BACK = 0.4
+"""An open macro-expression with less than this share left has come back."""
+_GONE = 0.3
+_SPENT = 8.0
+"""A macro-expression that was told while it lasted is waited for so many times the longest duration."""
+_TURNED_PX = 0.35
+_HEAD_SHARE = 0.35
+"""A movement of which the head's pose leaves no more than this was the head's."""
+_HEAD_NOISE_PX = 0.1
+
+
+class _Placed(Struct):
+    """A movement's stored rows (T, C + P), its curve (T,), what was fitted to it."""
+
+    rows: Values
+    curve: Values
+    times_s: Values
+    first: int
+    """Index of the first row in the track."""
+    course: Course | None
+
+
+class Watch:
+    """One group with its buffers. ``push`` once a frame that is in the track already."""
+
+    def __init__(self, params: SpotSettings, fps: float, channels: Channels, track: Track, rest: Rest) -> None:
+        self.params = params
+        self.channels = channels
+        self.track = track
+        self.rest = rest
+        self.movement: Movement | None = None
+        self.hold: Hold | None = None
+        self.ended_hold = False
+        """The last movement began or ended an open macro-expression."""
+        self.alive = True
+        self.size = np.zeros(len(channels.names))
+        self.settle_ns = 0
+        self._fps = fps
+        self._frame_s = 1.0 / fps
+        self._hits = 0
+        self._first_ns = 0
+        self._closed_ns = -(2**62)
+        self._strange: NDArray[np.bool_] = np.zeros(len(channels.roi_of), bool)
+        """(C,) lost since the reference was taken."""
+
+    def push(self, trust: Values, dt_s: float) -> SpotEvent | None:
+        """The frame stored last; the event that it completes. trust: (C,) of each channel now."""
+        track, rest = self.track, self.rest
+        if rest.stale:
+            rest.take()
+        trust = self._known(trust)
+        if not self._in_play(trust):
+            return None
+        if rest.settled == 0:
+            self.settle_ns = track.now_ns + round(_SETTLE_S * 1e9)
+        off = rest.off(track.smooth - rest.reference)
+        size = self.size = self.channels.size(off, trust)
+        if self.hold is not None:
+            size = np.abs(size)  # an open macro-expression may come down: that is a movement too
+        if track.now_ns < self.settle_ns or rest.settled < 3:
+            rest.settle(size, dt_s)
+            return None
+        if self.movement is not None:
+            return self._follow(size, off, trust)
+        return self._watch(size, off, trust, dt_s)
+
+    def rebase(self) -> None:
+        """Take the face as it is in the next frame for rest. The noise learnt is kept."""
+        self.movement = None
+        self._hits = 0
+        self.track.restart()
+        self._closed_ns = self.track.now_ns
+        self.rest.stale = True
+
+    # --- which channels count ------------------------------------------------------------------------------
+
+    def _known(self, trust: Values) -> Values:
+        """A patch that was lost since the reference was taken says nothing until the group rests again."""
+        lost = trust <= 0.0
+        if self.movement is None:
+            back = self._strange & ~lost
+            if back.any():
+                self.rest.take_channels(back)
+            self._strange = lost
+        else:
+            self._strange |= lost
+        return np.where(self._strange, 0.0, trust)
+
+    def _in_play(self, trust: Values) -> bool:
+        """False while most patches show something else (a hand, a shadow); then rest is where they come back."""
+        alive = self.channels.alive(trust) >= _ALIVE
+        if alive and not self.alive:
+            self.hold = None
+            self.rest.take()
+            self.rest.let_settle()
+        if not alive:
+            self.movement = None
+            self._hits = 0
+            self._closed_ns = self.track.now_ns
+        self.alive = alive
+        return alive
+
+    # --- at rest ----------------------------------------------------------------------------------------
+
+    def _watch(self, size: Values, off: Values, trust: Values, dt_s: float) -> SpotEvent | None:
+        """At rest: does a movement begin?"""
+        rest, now_ns = self.rest, self.track.now_ns
+        rise, limit = size - rest.level, rest.threshold()
+        if rest.in_tail or not (rise > limit).any():
+            self._hits = 0
+            # what is half-way to an event is no noise, but a level that drifts must be followed in the end
+            rest.learn_noise(np.minimum(size, rest.level + 0.5 * limit), min(1.0, dt_s / self.params.noise_window_s))
+            rest.roll(dt_s)
+            return self._watch_hold(still=bool((np.abs(size - rest.level) < 0.25 * limit).all()))
+        if self._hits == 0:
+            self._first_ns = now_ns
+        self._hits += 1
+        if now_ns - self._first_ns < (_CONFIRM_S - 0.5 * self._frame_s) * 1e9 and self._hits < 3:
+            return None
+        self.movement = Movement(self._first_ns, limit, self._frame_s, trust)
+        self.movement.follow(rise, off, trust, self.channels, now_ns)
+        return None
+
+    def _watch_hold(self, *, still: bool) -> SpotEvent | None:
+        """At rest with a macro-expression open: has it crept back, or lasted long enough?"""
+        hold = self.hold
+        if hold is None:
+            return None
+        age_s = (self.track.now_ns - hold.onset_ns) / 1e9
+        if hold.told:
+            if age_s > _SPENT * self.params.max_duration_s:
+                self.hold = None
+            return None
+        if still and self.share(hold) < _GONE and age_s > self.params.micro_max_s:
+            self.hold = None
+            self.rest.let_settle()
+            return self._told(hold, self.track.count - 1)
+        if age_s >= self.params.max_duration_s:
+            hold.told = True
+            return self._told(hold, self.track.count - 1)
+        return None
+
+    def share(self, hold: Hold) -> float:
+        """How much of an open macro-expression is still there, 1 all, 0 back at rest."""
+        return float(hold.direction @ self.rest.off(self.track.smooth - hold.reference)) / hold.peak
+
+    # --- in a movement ----------------------------------------------------------------------------------
+
+    def _follow(self, size: Values, off: Values, trust: Values) -> SpotEvent | None:
+        """In a movement: is it over, and how?"""
+        movement, params = self.movement, self.params
+        assert movement is not None
+        movement.follow(size - self.rest.level, off, trust, self.channels, self.track.now_ns)
+        age_s = (self.track.now_ns - movement.opened_ns) / 1e9
+        stopped = movement.has_stopped(self._still_noise)
+        if self.hold is not None and self.share(self.hold) < _BACK and (movement.is_calm or stopped):
+            return self._close_hold(movement, self.hold)
+        if movement.is_back:
+            return self._close(movement)
+        if stopped:
+            # a smile that gives way a little is held, not over
+            large = movement.residual_px > _LARGE * self.rest.floor
+            held = movement.residual > _HELD and (large or age_s > params.micro_max_s - _CONFIRM_S)
+            return self._keep_as_hold(movement) if held else self._close(movement)
+        if age_s > params.micro_max_s + 0.1 and movement.is_level:
+            return self._keep_as_hold(movement)
+        return self._close(movement) if age_s >= params.max_duration_s else None
+
+    def _still_noise(self, direction: Values) -> float:
+        """How much the projected curve's short means differ from one to the next while nothing moves."""
+        movement = self.movement
+        assert movement is not None
+        rows, times_s, _ = self.track.since(movement.opened_ns - 400_000_000, movement.opened_ns - 50_000_000)
+        if len(rows) < 6:
+            return 0.0
+        count = max(1, round(movement.step_s / max(np.diff(times_s).mean(), 1e-6)))
+        if len(rows) < 3 * count:
+            return 0.0
+        means = np.convolve(self.rest.project(rows, direction), np.full(count, 1.0 / count), "valid")
+        change = means[count:] - means[:-count]
+        return float(np.sqrt(np.mean(change * change))) if len(change) else 0.0
+
+    def _place(self, movement: Movement, residual_px: float = 0.0) -> _Placed:
+        """Fit the movement and what was before it."""
+        begin_ns = max(self._closed_ns + 1, movement.opened_ns - round(_BEFORE_S * 1e9))
+        rows, times_s, first = self.track.since(begin_ns, self.track.now_ns)
+        opened = int(np.searchsorted(self.track.stamps(first), movement.opened_ns))
+        curve = self.rest.project(rows, movement.direction)
+        if not self.channels.signed and self.hold is None:  # differences have a resting level above zero
+            curve = np.maximum(curve - movement.direction @ self.rest.level[self.channels.roi_of], 0.0)
+        course = fit_course(curve, times_s, min(opened, len(rows) - 1), residual_px)
+        return _Placed(rows, curve, times_s, first, course)
+
+    def _close(self, movement: Movement) -> SpotEvent | None:
+        """Place onset, apex and offset; None for what is too short to be a movement, or was the head's."""
+        residual_px = movement.residual_px if movement.stopped else 0.0
+        placed = self._place(movement, residual_px)
+        course, event = placed.course, None
+        if course is not None and course.offset - course.onset >= self.params.min_duration_s:
+            onset, apex, offset = course.frames(placed.times_s)
+            if onset < apex < offset and not self._is_head(movement, placed, onset):
+                moments = [self.track.identity(placed.first + at) for at in (onset, apex, offset)]
+                left = max(0.0, residual_px) / max(course.peak, 1e-9)
+                event = self._make(moments, movement.peak, self._score(movement.peak), left)
+        self._after()
+        if event is not None:
+            self.rest.keep_tail(min(_TAIL_S, _TAIL * (event.offset_t_ns - event.apex_t_ns) / 1e9))
+        return event
+
+    def _after(self, *, of_hold: bool = False) -> None:
+        """What stays goes into the reference at once."""
+        self.ended_hold = of_hold
+        self._closed_ns = self.track.now_ns
+        self.movement = None
+        self._hits = 0
+        self.rest.take()
+        if of_hold:
+            self.rest.let_settle()
+
+    def _is_head(self, movement: Movement, placed: _Placed, onset: int) -> bool:
+        """Does the head's pose, with a bolder forecast than what was learnt so far, explain this movement?"""
+        forecast = self.rest.forecast
+        if forecast is None:
+            return False
+        begin = max(0, onset - 4)
+        change = placed.rows[begin:, self.track.channels :] - placed.rows[begin, self.track.channels :]
+        target = placed.curve[begin:] - placed.curve[begin]
+        before = float(np.sqrt(np.mean(target * target)))
+        if before <= 0 or np.ptp(change[:, :2], axis=0).max() < _TURNED_PX:
+            return False
+        boldness = np.maximum(2.0 * forecast.uncertainty(movement.direction), 1e-6)
+        system = change.T @ change + np.diag((_HEAD_NOISE_PX / boldness) ** 2)
+        more = np.clip(np.linalg.solve(system, change.T @ target), -boldness, boldness)
+        left = target - change @ more
+        if np.sqrt(np.mean(left * left)) > _HEAD_SHARE * before:
+            return False
+        self.rest.learn_rows(placed.rows, self._fps)
+        return True
+
+    # --- open macro-expressions -------------------------------------------------------------------------
+
+    def _keep_as_hold(self, movement: Movement) -> SpotEvent | None:
+        """It stays away from rest: remember it, and watch on from here."""
+        placed, told = self._place(movement), None
+        if placed.course is not None:
+            onset, apex, _ = placed.course.frames(placed.times_s)
+            if not self._is_head(movement, placed, onset):
+                if self.hold is None:
+                    self.hold = Hold(
+                        reference=self.rest.reference.copy(),
+                        direction=movement.direction.copy(),
+                        peak=max(placed.course.peak, 1e-9),
+                        peaks=movement.peak.copy(),
+                        score=self._score(movement.peak),
+                        onset=self.track.identity(placed.first + onset),
+                        apex=self.track.identity(placed.first + apex),
+                    )
+                elif self.share(self.hold) < 0.7:
+                    hold, self.hold = self.hold, None
+                    told = None if hold.told else self._told(hold, placed.first + apex)
+        self._after(of_hold=True)
+        return told
+
+    def _close_hold(self, movement: Movement, hold: Hold) -> SpotEvent | None:
+        """The open macro-expression has come back: it ends where this movement, its fall, ends."""
+        placed = self._place(movement)
+        last = placed.course.frames(placed.times_s)[1] if placed.course else len(placed.rows) - 1
+        told = None if hold.told else self._told(hold, placed.first + last)
+        self.hold = None
+        self._after(of_hold=True)
+        return told
+
+    def _told(self, hold: Hold, end: int) -> SpotEvent | None:
+        """The macro-expression that was open, ended by the stored frame ``end``."""
+        offset = self.track.identity(end)
+        if offset[1] <= hold.apex[1]:
+            return None
+        left = min(max(self.share(hold), 0.0), 1.0)
+        return self._make([hold.onset, hold.apex, offset], hold.peaks, hold.score, left)
+
+    # --- events -----------------------------------------------------------------------------------------
+
+    def _score(self, peak: Values) -> float:
+        """Peak over noise of the strongest ROI."""
+        strongest = int(np.argmax(peak / self.rest.threshold()))
+        return float(peak[strongest] / max(float(np.sqrt(self.rest.variance[strongest])), 1e-9))
+
+    def _make(self, moments: list[Moment], peak: Values, score: float, residual: float) -> SpotEvent:
+        """moments: onset, apex, offset."""
+        onset, apex, offset = moments
+        return SpotEvent(
+            kind=self._kind(onset[1], apex[1], offset[1]),
+            onset=onset[0],
+            apex=apex[0],
+            offset=offset[0],
+            onset_t_ns=onset[1],
+            apex_t_ns=apex[1],
+            offset_t_ns=offset[1],
+            score=score,
+            rois={name: round(float(v), 4) for name, v in zip(self.channels.names, peak, strict=True)},
+            residual=round(residual, 3),
+            decided=self.track.identity(self.track.count - 1)[0],
+        )
+
+    def _kind(self, onset_ns: int, apex_ns: int, offset_ns: int) -> Kind:
+        """micro or macro, by the total, or as CASME has it by the total or the rise (``spot.micro_rule``)."""
+        total_s, rise_s = (offset_ns - onset_ns) / 1e9, (apex_ns - onset_ns) / 1e9
+        short = total_s <= self.params.micro_max_s + 1e-6
+        if self.params.micro_rule == "casme":
+            short = short or rise_s <= 0.5 * self.params.micro_max_s + 1e-6
+        return "micro" if short else "macro"
+
+    def flush(self) -> SpotEvent | None:
+        """The end: see ``Spotter.flush``."""
+        movement, hold = self.movement, self.hold
+        if hold is not None and not hold.told:
+            self.hold = self.movement = None
+            return self._told(hold, self.track.count - 1)
+        if movement is None:
+            return None
+        falling = movement.is_half_back
+        event = self._close(movement)
+        return event if event is None or falling or event.kind == "macro" else None
