@@ -49,5 +49,5 @@ class Channels(msgspec.Struct, frozen=True):
 
     def alive(self, trust: Values) -> float:
         """Share of the whole group's weight that shows the skin that it should, well or badly."""
-        total = self.weights.sum()
-        return float(self.weights[trust > 0].sum() / total) if total > 0 else 0.0
+        total = float(self.weights.sum())
+        return float(self.weights @ (trust > 0.0)) / total if total > 0 else 0.0

@@ -86,7 +86,8 @@ class MotionDetector:
         self._offset = np.zeros((len(own), 2))
         self._features = np.zeros(len(_FEATURE_NOISE))
         self._pose_offset = -_pose(anchor)
-        self._patches = {}
+        self._patches: dict[str, NDArray[np.int64]] = {}
+        self._channels: dict[str, slice] = {}
         self._renewed: set[str] = set()
         self.spotters = {}
         prior = _prior(own, layout.heights[layout.rigid :])
@@ -94,6 +95,7 @@ class MotionDetector:
             rois = np.array([ROI_NAMES.index(name) for name in names])
             patches = np.flatnonzero(np.isin(layout.roi_of, rois))
             self._patches[group] = patches
+            self._channels[group] = slice(2 * int(patches[0]), 2 * int(patches[-1]) + 2)  # ROIs follow each other
             channels = Channels.of_patches(
                 names, np.searchsorted(rois, layout.roi_of[patches]), anchor.roi_weights[patches]
             )
@@ -114,12 +116,12 @@ class MotionDetector:
 
     def push(self, anchor: Anchor, number: int, t_ns: int) -> list[tuple[str, SpotEvent]]:
         self._feel(anchor)
-        where = anchor.displacement[anchor.layout.rigid :] + self._offset
-        trust = anchor.roi_trust()
+        where = (anchor.displacement[anchor.layout.rigid :] + self._offset).ravel()
+        trust = np.repeat(anchor.roi_trust(), 2)
         found = []
         for group, spotter in self.spotters.items():
-            patches = self._patches[group]
-            event = spotter.push(number, t_ns, where[patches].ravel(), self._features, np.repeat(trust[patches], 2))
+            own = self._channels[group]
+            event = spotter.push(number, t_ns, where[own], self._features, trust[own])
             for name, size in zip(GROUPS[group], spotter.size, strict=True):
                 self.difference[ROI_NAMES.index(name)] = size
             if event is not None:

@@ -84,7 +84,8 @@ class Rest:
         """(R,) rise above the resting level that opens an event, in the unit of the difference."""
         wanted = self.params.threshold_sigmas * np.sqrt(self.variance)
         floor = max(self.floor, _LEAST_FLOOR)
-        return np.clip(wanted, floor, _CEILING * floor if self.floor else None)
+        limit = np.maximum(wanted, floor)
+        return np.minimum(limit, _CEILING * floor) if self.floor else limit
 
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly."""

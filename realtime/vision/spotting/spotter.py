@@ -11,6 +11,7 @@ All durations are seconds by time stamps; frames may be missing. The states are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -101,8 +102,8 @@ class Spotter:
             if difference.keys() != set(self._names):
                 raise InputError(f"ROIs are {list(difference)}, were {list(self._names)}: reset() the spotter first")
             difference = [difference[name] for name in self._names]
-        values = np.atleast_1d(np.asarray(difference, np.float64))
-        if values.ndim != 1 or not np.isfinite(values.sum()):
+        values = difference if isinstance(difference, np.ndarray) else np.atleast_1d(np.asarray(difference, np.float64))
+        if values.ndim != 1 or not math.isfinite(float(values.sum())):
             raise InputError(f"a difference is (ROIs,) finite values, not {values}")
         return values
 

@@ -111,6 +111,8 @@ class Watch:
 
     def _known(self, trust: Values) -> Values:
         """A patch that was lost since the reference was taken says nothing until the group rests again."""
+        if trust.min() > 0.0 and not self._strange.any():
+            return trust
         lost = trust <= 0.0
         if self.movement is None:
             back = self._strange & ~lost
