@@ -58,8 +58,10 @@ class Detector(Protocol):
     def go_on(self, anchor: Anchor, old: Anchor) -> None:
         """The same face has a new template: go on from where the old one was."""
 
-    def push(self, anchor: Anchor, number: int, t_ns: int) -> list[tuple[str, SpotEvent]]:
-        """Measure one frame; (group, event) of each movement that it completes."""
+    def push(self, anchor: Anchor, number: int, t_ns: int, *, steady: bool = True) -> list[tuple[str, SpotEvent]]:
+        """Measure one frame; (group, event) of each movement that it completes. Without ``steady`` none is: the head
+        is turned away, and rest is where the face is when it comes back.
+        """
 
 
 def make_detector(settings: SpotSettings, fps: float) -> Detector:
@@ -114,10 +116,10 @@ class MotionDetector:
         for group, spotter in self.spotters.items():
             spotter.trust(np.repeat(anchor.roi_weights[self._patches[group]], 2))
 
-    def push(self, anchor: Anchor, number: int, t_ns: int) -> list[tuple[str, SpotEvent]]:
+    def push(self, anchor: Anchor, number: int, t_ns: int, *, steady: bool = True) -> list[tuple[str, SpotEvent]]:
         self._feel(anchor)
         where = (anchor.displacement[anchor.layout.rigid :] + self._offset).ravel()
-        trust = np.repeat(anchor.roi_trust(), 2)
+        trust = np.repeat(anchor.roi_trust(), 2) * steady
         found = []
         for group, spotter in self.spotters.items():
             own = self._channels[group]
@@ -201,7 +203,7 @@ class LbpDetector:
         for spotter in self.spotters.values():
             spotter.rebase()
 
-    def push(self, anchor: Anchor, number: int, t_ns: int) -> list[tuple[str, SpotEvent]]:
+    def push(self, anchor: Anchor, number: int, t_ns: int, *, steady: bool = True) -> list[tuple[str, SpotEvent]]:
         layout = anchor.layout
         lbp.histograms(anchor.image, layout.blocks, layout.spans, lbp.UNIFORM_BINS, self._counts)
         if not any(self._seen.values()):
@@ -213,7 +215,7 @@ class LbpDetector:
         for group, names in GROUPS.items():
             spotter = self.spotters[group]
             values = {name: float(self.difference[ROI_NAMES.index(name)]) for name in names}
-            event = spotter.push(number, t_ns, values)
+            event = spotter.push(number, t_ns, values, weights=np.full(len(names), float(steady)))
             if event is not None:
                 found.append((group, event))
                 self._seen[group] = 0  # the face rests elsewhere now

@@ -28,6 +28,7 @@ from realtime.vision.spotting import lbp
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
 from realtime.vision.spotting.detectors import make_detector
+from realtime.vision.spotting.steadiness import Steadiness
 
 MIN_SIDE_PX = 32
 """Smaller pictures are refused: no face can be found or followed in them."""
@@ -63,6 +64,7 @@ class FaceMeter:
         self.detector = make_detector(self.settings, self.fps)
         self._assembler = Assembler()
         self._blinks = BlinkLog()
+        self._steadiness = Steadiness()
         self._history = FaceHistory(round((self.settings.max_duration_s + _KEEP_S) * fps))
         self._spent = dict.fromkeys(("landmarks", "track", "decide", "keep"), 0)
         self._frames = 0
@@ -113,8 +115,11 @@ class FaceMeter:
         if anchor is None or anchor.slipped:
             return Measurement(False, np.zeros(len(ROI_NAMES)), notices), self._named(events)
         begun = time.perf_counter_ns()
-        found = self.detector.push(anchor, number, t_ns)
+        found = self.detector.push(anchor, number, t_ns, steady=self._steadiness.steady)
         self._note_head(anchor, t_ns)
+        what = self._steadiness.note(t_ns, *self._head[:2])
+        if what:
+            notices.append((what, f"frame {number}: yaw {self._head[0]:.0f}°, pitch {self._head[1]:.0f}°"))
         told, states = self._assembler.push(t_ns, found, self.detector.spotters)
         events += told
         notices += [(what, f"frame {number}") for what in states]
@@ -176,6 +181,7 @@ class FaceMeter:
         self._assembler.clear()
         self._blinks.clear()
         self._heads.clear()
+        self._steadiness.clear()
         self._roll0 = anchor.roll_rad
 
     def _cross_hole(self) -> None:
