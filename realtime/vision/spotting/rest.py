@@ -11,7 +11,7 @@ from realtime.vision.spotting.movement import Track
 
 Values = NDArray[np.float64]
 
-_CEILING = 6.0
+_CEILING = 14.0
 """However restless a face is, a rise of so many floors is a movement."""
 _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
