@@ -263,7 +263,15 @@ def real() -> str:
         for row in result["recordings"]
     ]
     header = ("recording", "frames", "micro", "micro a minute", "macro", "first events")
-    return markdown(header, rows) + stamp(result)
+    named = [
+        f"* `{row['file']}`, frames {one['onset']}–{one['offset']}: {one['what']}."
+        for row in result["recordings"]
+        for one in row["seen"]
+    ]
+    seconds = sum(row["video_seconds"] for row in result["recordings"])
+    rate = 60 * sum(row["micro"] for row in result["recordings"]) / seconds
+    text = f"\nIn all {number(rate)} a minute over {seconds:.0f} s.\n\n" + "\n".join(named) + "\n"
+    return markdown(header, rows) + text + stamp(result)
 
 
 def flow() -> str:
