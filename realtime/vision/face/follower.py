@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
+from realtime.vision.face.head import facing_yaw
 from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.face.regions import RIGID
 from realtime.vision.face.registration import Anchor
@@ -55,6 +56,9 @@ class _Found(Struct, frozen=True):
     mesh: Mesh
     depth: NDArray[np.float32] | None
 
+    def facing_rad(self) -> float | None:
+        return None if self.depth is None else facing_yaw(self.mesh, self.depth)
+
 
 class Step(Struct):
     """One frame followed."""
@@ -85,6 +89,8 @@ class FaceFollower:
         self._asked_ns: int | None = None
         self._told = False
         """It has been said that there is no face."""
+        self.facing_rad: float | None = None
+        """Yaw against the camera's axis when landmarks were last found; None where they have no depth."""
 
     def reset(self) -> None:
         """Forget the face."""
@@ -137,6 +143,7 @@ class FaceFollower:
         if found is None:
             return Step(None, notices=[("face lost", f"no face in frame {number}; looking on")] if first else [])
         self.anchor = Anchor(gray, found.mesh, found.depth)
+        self.facing_rad = found.facing_rad()
         return Step(self.anchor, Change.FOUND, notices=[("face found", f"frame {number}")])
 
     def _judge(self, gray: Gray, number: int, asked_ns: int, found: _Found | None, busy: bool, eyes: Eyes) -> Step:
@@ -151,6 +158,7 @@ class FaceFollower:
             self._told = True
             return Step(None, Change.LOST, notices=[("face lost", f"frame {number}")])
         self._misses = 0
+        self.facing_rad = found.facing_rad()
         then = next((pose for at, pose in self._poses if at == asked_ns), None)
         if then is None:
             return Step(anchor)

@@ -32,6 +32,20 @@ def ellipsoid_heights(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return head + nose
 
 
+_SIDES = ((234, 454), (33, 263), (61, 291), (127, 356), (93, 323), (132, 361))
+"""Mesh points that lie opposite each other: image left, image right."""
+
+
+def facing_yaw(mesh: NDArray[np.float32], depth: NDArray[np.float32]) -> float:
+    """Yaw of a face against the camera's axis, rad, > 0 when the nose points to the image's right.
+
+    mesh: (478, 2) px; depth: (478,) px, larger is further away. Good to a degree or two: it is the landmark network's.
+    """
+    left, right = (np.array(side) for side in zip(*_SIDES, strict=True))
+    across = np.hypot(*(mesh[right] - mesh[left]).T).sum()
+    return math.atan2(float((depth[right] - depth[left]).sum()), float(across))
+
+
 @jit(fastmath=False)
 def fit_head(
     places: NDArray[np.float64],

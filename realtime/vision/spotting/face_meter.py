@@ -117,7 +117,8 @@ class FaceMeter:
         begun = time.perf_counter_ns()
         found = self.detector.push(anchor, number, t_ns, steady=self._steadiness.steady)
         self._note_head(anchor, t_ns)
-        what = self._steadiness.note(t_ns, *self._head[:2])
+        facing = self.follower.facing_rad
+        what = self._steadiness.note(t_ns, *self._head[:2], None if facing is None else float(np.degrees(facing)))
         if what:
             notices.append((what, f"frame {number}: yaw {self._head[0]:.0f}°, pitch {self._head[1]:.0f}°"))
         told, states = self._assembler.push(t_ns, found, self.detector.spotters)
