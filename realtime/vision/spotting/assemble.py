@@ -92,6 +92,11 @@ class Assembler:
         self._pending += [_Pending(group, event, event.offset_t_ns) for group, event in ended]
         return self._release(list(self._pending), {})
 
+    def jerked(self, span_ns: tuple[int, int]) -> None:
+        """What the mouth began while the head jerked was the head's."""
+        if self._under_way is not None and span_ns[0] <= self._under_way.begin_ns <= span_ns[1]:
+            self._under_way = None
+
     # --- speech -----------------------------------------------------------------------------------------
 
     def _listen(self, t_ns: int, mouth: Spotter | None) -> list[str]:

@@ -63,6 +63,9 @@ class Detector(Protocol):
         is turned away, and rest is where the face is when it comes back.
         """
 
+    def jerked(self, span_ns: tuple[int, int]) -> None:
+        """The head has jerked from … to … and is still again."""
+
 
 def make_detector(settings: SpotSettings, fps: float) -> Detector:
     """The detector that the settings name."""
@@ -115,6 +118,10 @@ class MotionDetector:
         }  # by the new template
         for group, spotter in self.spotters.items():
             spotter.trust(np.repeat(anchor.roi_weights[self._patches[group]], 2))
+
+    def jerked(self, span_ns: tuple[int, int]) -> None:
+        for spotter in self.spotters.values():
+            spotter.jerked(span_ns)
 
     def push(self, anchor: Anchor, number: int, t_ns: int, *, steady: bool = True) -> list[tuple[str, SpotEvent]]:
         self._feel(anchor)
@@ -202,6 +209,9 @@ class LbpDetector:
         self._take(anchor)  # other blocks: their histograms can't be compared with the old ones
         for spotter in self.spotters.values():
             spotter.rebase()
+
+    def jerked(self, span_ns: tuple[int, int]) -> None:
+        """It feels no pose, and so no jerk."""
 
     def push(self, anchor: Anchor, number: int, t_ns: int, *, steady: bool = True) -> list[tuple[str, SpotEvent]]:
         layout = anchor.layout

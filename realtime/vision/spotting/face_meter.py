@@ -28,7 +28,7 @@ from realtime.vision.spotting import lbp
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
 from realtime.vision.spotting.detectors import make_detector
-from realtime.vision.spotting.steadiness import Steadiness
+from realtime.vision.spotting.steadiness import Jerks, Steadiness
 
 MIN_SIDE_PX = 32
 """Smaller pictures are refused: no face can be found or followed in them."""
@@ -65,6 +65,7 @@ class FaceMeter:
         self._assembler = Assembler()
         self._blinks = BlinkLog()
         self._steadiness = Steadiness()
+        self._jerks = Jerks()
         self._history = FaceHistory(round((self.settings.max_duration_s + _KEEP_S) * fps))
         self._spent = dict.fromkeys(("landmarks", "track", "decide", "keep"), 0)
         self._frames = 0
@@ -117,6 +118,10 @@ class FaceMeter:
         begun = time.perf_counter_ns()
         found = self.detector.push(anchor, number, t_ns, steady=self._steadiness.steady)
         self._note_head(anchor, t_ns)
+        jerk = self._jerks.note(t_ns, *self._head[:2])
+        if jerk is not None:
+            self.detector.jerked(jerk)
+            self._assembler.jerked(jerk)
         facing = self.follower.facing_rad
         what = self._steadiness.note(t_ns, *self._head[:2], None if facing is None else float(np.degrees(facing)))
         if what:
@@ -183,6 +188,7 @@ class FaceMeter:
         self._blinks.clear()
         self._heads.clear()
         self._steadiness.clear()
+        self._jerks.clear()
         self._roll0 = anchor.roll_rad
 
     def _cross_hole(self) -> None:

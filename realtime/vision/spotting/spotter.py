@@ -126,6 +126,12 @@ class Spotter:
         if self._watch is not None:
             self._watch.rebase()
 
+    def jerked(self, span_ns: tuple[int, int]) -> None:
+        """The head has jerked from … to …: what began with it, and stays now that it is still, is the head's."""
+        began_ns = self.began_ns
+        if began_ns is None or span_ns[0] <= began_ns <= span_ns[1]:
+            self.rebase()
+
     def let_settle(self) -> None:
         """Templates have been renewed: for a moment what moves is rest."""
         if self._watch is not None:

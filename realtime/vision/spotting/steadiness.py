@@ -1,4 +1,6 @@
-"""Whether the head can be measured on: one that is turned far away, or whips round, shows its turn and nothing else."""
+"""Whether the head can be measured on: one that is turned far away, or whips round, shows its turn and nothing else;
+one that has jerked leaves its regions a little off, which is no expression.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,13 @@ _STEP_S = 0.15
 """Speeds are measured over this time."""
 _REST_S = 0.1
 """The head must be steady for so long before its face is measured again."""
+
+
+_JERK_DEG_S, _JERK_DEG, _JERK_S = 9.0, 0.8, 0.4
+"""A jerk is at least so fast, and so far, and at most so long."""
+_JERK_STEP_S = 0.06
+_CALM = 0.25
+"""Share of its fastest speed at which a jerk is over."""
 
 
 class Steadiness:
@@ -56,12 +65,8 @@ class Steadiness:
 
     def _speed(self, t_ns: int, yaw_deg: float, pitch_deg: float) -> float:
         """How fast it turns, degrees a second."""
-        self._past.append((t_ns, yaw_deg, pitch_deg))
-        while len(self._past) > 2 and t_ns - self._past[1][0] >= _STEP_S * 1e9:
-            self._past.popleft()
-        then_ns, yaw, pitch = self._past[0]
-        dt_s = (t_ns - then_ns) / 1e9
-        return max(abs(yaw_deg - yaw), abs(pitch_deg - pitch)) / dt_s if dt_s >= 0.5 * _STEP_S else 0.0
+        turned, dt_s = _turn_over(self._past, t_ns, yaw_deg, pitch_deg, _STEP_S)
+        return turned / dt_s if dt_s >= 0.5 * _STEP_S else 0.0
 
     def _turned(self, t_ns: int, facing: NDArray[np.float64]) -> float:
         """How far it is turned from where it usually looks, degrees."""
@@ -73,3 +78,44 @@ class Steadiness:
         if abs(facing[0]) > _PROFILE_DEG:
             return float(abs(facing[0]))
         return float(np.abs(facing - self._usual).max())
+
+
+class Jerks:
+    """Tells when a short, quick turn of the head is over."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Another face, or the same one found anew."""
+        self._past: deque[tuple[int, float, float]] = deque()
+        self._begun: tuple[int, float, float] | None = None
+        self._top = 0.0
+
+    def note(self, t_ns: int, yaw_deg: float, pitch_deg: float) -> tuple[int, int] | None:
+        """One frame's pose; begin and end of the jerk that is just over, ns."""
+        turned, dt_s = _turn_over(self._past, t_ns, yaw_deg, pitch_deg, _JERK_STEP_S)
+        speed = turned / dt_s if dt_s >= 0.5 * _JERK_STEP_S else 0.0
+        if self._begun is None:
+            if speed > _JERK_DEG_S:
+                self._begun, self._top = self._past[0], speed
+            return None
+        self._top = max(self._top, speed)
+        if speed > _CALM * self._top:
+            return None
+        (begun_ns, yaw, pitch), self._begun = self._begun, None
+        short = t_ns - begun_ns <= (_JERK_S + _JERK_STEP_S) * 1e9
+        far = max(abs(yaw_deg - yaw), abs(pitch_deg - pitch)) >= _JERK_DEG
+        # the speed is a mean over the step: the head had stopped before half of it and more
+        return (begun_ns, t_ns - round(0.5 * _JERK_STEP_S * 1e9)) if short and far else None
+
+
+def _turn_over(
+    past: deque[tuple[int, float, float]], t_ns: int, yaw_deg: float, pitch_deg: float, step_s: float
+) -> tuple[float, float]:
+    """Note a pose; how far the head has turned over the last ``step_s``, degrees, and how long that really was, s."""
+    past.append((t_ns, yaw_deg, pitch_deg))
+    while len(past) > 2 and t_ns - past[1][0] >= step_s * 1e9:
+        past.popleft()
+    then_ns, yaw, pitch = past[0]
+    return max(abs(yaw_deg - yaw), abs(pitch_deg - pitch)), (t_ns - then_ns) / 1e9
