@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from msgspec import Struct
+
 from realtime.types import SpotEvent
 
 SHUT = 0.4
 """Change of both eye openings (1 − correlation) that only a lid makes: at rest < 0.05, a raised brow 0.2, a blink 1."""
+HALF = 0.2
+"""The same where an eye is never wide open; enough for what is faint: a brow that moves so little changes no eye."""
 _BEGUN = 0.1
 """Above this an eye may be closing or opening."""
 SPILL_PX = 0.6
@@ -25,39 +29,44 @@ _FAINT = 2.0
 """So many floors are so little that any overlap will do."""
 
 
+class _Change(Struct):
+    """The eyes are not as in the template: from, to (ns), largest change."""
+
+    first: int
+    last: int
+    top: float
+
+
 class BlinkLog:
     """The last blinks, by time stamps."""
 
     def __init__(self) -> None:
-        self._shut: deque[tuple[int, int]] = deque(maxlen=64)
-        self._first: int | None = None
-        self._last = 0
-        self._closed = False
+        self._past: deque[_Change] = deque(maxlen=64)
+        self._now: _Change | None = None
 
     def note(self, t_ns: int, change: float) -> None:
         """Change of the eye openings in the frame of ``t_ns``, see ``Anchor.lids``."""
         if change > _BEGUN:
-            if self._first is None:
-                self._first = t_ns
-            self._last = t_ns
-            self._closed |= change > SHUT
+            if self._now is None:
+                self._now = _Change(t_ns, t_ns, change)
+            self._now.last, self._now.top = t_ns, max(self._now.top, change)
             return
-        if self._closed and self._first is not None:
-            self._shut.append((self._first, self._last))
-        self._first, self._closed = None, False
+        if self._now is not None and self._now.top > HALF:
+            self._past.append(self._now)
+        self._now = None
 
     @property
     def under_way(self) -> bool:
         """The eyes are closing, shut or opening: no moment to make a template of."""
-        return self._first is not None
+        return self._now is not None
 
     def lasting_s(self, t_ns: int) -> float:
         """Seconds up to ``t_ns`` for which the eyes have not been as in the template, 0 where they are."""
-        return 0.0 if self._first is None else (t_ns - self._first) / 1e9
+        return 0.0 if self._now is None else (t_ns - self._now.first) / 1e9
 
-    def _blinks(self) -> list[tuple[int, int]]:
-        now = [(self._first, self._last)] if self._closed and self._first is not None else []
-        return [*self._shut, *now]
+    def _blinks(self, least: float = SHUT) -> list[tuple[int, int]]:
+        changes = [*self._past, *([self._now] if self._now else [])]
+        return [(change.first, change.last) for change in changes if change.top > least]
 
     def overlaps(self, event: SpotEvent) -> bool:
         """Whether a blink fell into this event."""
@@ -74,13 +83,14 @@ class BlinkLog:
         elsewhere = max(value for name, value in event.rois.items() if not name.endswith("eye_brow"))
         if brows < peak or elsewhere > max(0.3 * peak, floor) or peak * unit > SPILL_PX:
             return False
-        same = _SAME if peak > _FAINT * floor else 0.0
-        return any(_overlap(event.onset_t_ns, event.offset_t_ns, first, last) > same for first, last in self._blinks())
+        same, least = (_SAME, SHUT) if peak > _FAINT * floor else (0.0, HALF)
+        span = event.onset_t_ns, event.offset_t_ns
+        return any(_overlap(*span, *blink) > same for blink in self._blinks(least))
 
     def clear(self) -> None:
         """Forget all: the face was lost."""
-        self._shut.clear()
-        self._first, self._closed = None, False
+        self._past.clear()
+        self._now = None
 
 
 def _overlap(a0: int, a1: int, b0: int, b1: int) -> float:
