@@ -35,6 +35,8 @@ _LARGE = 18.0
 """So many floors (3 px) are more than a micro-expression moves: what stays there is held, however short it has been."""
 _BACK = 0.4
 """An open macro-expression with less than this share left has come back."""
+_NEAR = 0.7
+"""Further than so many of its peaks from where it began, in whatever direction, it has not come back."""
 _GONE = 0.3
 _SPENT = 8.0
 """A macro-expression that was told while it lasted is waited for so many times the longest duration."""
@@ -145,8 +147,10 @@ class Watch:
         rise, limit = size - rest.level, rest.threshold()
         if rest.in_tail or not (rise > limit).any():
             self._hits = 0
-            # what is half-way to an event is no noise, but a level that drifts must be followed in the end
-            rest.learn_noise(np.minimum(size, rest.level + 0.5 * limit), min(1.0, dt_s / self.params.noise_window_s))
+            if not rest.in_tail:
+                # what is half-way to an event is no noise, but a level that drifts must be followed in the end
+                gain = min(1.0, dt_s / self.params.noise_window_s)
+                rest.learn_noise(np.minimum(size, rest.level + 0.5 * limit), gain)
             rest.roll(dt_s)
             return self._watch_hold(still=bool((np.abs(size - rest.level) < 0.25 * limit).all()))
         if self._hits == 0:
@@ -181,6 +185,13 @@ class Watch:
         """How much of an open macro-expression is still there, 1 all, 0 back at rest."""
         return float(hold.direction @ self.rest.off(self.track.smooth - hold.reference)) / hold.peak
 
+    def _is_back(self, hold: Hold, trust: Values) -> bool:
+        """Is the group about where it was before the open macro-expression, and not away in another direction?"""
+        if self.share(hold) >= _BACK:
+            return False
+        away = self.channels.size(self.rest.off(self.track.smooth - hold.reference), trust)
+        return float(away.max()) < _NEAR * float(hold.peaks.max())
+
     # --- in a movement ----------------------------------------------------------------------------------
 
     def _follow(self, size: Values, off: Values, trust: Values) -> SpotEvent | None:
@@ -190,7 +201,7 @@ class Watch:
         movement.follow(size - self.rest.level, off, trust, self.channels, self.track.now_ns)
         age_s = (self.track.now_ns - movement.opened_ns) / 1e9
         stopped = movement.has_stopped(self._still_noise)
-        if self.hold is not None and self.share(self.hold) < _BACK and (movement.is_calm or stopped):
+        if self.hold is not None and self._is_back(self.hold, trust) and (movement.is_calm or stopped):
             return self._close_hold(movement, self.hold)
         if movement.is_back:
             return self._close(movement)
