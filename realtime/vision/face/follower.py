@@ -26,6 +26,8 @@ _LOST_LANDMARKS = 2
 _STRAY_PX, _STRAY_ACTIVE_PX = 4.0, 6.0
 """Landmarks and tracked face further apart than this (face image px): anchor again."""
 _TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.12
+_UNCOVERED, _UNCOVERED_TIMES = 0.1, 5
+"""The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row."""
 _BLINK_MAX_S = 0.8
 """Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
 
@@ -85,7 +87,7 @@ class FaceFollower:
         self.anchor: Anchor | None = None
         self._request = None
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque()
-        self._misses = 0
+        self._misses = self._unlike = 0
         self._asked_ns: int | None = None
         self._told = False
         """It has been said that there is no face."""
@@ -164,16 +166,17 @@ class FaceFollower:
             return Step(anchor)
         seen = apply(invert(then), found.mesh)[list(RIGID)]
         stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)] - anchor.rigid_shift(), axis=1)))
-        slipped = anchor.slipped or stray > 2.0 * _STRAY_PX
+        self._unlike = self._unlike + 1 if anchor.uncovered > _UNCOVERED else 0
+        slipped = anchor.slipped or stray > 2.0 * _STRAY_PX or (not busy and self._unlike >= _UNCOVERED_TIMES)
         if not slipped and not self._wants_another(anchor, stray, busy, eyes):
             return Step(anchor)
         # the landmarks are of an earlier frame: carry them on by the head's motion since
         mesh = apply(compose(anchor.to_frame, invert(then)), found.mesh).astype(np.float32)
-        self._request = None
+        self._request, self._unlike = None, 0
         self._poses.clear()
         self.anchor = Anchor(gray, mesh, found.depth)
         if slipped:
-            what = ("face anchored again", f"frame {number}: tracking and landmarks had parted")
+            what = ("face anchored again", f"frame {number}: the template no longer fitted")
             return Step(self.anchor, Change.SLIPPED, anchor, [what])
         self.anchor.follow_on(anchor)
         return Step(self.anchor, Change.MOVED, anchor)

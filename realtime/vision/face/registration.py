@@ -258,6 +258,12 @@ class Anchor:
         rigid = self.layout.rigid
         return 2 * int(np.count_nonzero(self.likeness[:rigid] > _SLIPPED)) < rigid
 
+    @property
+    def uncovered(self) -> float:
+        """Share of the rigid patches that show something else than the template: what was before the face has gone."""
+        rigid = self.layout.rigid
+        return float(np.count_nonzero(self.likeness[:rigid] < _LIKE)) / rigid
+
     def travelled(self) -> tuple[float, float]:
         """Head motion since the anchor: (px of the face image at its centre, relative turn and growth)."""
         now = compose(self.layout.from_frame, self.to_frame)

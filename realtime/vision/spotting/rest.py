@@ -13,6 +13,8 @@ Values = NDArray[np.float64]
 
 _CEILING = 14.0
 """However restless a face is, a rise of so many floors is a movement."""
+_LATELY, _CALMER = 8.0, 8.0
+"""The noise of the last moments (an eighth of the window) counts where it is so many times less than the window's."""
 _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
@@ -29,6 +31,8 @@ class Rest:
         self.reference = np.zeros(track.channels + track.features)
         self.level = np.zeros(rois)
         self.variance = np.zeros(rois)
+        self._lately = np.zeros((2, rois))
+        """Level and variance of the last moments."""
         self.settled = 0
         """Frames from which the noise was learnt at the start."""
         self.stale = True
@@ -90,14 +94,16 @@ class Rest:
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly."""
         self.settled += 1
-        self.learn_noise(size, 1.0 / self.settled)
+        self.learn_noise(np.minimum(size, _CEILING / 3.0 * max(self.floor, _LEAST_FLOOR)), 1.0 / self.settled)
         self.roll(dt_s)
 
     def learn_noise(self, size: Values, gain: float) -> None:
-        """Follow the resting level and its variance."""
-        off = size - self.level
-        self.level += gain * off
-        self.variance += gain * (off * off - self.variance)
+        """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm."""
+        _follow(size, gain, self.level, self.variance)
+        level, variance = self._lately
+        _follow(size, min(1.0, _LATELY * gain), level, variance)
+        np.minimum(self.variance, _CALMER * variance, out=self.variance)
+        np.minimum(self.level, level + np.sqrt(_CALMER * variance), out=self.level)
 
     def roll(self, dt_s: float) -> None:
         """Let the reference follow the face, and learn what the head's pose does to it."""
@@ -126,3 +132,10 @@ class Rest:
         for row in rows[:: max(1, round(_LEARN_S * fps))]:
             self.forecast.learn(row[split:], row[:split], _LEARN_S)
         self.forecast.solve()
+
+
+def _follow(size: Values, gain: float, level: Values, variance: Values) -> None:
+    """Running mean and variance about it, in place."""
+    off = size - level
+    level += gain * off
+    variance += gain * (off * off - variance)

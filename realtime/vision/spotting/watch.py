@@ -329,9 +329,11 @@ class Watch:
     # --- events -----------------------------------------------------------------------------------------
 
     def _score(self, peak: Values) -> float:
-        """Peak over noise of the strongest ROI."""
-        strongest = int(np.argmax(peak / self.rest.threshold()))
-        return float(peak[strongest] / max(float(np.sqrt(self.rest.variance[strongest])), 1e-9))
+        """Peak over noise of the strongest ROI; the noise is at least what the floor allows for."""
+        threshold = self.rest.threshold()
+        strongest = int(np.argmax(peak / threshold))
+        least = max(self.rest.floor / self.params.threshold_sigmas, 1e-9)
+        return float(peak[strongest] / max(float(np.sqrt(self.rest.variance[strongest])), least))
 
     def _make(self, moments: list[Moment], peak: Values, score: float, residual: float) -> SpotEvent:
         """moments: onset, apex, offset."""
