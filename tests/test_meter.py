@@ -242,6 +242,22 @@ def test_a_small_face_in_a_large_picture_is_found_and_followed() -> None:
     mesh.close()
 
 
+def test_a_template_that_was_taken_behind_a_hand_is_taken_again() -> None:
+    settings = SynthesisSettings(blinks=False, amplitude_px=(1.5, 1.5))
+    clip, truth = generate_clip(Portrait.packaged(), 4, 6, FPS, settings)
+    frames = [frame.copy() for frame in clip]
+    texture = np.random.default_rng(0).integers(60, 200, (30, 30)).astype(np.uint8)
+    hand = np.kron(texture, np.ones((4, 4), np.uint8))
+    for frame in frames[:120]:
+        frame[165:285, 235:310] = hand[:, :75]  # a cheek, beside the nose, half of the mouth
+    events, notices, _ = run(iter(frames))
+    again = [detail for what, detail in notices if what == "face anchored again"]
+    assert len(again) == 1
+    late = [one for one in truth if one.onset > 300]
+    assert late
+    assert all(any(overlap(event, one) >= 0.5 for event in events) for one in late)
+
+
 def test_search_windows_cover_the_picture() -> None:
     for height, width in ((480, 640), (1080, 1920), (1088, 2040), (481, 1283), (1024, 1024)):
         seen = np.zeros((height, width), int)

@@ -12,6 +12,7 @@ from realtime.errors import InputError
 from realtime.types import SpotEvent
 from realtime.vision.spotting import Spotter, dc_rois
 from realtime.vision.spotting.blinks import BlinkLog
+from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.flanks import fit_course, progress_at
 
 ROIS = ("left_eye_brow", "right_eye_brow", "nose", "left_mouth", "right_mouth", "chin")
@@ -224,6 +225,54 @@ def test_only_what_a_blink_explains_is_taken_for_one() -> None:
     assert not log.explains(brow_event(0.3, onset=200, offset=240), 0.16), "no blink at that time"
     log.clear()
     assert not log.explains(brow_event(0.3), 0.16)
+
+
+def test_an_eye_that_is_half_open_blinks_too() -> None:
+    log = BlinkLog()
+    for number in range(300):
+        log.note(number * STEP_NS, 0.15 if 103 <= number <= 136 else 0.01)
+    assert log.explains(brow_event(0.2), 0.16)
+    assert not log.explains(brow_event(0.4), 0.16), "a brow that moves changes the eye as much"
+
+
+def two_patches() -> Channels:
+    return Channels.of_patches(("a", "b"), np.array([0, 1]), np.ones(2))
+
+
+def test_a_hand_that_passed_while_it_settled_is_soon_forgotten() -> None:
+    t_s = np.arange(1200) / 200
+    rng = np.random.default_rng(5)
+    rows = rng.normal(0, 0.01, (1200, 4)) + course(t_s, 4.0, 0.12, 0.04, 0.16)[:, None] * [0.5, 0.2, 0.4, 0]
+    rows[:50] += rng.normal(0, 8, (50, 4))
+    spotter = Spotter(None, 200, channels=two_patches())
+    found = [event for k, row in enumerate(rows) if (event := spotter.push(k, k * STEP_NS, row))]
+    assert [abs(event.apex - 4.13 * 200) < 6 for event in found if event.kind == "micro"] == [True]
+
+
+def test_a_small_movement_that_is_held_swallows_no_larger_one_that_comes_on_top() -> None:
+    t_s = np.arange(1400) / 200
+    held = np.clip((t_s - 2) / 0.2, 0, 1)
+    micro = course(t_s, 4.0, 0.12, 0.04, 0.16)
+    rows = np.stack([0.5 * held - 1.5 * micro, 0 * t_s, 0.3 * micro, 0 * t_s], 1)
+    rows += np.random.default_rng(0).normal(0, 0.01, rows.shape)
+    spotter = Spotter(None, 200, channels=two_patches())
+    found = [event for k, row in enumerate(rows) if (event := spotter.push(k, k * STEP_NS, row))]
+    (event,) = [event for event in found if event.kind == "micro"]
+    assert event.apex / 200 == pytest.approx(4.14, abs=0.03)
+
+
+def test_what_began_with_a_jerk_of_the_head_is_the_heads() -> None:
+    rows = np.random.default_rng(1).normal(0, 0.01, (1000, 4))
+    rows[500:] += [0.6, 0, 0.4, 0]
+    for told in (False, True):
+        spotter = Spotter(None, 200, channels=two_patches())
+        found = []
+        for k, row in enumerate(rows):
+            if told and k == 512:
+                spotter.jerked((490 * STEP_NS, 506 * STEP_NS))
+            found += [event] if (event := spotter.push(k, k * STEP_NS, row)) else []
+        found += [event] if (event := spotter.flush()) else []
+        assert len(found) == (0 if told else 1)
 
 
 def test_rois_are_told_apart_by_name_whatever_their_order() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.vision.face.head import _SIDES, facing_yaw
-from realtime.vision.spotting.steadiness import Steadiness
+from realtime.vision.spotting.steadiness import Jerks, Steadiness
 
 
 def follow(t_s: np.ndarray, yaw_deg: np.ndarray) -> tuple[list[tuple[float, str]], list[bool]]:
@@ -80,3 +80,24 @@ def test_facing_is_the_angle_by_which_a_mesh_was_turned(turn_deg: float) -> None
     height = half[:, 2] * np.cos(turn) - half[:, 0] * np.sin(turn)
     mesh = np.stack([200 + x, 180 + half[:, 1]], 1).astype(np.float32)
     assert np.degrees(facing_yaw(mesh, (-height).astype(np.float32))) == pytest.approx(turn_deg, abs=0.5)
+
+
+def jerks_of(t_s: np.ndarray, yaw_deg: np.ndarray) -> list[tuple[float, float]]:
+    jerks = Jerks()
+    told = [jerks.note(round(t * 1e9), float(yaw), 0.0) for t, yaw in zip(t_s, yaw_deg, strict=True)]
+    return [(span[0] / 1e9, span[1] / 1e9) for span in told if span]
+
+
+@pytest.mark.parametrize("fps", [60, 200, 500])
+def test_a_jerk_is_told_once_when_it_is_over(fps: int) -> None:
+    t_s = np.arange(0, 4, 1 / fps)
+    noise = np.random.default_rng(2).normal(0, 0.03, len(t_s))
+    ((begin, end),) = jerks_of(t_s, np.clip((t_s - 2) * 30, 0, 3) + noise)
+    assert begin == pytest.approx(2.0, abs=0.08)
+    assert end == pytest.approx(2.1, abs=0.05)
+
+
+def test_a_head_that_swings_or_turns_for_longer_does_not_jerk() -> None:
+    t_s = np.arange(0, 12, 1 / 200)
+    assert jerks_of(t_s, 10 * np.sin(2 * np.pi * t_s / 6)) == []
+    assert jerks_of(t_s, np.clip((t_s - 2) * 15, 0, 20)) == []

@@ -15,7 +15,7 @@ from realtime.types import SpotEvent
 
 SHUT = 0.4
 """Change of both eye openings (1 − correlation) that only a lid makes: at rest < 0.05, a raised brow 0.2, a blink 1."""
-HALF = 0.2
+HALF = 0.12
 """The same where an eye is never wide open; enough for what is faint: a brow that moves so little changes no eye."""
 _BEGUN = 0.1
 """Above this an eye may be closing or opening."""

@@ -94,7 +94,8 @@ class Rest:
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly."""
         self.settled += 1
-        self.learn_noise(np.minimum(size, _CEILING / 3.0 * max(self.floor, _LEAST_FLOOR)), 1.0 / self.settled)
+        most = _CEILING / 3.0 * self.floor if self.floor else np.inf
+        self.learn_noise(np.clip(size, -most, most), 1.0 / self.settled)
         self.roll(dt_s)
 
     def learn_noise(self, size: Values, gain: float) -> None:
