@@ -224,9 +224,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_report = msgspec.msgpack.Decoder(Report)
-_work = msgspec.msgpack.Decoder(Work)
-_broadcast = msgspec.msgpack.Decoder(Tick | Dense | Hello)
+_report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
+_work: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
+_broadcast: msgspec.msgpack.Decoder[Tick | Dense | Hello] = msgspec.msgpack.Decoder(Tick | Dense | Hello)
 _pose = msgspec.msgpack.Decoder(Pose)
 _control = msgspec.msgpack.Decoder(Control)
 _reply = msgspec.msgpack.Decoder(Reply)

@@ -109,7 +109,8 @@ class Bundle:
             self._network.set_tensor(self._input, batch[i : i + 1])
             self._network.invoke()
             scores[i] = self._network.get_tensor(self._output)[0]
-        return scores / scores.sum(axis=1, keepdims=True)
+        shares: npt.NDArray[np.float32] = scores / scores.sum(axis=1, keepdims=True)
+        return shares
 
     def label(self, scores: npt.NDArray[np.float32], threshold: float | None = None) -> str:
         """Label of one row of scores: the largest, or "uncertain" below ``threshold`` (default: the bundle's own)."""

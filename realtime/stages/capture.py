@@ -17,7 +17,7 @@ from realtime.ipc.ring import RingWriter
 from realtime.sources import Source, open_source, take_notices
 from realtime.sources.pacing import PacedSource
 from realtime.stages.runner import StageContext
-from realtime.types import SourceRequest, Stamp
+from realtime.types import GapCause, SourceRequest, Stamp
 
 _RETRY_S = 0.5
 
@@ -53,7 +53,7 @@ class Capture:
         self._writer = RingWriter.attach(order.ring)
         self._row = context.row
         self._offset = 0  # added to the source's numbers, so that they go on after a reconnection
-        self._hole: messages.GapCause = "camera"  # why numbers before the next frame are missing
+        self._hole: GapCause = "camera"  # why numbers before the next frame are missing
         self._last = self._row.get("last_number")
         self._last_t_ns = self._row.get("last_t_ns")
         duration_s = context.settings.source.duration_s
@@ -166,7 +166,7 @@ class Capture:
                 return False
         return True
 
-    def _gap(self, number: int, cause: messages.GapCause) -> None:
+    def _gap(self, number: int, cause: GapCause) -> None:
         """Report the frames between the last one and ``number``."""
         first, last = self._last + 1, number - 1
         if last < first:  # the source counted backwards: go on from where we are

@@ -19,7 +19,7 @@ from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
-from realtime.types import SourceInfo, SpotEvent
+from realtime.types import GapCause, SourceInfo, SpotEvent
 
 if TYPE_CHECKING:
     from realtime.vision.spotting.face_meter import FaceMeter, Measurement
@@ -83,7 +83,7 @@ class Spot:
         self._last = self._row.get("last_number")
         self._index = self._row.get("next_index") if self._row.get("frames") else reader.start
         self._analysed = self._row.get("frames")
-        self._skipped: dict[messages.GapCause, int] = {}
+        self._skipped: dict[GapCause, int] = {}
         self._next_id = self._row.get("next_id")
         self._sent: deque[messages.Spotted] = deque(maxlen=_KEEP_SENT)
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
@@ -208,7 +208,7 @@ class Spot:
         if self._next_tick_ns <= now:
             self._next_tick_ns = now + self._tick_ns
 
-    def _skip_to(self, index: int, cause: messages.GapCause) -> None:
+    def _skip_to(self, index: int, cause: GapCause) -> None:
         """Leave frames out; they are reported with the next analysed one, whose number closes the gap."""
         skipped = index - self._index
         if skipped > 0:

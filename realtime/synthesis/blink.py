@@ -14,6 +14,8 @@ import numpy.typing as npt
 from .fields import LEFT_LOWER_LID, LEFT_UPPER_LID, RIGHT_LOWER_LID, RIGHT_UPPER_LID, face_axes
 from .portrait import Placed
 
+Array = npt.NDArray[np.float64]
+
 LEVELS = 64
 """Steps from open to shut: 0.15 px of lid travel each at a face of 145 px."""
 
@@ -101,9 +103,7 @@ def eye_patches(placed: Placed) -> tuple[EyePatch, EyePatch]:
     )
 
 
-def _contours(
-    along: npt.NDArray, upper: npt.NDArray, lower: npt.NDArray
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _contours(along: Array, upper: Array, lower: Array) -> tuple[Array, Array]:
     """Per pixel, from its place along the eye: open edge t_u, way down to t_l (0 beyond the corners)."""
     first, last = sorted((upper[0, 0], upper[-1, 0]))
     s = np.linspace(first, last, 65)
@@ -115,13 +115,13 @@ def _contours(
     return edge, np.interp(along, s, way, left=0.0, right=0.0)
 
 
-def _ascending(curve: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
+def _ascending(curve: Array) -> tuple[Array, Array]:
     """(s, t) of a contour with s rising."""
     order = np.argsort(curve[:, 0])
     return curve[order, 0], curve[order, 1]
 
 
-def _smooth(values: npt.NDArray) -> npt.NDArray:
+def _smooth(values: Array) -> Array:
     """Round the corners of a polygon, its ends kept."""
     kernel = np.hanning(9)[1:-1] / np.hanning(9)[1:-1].sum()
     padded = np.concatenate([2 * values[0] - values[3:0:-1], values, 2 * values[-1] - values[-2:-5:-1]])

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .portrait import FACE_OVAL, Placed, Points, Portrait, eye_centres
 from .settings import DEFAULT_SIZE, ActionUnit, Side
 
+Array = npt.NDArray[np.float64]
 Field = npt.NDArray[np.float32]
 
 
@@ -188,7 +189,7 @@ def action_unit_field(
     return unit_field(portrait.place(size), au, side).dense(size) * np.float32(amplitude_px)
 
 
-def face_axes(mesh: Points) -> npt.NDArray[np.float64]:
+def face_axes(mesh: Points) -> Array:
     """(2, 2): unit vectors of the face, along the eye line to the subject's left, and down."""
     right, left = eye_centres(mesh)
     along = (left - right).astype(np.float64)
@@ -196,11 +197,11 @@ def face_axes(mesh: Points) -> npt.NDArray[np.float64]:
     return np.stack([along, [-along[1], along[0]]])
 
 
-def _constraints(mesh: Points, au: ActionUnit, side: Side, sigma: float) -> tuple[npt.NDArray, npt.NDArray]:
+def _constraints(mesh: Points, au: ActionUnit, side: Side, sigma: float) -> tuple[Array, Array]:
     """Centres (n, 2) and their displacements (n, 2): the unit's own points first, then all that is held."""
     axes = face_axes(mesh)
     one_sided = ("left" if side == "both" else side) if au == "U12" else None
-    moved: dict[int, npt.NDArray] = {}
+    moved: dict[int, Array] = {}
     for pull in PULLS[au]:
         for index, sign, which in ((pull.right, -1.0, "right"), (pull.left, 1.0, "left")):
             if one_sided in (None, which):
@@ -214,19 +215,21 @@ def _constraints(mesh: Points, au: ActionUnit, side: Side, sigma: float) -> tupl
     return centres, values
 
 
-def _gauss(points: npt.NDArray, centres: npt.NDArray, sigma: float) -> npt.NDArray[np.float64]:
+def _gauss(points: Array, centres: Array, sigma: float) -> Array:
     """(n, m) Gaussian of the distances."""
     squared = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)[None]
-    return np.exp(-np.maximum(squared, 0) / (2 * sigma**2))
+    near: Array = np.exp(-np.maximum(squared, 0) / (2 * sigma**2))
+    return near
 
 
-def _inside(oval: npt.NDArray, shape: tuple[int, ...], margin_px: float) -> npt.NDArray[np.float64]:
+def _inside(oval: Array, shape: tuple[int, ...], margin_px: float) -> Array:
     """(h, w): exactly 0 outside the outline, rising smoothly to 1 within ``margin_px``."""
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(oval).astype(np.int32)], 1)
     depth = cv2.GaussianBlur(cv2.distanceTransform(mask, cv2.DIST_L2, 5), (0, 0), 1.0)
     t = np.clip(depth * mask / margin_px, 0, 1).astype(np.float64)
-    return t * t * t * (10 + t * (6 * t - 15))
+    share: Array = t * t * t * (10 + t * (6 * t - 15))
+    return share
 
 
 def _trim(field: UnitField) -> UnitField:

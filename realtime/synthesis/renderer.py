@@ -13,7 +13,7 @@ from realtime.errors import InputError
 
 from . import _kernels
 from .blink import LEVELS, eye_patches
-from .fields import UnitField, unit_field
+from .fields import Array, Field, UnitField, unit_field
 from .portrait import FACE_OVAL, Gray, Placed, Points, Portrait
 from .schedule import Schedule, TruthEvent
 from .settings import DEFAULT_FPS, DEFAULT_SIZE, REFERENCE_FACE_PX, ActionUnit, Side, SynthesisSettings
@@ -92,7 +92,7 @@ class FaceRenderer:
         """Compute every field and compile the loop now, so that no frame of a live source waits for it."""
         for au in self.settings.action_units if self.settings.events else ():
             for side in ("left", "right") if au == "U12" else ("both",):
-                self._field(au, side)  # type: ignore[arg-type]
+                self._field(au, side)
         self.render(0, np.empty((self.size[1], self.size[0]), np.uint8))
 
     def _sensor(self, rng: np.random.Generator) -> None:
@@ -114,7 +114,7 @@ class FaceRenderer:
         return _noise(self._fixed, self._bank, key, self._read_var, self._shot_var)
 
 
-def _noise(fixed: npt.NDArray, bank: npt.NDArray, key: int, read_var: float, shot_var: float) -> _kernels.Noise:
+def _noise(fixed: Field, bank: npt.NDArray[np.int8], key: int, read_var: float, shot_var: float) -> _kernels.Noise:
     return _kernels.Noise(fixed, bank, np.uint64(key), np.float32(read_var), np.float32(shot_var))
 
 
@@ -166,11 +166,12 @@ class _Canvas:
             self._texture[rows, eye.x0 + _PAD : eye.x1 + _PAD] = eye.steps[level]
         self._blink_level = level
 
-    def forward(self, pose: HeadPose, points: npt.NDArray) -> npt.NDArray:
+    def forward(self, pose: HeadPose, points: Array) -> Array:
         """Points of the neutral head, (n, 2) px, as the pose moves them."""
         cos, sin = math.cos(pose.roll) * pose.scale, math.sin(pose.roll) * pose.scale
         matrix = np.array([[cos, -sin], [sin, cos]])
-        return (points - self._centre) @ matrix.T + self._centre + [pose.shift_x, pose.shift_y]
+        moved: Array = (points - self._centre) @ matrix.T + self._centre + [pose.shift_x, pose.shift_y]
+        return moved
 
     def _affine(self, pose: HeadPose) -> npt.NDArray[np.float32]:
         """Source minus destination, (6,), of the inverse pose: x ↦ (A − I) x + b."""
@@ -209,7 +210,7 @@ class _Canvas:
         _kernels.draw(out, self._scene, self._affine(pose), movement, lights, noise)
 
 
-def _fade(radius: npt.NDArray, inner: float, outer: float) -> npt.NDArray[np.float32]:
+def _fade(radius: Array, inner: float, outer: float) -> Field:
     """1 within ``inner``, smoothly to exactly 0 at ``outer``."""
     t = np.clip((outer - radius) / (outer - inner), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)

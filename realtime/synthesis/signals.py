@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from .settings import SynthesisSettings
 
+Array = npt.NDArray[np.float64]
+
 GAMMA = 2.2
 """Coded = linear^(1/2.2): a gain g of the light is exactly a gain g^(1/2.2) of the coded value."""
 
@@ -62,7 +64,8 @@ class Signals:
     def light(self, t_s: float) -> float:
         """Gain of the coded grey level by flicker, integrated over the exposure centred on t_s."""
         ripple = self._ripple * math.cos(2 * math.pi * self._ripple_hz * t_s + self._ripple_phase)
-        return (1.0 + ripple) ** (1 / GAMMA)
+        gain: float = (1.0 + ripple) ** (1 / GAMMA)
+        return gain
 
     def pulse(self, t_s: float) -> float:
         """Relative change of the skin's grey level: a heart beat with its first overtone."""
@@ -70,7 +73,7 @@ class Signals:
         return self._pulse * (0.8 * math.sin(angle) + 0.2 * math.sin(2 * angle))
 
 
-def _waves(rng: np.random.Generator, max_hz: float) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+def _waves(rng: np.random.Generator, max_hz: float) -> tuple[Array, Array, Array]:
     """Frequencies, phases and shares (4, waves) of a slow wander whose largest value over two minutes is 1.
 
     All sines at their peaks at once would be the bound, but that moment hardly ever comes.

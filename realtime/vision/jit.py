@@ -17,23 +17,34 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
 import numba
 import numpy as np
 from numba.extending import is_jitted
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 OPTIONS = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
 
 
+@overload
+def jit(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def jit(**more: Any) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def jit(function: Callable[..., Any] | None = None, **more: Any) -> Any:
-    """``numba.njit`` with this project's options for pixel loops; as ``@jit(…)`` ``more`` adds to or overrides them."""
+    """``numba.njit`` with this project's options for pixel loops; as ``@jit(…)`` ``more`` adds to or overrides them.
+
+    To the type checker a kernel has the signature of its function.
+    """
     return (lambda later: _jit(later, **more)) if function is None else _jit(function, **more)
 
 
-def inlined(function: Callable[..., Any]) -> Any:
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """As ``jit``, and always inlined by LLVM: a loop that calls it can still be vectorised."""
-    return _jit(function, forceinline=True)
+    kernel: Callable[P, R] = _jit(function, forceinline=True)
+    return kernel
 
 
 def _jit(function: Callable[..., Any], **more: Any) -> Any:

@@ -159,7 +159,7 @@ class Control(ctypes.Structure):
     _fields_ = (("id", c_uint32), ("value", c_int32))
 
 
-def _number(direction: int, number: int, struct: type[ctypes._SimpleCData] | type[ctypes.Structure]) -> int:
+def _number(direction: int, number: int, struct: type[ctypes._SimpleCData[int]] | type[ctypes.Structure]) -> int:
     """``_IOC(direction, 'V', number, sizeof)``; direction 1 write, 2 read, 3 both."""
     return direction << 30 | ctypes.sizeof(struct) << 16 | ord("V") << 8 | number
 
@@ -181,9 +181,9 @@ ENUM_FRAMESIZES = _number(3, 74, FrameSize)
 ENUM_FRAMEINTERVALS = _number(3, 75, FrameInterval)
 
 
-def call(fd: int, number: int, argument: ctypes.Structure | ctypes._SimpleCData) -> None:
+def call(fd: int, number: int, argument: ctypes.Structure | ctypes._SimpleCData[int]) -> None:
     """One ioctl; the kernel's answer lands in ``argument``. Raises OSError."""
-    fcntl.ioctl(fd, number, argument)  # type: ignore[arg-type]
+    fcntl.ioctl(fd, number, argument)
 
 
 def fourcc(name: str) -> int:

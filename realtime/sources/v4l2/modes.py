@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import glob
 import os
@@ -113,7 +114,7 @@ def enumerate_modes(fd: int) -> Iterator[Mode]:
         index += 1
 
 
-def _listed(fd: int, number: int, entry: abi.ctypes.Structure) -> bool:
+def _listed(fd: int, number: int, entry: ctypes.Structure) -> bool:
     try:
         abi.call(fd, number, entry)
     except OSError as error:

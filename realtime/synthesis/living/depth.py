@@ -16,7 +16,7 @@ import numpy.typing as npt
 from realtime.errors import UserError
 from realtime.vision.face.landmarks import MODEL, keep_tensorflow_out
 
-from ..portrait import ASSETS, FACE_OVAL, Placed, Portrait
+from ..portrait import ASSETS, FACE_OVAL, Placed, Points, Portrait
 
 Plane = npt.NDArray[np.float64]
 
@@ -57,10 +57,11 @@ def mesh_depth(portrait: Portrait) -> npt.NDArray[np.float64]:
         raise UserError(f"portrait {portrait.name}: no face is found in it, so it has no depth: use another picture")
     width = float(np.ptp(mesh[list(FACE_OVAL), 0]))
     depth = mesh[:, 2] / width
-    return depth - (depth[234] + depth[454]) / 2
+    from_ears: Plane = depth - (depth[234] + depth[454]) / 2
+    return from_ears
 
 
-def with_error(depth: npt.NDArray[np.float64], mesh: npt.NDArray, share: float, rng: np.random.Generator) -> Plane:
+def with_error(depth: Plane, mesh: Points, share: float, rng: np.random.Generator) -> Plane:
     """``depth`` as another head has it: a gain and a smooth change over the face, ``share`` rms in all."""
     centre, width = mesh[:_MESH].mean(0), np.ptp(mesh[:_MESH, 0])
     place = (mesh - centre) / width
@@ -70,7 +71,8 @@ def with_error(depth: npt.NDArray[np.float64], mesh: npt.NDArray, share: float, 
         change += np.cos(place @ wave + rng.uniform(0, 2 * np.pi))
     change = (change - change[:_MESH].mean()) / change[:_MESH].std()
     gain = rng.choice([-1.0, 1.0]) * 0.6 * share
-    return depth * (1 + gain) + 0.8 * share * depth[:_MESH].std() * change
+    mistaken: Plane = depth * (1 + gain) + 0.8 * share * depth[:_MESH].std() * change
+    return mistaken
 
 
 def dense_depth(placed: Placed, depth: npt.NDArray[np.float64], xs: Plane, ys: Plane) -> Plane:

@@ -119,7 +119,8 @@ class FaceFields:
         points = np.concatenate([self._placed.mesh[[*moved, *held]].astype(np.float64), extra[0]])
         values = np.concatenate([np.stack(list(moved.values())), np.zeros((len(held), 2)), extra[1]])
         planes = self._spread(points, values[:, :, None])[0]
-        return planes / np.hypot(planes[0], planes[1]).max()
+        unit: Planes = planes / np.hypot(planes[0], planes[1]).max()
+        return unit
 
     def modes(self, indices: tuple[int, ...], modes: Points) -> list[Planes]:
         """Fields of given displacements of mesh points: ``modes`` (k, points, 2), face widths, in the face's axes."""
@@ -175,7 +176,8 @@ def still_planes(placed: Placed, grid: Grid, depth: Points) -> Planes:
 
 def _gauss(points: Points, centres: Points, sigma: float) -> Points:
     squared = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)[None]
-    return np.exp(-np.maximum(squared, 0) / (2 * sigma**2))
+    near: Points = np.exp(-np.maximum(squared, 0) / (2 * sigma**2))
+    return near
 
 
 def _border(shape: tuple[int, int]) -> Points:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from .courses import minimum_jerk
 from .settings import LivingSettings
 
-Times = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
+Times = Array
 POSE = ("yaw", "pitch", "roll", "shift_x", "shift_y", "growth")
 """rad, rad, rad, px of the output, px of the output, relative change of size."""
 
@@ -33,15 +34,13 @@ class Jump:
 
     begin_s: float
     length_s: float
-    change: npt.NDArray[np.float64]
+    change: Array
     """(6,) degrees, px on a 145-px face, percent; it stays."""
 
 
-def poses(
-    settings: LivingSettings, t_s: Times, jumps: list[Jump], px: float, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def poses(settings: LivingSettings, t_s: Times, jumps: list[Jump], px: float, rng: np.random.Generator) -> Array:
     """(n, 6) pose at each time, in ``POSE``'s units. ``px``: output px per px of a 145-px face."""
-    track = settings.drift * (_DRIFT + _DRIFT_TURN) * wander(rng, t_s, (0.05, 2.5), 1.0, peak=True)
+    track: Array = settings.drift * (_DRIFT + _DRIFT_TURN) * wander(rng, t_s, (0.05, 2.5), 1.0, peak=True)
     if settings.posture:
         track += settings.posture * _POSTURE * wander(rng, t_s, (0.02, 1.2), 1.5, peak=False)
     for swing in settings.swings:
@@ -57,9 +56,7 @@ def poses(
     return track
 
 
-def wander(
-    rng: np.random.Generator, t_s: Times, band_hz: tuple[float, float], slope: float, peak: bool
-) -> npt.NDArray[np.float64]:
+def wander(rng: np.random.Generator, t_s: Times, band_hz: tuple[float, float], slope: float, peak: bool) -> Array:
     """(n, 6) slow noise whose amplitude falls with frequency; rms 1, or about 1 at its largest."""
     hz = np.exp(rng.uniform(np.log(band_hz[0]), np.log(band_hz[1]), (6, 12)))
     phase = rng.uniform(0, 2 * np.pi, (6, 12))
@@ -111,10 +108,11 @@ def turn_and_back(rng: np.random.Generator, begin_s: float) -> list[Jump]:
     return [Jump(begin_s, length, change), Jump(begin_s + length + rest, length * 1.2, -change)]
 
 
-def rotation(yaw: float, pitch: float, roll: float) -> npt.NDArray[np.float64]:
+def rotation(yaw: float, pitch: float, roll: float) -> Array:
     """(3, 3) rotation of head points (right, down, towards the camera)."""
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return tilt @ nod @ turn
+    matrix: Array = tilt @ nod @ turn
+    return matrix

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..portrait import Placed, Portrait
-from ..settings import REFERENCE_FACE_PX, Side
+from ..settings import REFERENCE_FACE_PX, ActionUnit, Side
 from . import _kernels
 from .camera import Camera, Gray
 from .depth import dense_depth, mesh_depth, with_error
 from .eyes import Eyes, Glasses
-from .fields import FaceFields, Planes, head_grid, still_planes
+from .fields import FaceFields, Motion, Planes, head_grid, still_planes
 from .head import poses, rotation
 from .occlude import Hand
 from .settings import TRUTH_FACE_PX, LivingSettings
@@ -86,7 +86,7 @@ class LivingRenderer:
     def _expressions(self, t_s: Array, px: float) -> tuple[list[Planes], list[Array]]:
         """Fields and how far each goes, px of the output, at each time."""
         maker = FaceFields(self.placed, self.grid)
-        tracks: dict[tuple[str, Side, Side] | str, Array] = {}
+        tracks: dict[tuple[ActionUnit, Side, Side] | Motion, Array] = {}
         for move in self._story.moves:
             track = tracks.setdefault(move.key, np.zeros(len(t_s)))
             track += px * move.px * move.course.shares(t_s)
@@ -96,7 +96,7 @@ class LivingRenderer:
             track[near] += px * far * course.shares(t_s[near])
         if self._story.blinks:
             tracks["blink-skin"] = px * blink_skin(self._story, t_s)
-        made = [maker.motion(key) if isinstance(key, str) else maker.unit(*key) for key in tracks]  # type: ignore[arg-type]
+        made = [maker.motion(key) if isinstance(key, str) else maker.unit(*key) for key in tracks]
         return made, list(tracks.values())
 
     def frames(self) -> Iterator[Gray]:
@@ -171,7 +171,8 @@ class LivingRenderer:
         turned = np.column_stack([flat, z]) @ self._rotation(k).T
         near = (1 + self.pose[k, 5]) * far / (far - turned[:, 2:])
         moved = self._pivot[:2] + self.pose[k, 3:5] + turned[:, :2] * near
-        return points + mask[:, None] * (moved - points)
+        placed: Array = points + mask[:, None] * (moved - points)
+        return placed
 
 
 def _pivot(placed: Placed, depth: Array) -> Array:

@@ -102,7 +102,7 @@ def _meshes(path: Path) -> tuple[Array, float]:
     seen = [k for k, mesh in enumerate(found) if mesh is not None]
     if len(seen) < max(10, 0.9 * len(found)):
         raise InputError(f"{path.name}: a face in only {len(seen)} of {len(found)} frames: speech needs one throughout")
-    nearest = [min(seen, key=lambda j, k=k: abs(j - k)) for k in range(len(found))]  # type: ignore[misc]
+    nearest = [min((abs(j - k), j) for j in seen)[1] for k in range(len(found))]
     return np.stack([found[k] for k in nearest]), rate_hz
 
 
@@ -154,7 +154,8 @@ def _spline(knots: Array, places: Array) -> Array:
     t = (places - index)[:, None]
     a, b = 1 - t, t
     curve = (a**3 - a) * bend[index] + (b**3 - b) * bend[index + 1]
-    return a * knots[index] + b * knots[index + 1] + curve / 6
+    between: Array = a * knots[index] + b * knots[index + 1] + curve / 6
+    return between
 
 
 def _tridiagonal(side: Array, middle: Array, right: Array) -> Array:

@@ -44,7 +44,7 @@ class Move:
     kind: Literal["micro", "macro"]
 
     @property
-    def key(self) -> tuple[str, Side, Side]:
+    def key(self) -> tuple[ActionUnit, Side, Side]:
         """Its field."""
         return self.au, self.side, self.stronger
 

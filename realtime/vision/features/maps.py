@@ -66,7 +66,8 @@ def feature_map(
     """
     spec = spec or FeatureSpec()
     if resolve_backend(backend)[0] == "cuda":
-        return feature_maps(onset[None], apex[None], np.asarray(landmarks)[None], spec, "cuda")[0]
+        only: NDArray[np.float32] = feature_maps(onset[None], apex[None], np.asarray(landmarks)[None], spec, "cuda")[0]
+        return only
     return map_from_flow(flow_crops(onset, apex, spec), landmarks, spec)
 
 
@@ -166,7 +167,7 @@ def area_weights(size_in: int, size_out: int) -> NDArray[np.float32]:
     edges = np.arange(size_out + 1) * (size_in / size_out)
     low = np.maximum(edges[:-1, None], np.arange(size_in)[None])
     high = np.minimum(edges[1:, None], np.arange(1, size_in + 1)[None])
-    weights = (np.maximum(high - low, 0.0) * (size_out / size_in)).astype(np.float32)
+    weights: NDArray[np.float32] = (np.maximum(high - low, 0.0) * (size_out / size_in)).astype(np.float32)
     weights.flags.writeable = False
     return weights
 

@@ -41,7 +41,8 @@ class Workspace:
 
     def solve(self, begin: int) -> int:
         """Solve for the loaded images into ``self.flow``; returns the number of iterations, all levels together."""
-        return kernels.solve(self.flow, begin, self.levels, self.memory, self.masks, *self.tables, self.settings)
+        done: int = kernels.solve(self.flow, begin, self.levels, self.memory, self.masks, *self.tables, self.settings)
+        return done
 
 
 _local = threading.local()

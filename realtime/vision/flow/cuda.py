@@ -208,7 +208,8 @@ class Gpu:
         with _Current(self._context):
             self._cuda.memcpy_dtoh_async(staged, self._arrays[name][1], self._stream)
             self._stream.synchronize()
-        return staged.view(dtype).reshape(shape).copy()
+        content: NDArray[Any] = staged.view(dtype).reshape(shape).copy()
+        return content
 
     def launch(self, kernel: str, grid: int, shared_bytes: int, arguments: Sequence[Any]) -> None:
         """See ``Device``."""
@@ -279,7 +280,8 @@ def tvl1(
     """See ``flow.tvl1``; the input is checked there."""
     found, _ = solver().solve(first[None], second[None], params, None if init is None else init[None])
     assert found is not None
-    return found[0]
+    flow: NDArray[np.float32] = found[0]
+    return flow
 
 
 def strain(flow: NDArray[Any]) -> NDArray[np.float32]:

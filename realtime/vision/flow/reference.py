@@ -81,14 +81,16 @@ def forward_gradient(f: Image) -> Image:
 
 def divergence(p: Image) -> Image:
     """Backward differences, p = 0 outside; p is 0 in its last column (x) and row (y)."""
-    return np.diff(p[0], axis=1, prepend=0.0) + np.diff(p[1], axis=0, prepend=0.0)
+    result: Image = np.diff(p[0], axis=1, prepend=0.0) + np.diff(p[1], axis=0, prepend=0.0)
+    return result
 
 
 def in_range(u: Image) -> NDArray[np.bool_]:
     """(H, W): whether the match of each pixel lies in the image."""
     height, width = u.shape[1:]
     x, y = np.arange(width) + u[0], np.arange(height)[:, None] + u[1]
-    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    result: NDArray[np.bool_] = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return result
 
 
 def sample(image: Image, u: Image) -> Image:

@@ -113,4 +113,5 @@ def centred_mean(curve: Curve, times_s: Curve, width_s: float) -> Curve:
     low, high = np.arange(len(times_s)) - reach, np.arange(len(times_s)) + reach + 1  # no lag at either end
     total = np.concatenate([np.zeros((1, *curve.shape[1:])), np.cumsum(curve, axis=0)])
     count = (high - low).reshape(-1, *[1] * (curve.ndim - 1))
-    return (total[high] - total[low]) / count
+    mean: Curve = (total[high] - total[low]) / count
+    return mean

@@ -72,7 +72,8 @@ class Forecast:
             return size * self._prior_px
         spread = np.diag(self._sums[1 : p + 1, 1 : p + 1]) / total - (self._sums[0, 1 : p + 1] / total) ** 2
         ridge = (self._noise_px / self._prior_px) ** 2 / total + self._feature_noise**2
-        return size * self._prior_px * np.sqrt(ridge / (ridge + np.maximum(spread, 0.0)))
+        left: Matrix = size * self._prior_px * np.sqrt(ridge / (ridge + np.maximum(spread, 0.0)))
+        return left
 
     def restart(self) -> None:
         """Other patches, or another place: what was learnt becomes the prior, the sums begin anew."""

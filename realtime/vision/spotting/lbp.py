@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from realtime.vision.jit import jit
 
+Row = NDArray[np.float32]
+
 RADIUS_PX = 2
 BINS = 59
 ONE = np.float32(1.0)
@@ -35,7 +37,7 @@ UNIFORM_BINS = _uniform_bins()
 
 
 @jit
-def _codes_of_row(above, upper, row, lower, below, codes):  # type: ignore[no-untyped-def]
+def _codes_of_row(above: Row, upper: Row, row: Row, lower: Row, below: Row, codes: NDArray[np.int32]) -> None:
     """LBP codes of one row; neighbours counter-clockwise from the right, diagonals interpolated.
 
     Rows of the same (n,) float32; codes (n,) int32, as wide as the values so that the loop vectorises.
