@@ -15,6 +15,8 @@ _CEILING = 14.0
 """However restless a face is, a rise of so many floors is a movement."""
 _LATELY, _CALMER = 8.0, 8.0
 """The noise of the last moments (an eighth of the window) counts where it is so many times less than the window's."""
+_LATELY_FRAMES = 25.0
+"""The last moments are so many frames at least: a slow or compressed video repeats pictures, which is no calm."""
 _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
@@ -102,7 +104,7 @@ class Rest:
         """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm."""
         _follow(size, gain, self.level, self.variance)
         level, variance = self._lately
-        _follow(size, min(1.0, _LATELY * gain), level, variance)
+        _follow(size, max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES)), level, variance)
         np.minimum(self.variance, _CALMER * variance, out=self.variance)
         np.minimum(self.level, level + np.sqrt(_CALMER * variance), out=self.level)
 
