@@ -39,8 +39,7 @@ def label_clip(clip: clips.ClipSpec, model: bundle.Bundle, found: Labels) -> Non
     events: list[tuple[SpotEvent, str]] = []
     try:
         for number, frame in enumerate(clip.frames()):
-            _, event = meter.process(frame, number, round(number * 1e9 / clip.fps))
-            if event is not None:
+            for event in meter.process(frame, number, round(number * 1e9 / clip.fps))[1]:
                 scores = model.predict(feature_map(*meter.crops(event), model.feature_spec)[None])[0]
                 best = int(scores.argmax())
                 events.append((event, model.labels[best] if scores[best] >= model.threshold else "uncertain"))

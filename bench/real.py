@@ -26,7 +26,13 @@ from _harness import ROOT, machine, write_json
 
 MEDIA = ROOT.parent / "shared" / "media"
 FIELDS = ("kind", "label", "onset", "apex", "offset", "rois", "magnitude_px", "during", "scores")
-LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {}
+LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
+    "noface_face.mov": {
+        (144, 161): "a posed grin tightens and gives way within a third of a second, brows and lip corners by a pixel"
+    },
+    "face_noface.mov": {(38, 57): "the same grin, held, tightens for half a second while the head nods by a degree"},
+    "WolfgangLanger_Pexels.mp4": {(13, 28): "both brows rise by two pixels with a blink and a tilt of the head"},
+}
 """File → frames (first, last) → what is to be seen there. Holds for every event that overlaps the frames."""
 
 
