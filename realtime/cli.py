@@ -92,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--pixel-format", choices=("auto", "GREY", "YUYV", "MJPG"), help="pixel format to ask of a camera")
     add("--config", metavar="FILE.toml", help="settings; configs/default.toml explains every key")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as spot.detector=lbp")
+    add("--faces", type=_count, metavar="N", help="follow the N largest faces, 1 to 8; default: 1")
     add("--model", metavar="BUNDLE", help="model: a built-in bundle's name, or a folder")
     add("--flow", choices=("auto", "cpu", "cuda"), help="where optical flow is computed")
     add(
@@ -123,6 +124,7 @@ _OPTIONS = {
     "frames": "source.frames",
     "live": "source.live",
     "truth": "source.truth",
+    "faces": "spot.faces",
     "model": "recognition.bundle",
     "flow": "flow.backend",
     "events": "output.events",

@@ -57,6 +57,7 @@ class RingSettings(_Settings, frozen=True, kw_only=True):
 class SpotSettings(_Settings, frozen=True, kw_only=True):
     """Detector of movements (see realtime/vision/spotting/spotter.py)."""
 
+    faces: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
     detector: Literal["motion", "lbp"] = "motion"
     threshold_sigmas: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 6.0
     floor_px: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.16

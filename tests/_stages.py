@@ -57,7 +57,9 @@ class FakeContext:
     def report(self, message: messages.Message) -> None:
         self.reports.append(message)
 
-    def notice(self, what: str, detail: str, t_ns: int | None = None) -> None:
+    def notice(
+        self, what: str, detail: str, t_ns: int | None = None, sensitivity_px: dict[str, float] | None = None
+    ) -> None:
         self.notices.append((what, detail))
 
     def beat(self) -> None:

@@ -107,7 +107,7 @@ def test_ticks_are_lossy_and_counted(context: zmq.Context, folder: Path) -> None
 
 
 def _tick(seq: int) -> messages.Tick:
-    return messages.Tick(seq=seq, frame=seq, t_ns=seq, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
+    return messages.Tick(seq=seq, frame=seq, t_ns=seq, difference={"m": 0.5}, peak={"m": 1.0}, face=True, found=True)
 
 
 def test_the_handshake_fails_when_nobody_listens(context: zmq.Context, folder: Path) -> None:

@@ -54,6 +54,7 @@ def options_of(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
         (["--size", "640"], "WIDTHxHEIGHT"),
         (["--frames", "0"], "at least 1"),
         (["--frames", "1.5"], "whole number"),
+        (["--faces", "0"], "--faces: 0 must be at least 1"),
         (["--duration", "0"], "--duration"),
         (["--pixel-format", "RGB3"], "GREY"),
         (["--flow", "gpu"], "cuda"),
@@ -73,6 +74,7 @@ def test_bad_options(options: list[str], words: str, capsys: pytest.CaptureFixtu
     [
         (["--set", "spot.colour=1"], "unknown key spot.colour"),
         (["--set", "spot"], "KEY=VALUE"),
+        (["--faces", "9"], "spot.faces: expected `int` <= 8"),
         (["--config", "absent.toml"], "absent.toml: can't read"),
         (["--events", "/nonexistent/e.jsonl"], "/nonexistent/e.jsonl: can't write"),
         (["--record", "/proc/nowhere"], "--record /proc/nowhere: can't write there"),
@@ -159,13 +161,14 @@ def test_version_and_help() -> None:
 
 def test_options_become_settings() -> None:
     arguments = cli.make_parser().parse_args(
-        ["--camera", "0", "--fps", "200", "--size", "320x240", "--live", "--set", "source.fps=100"]
+        ["--camera", "0", "--fps", "200", "--size", "320x240", "--live", "--set", "source.fps=100", "--faces", "2"]
     )
     settings = load(overrides=cli.overrides_of(arguments))
     assert settings.source.camera == "0"
     assert settings.source.fps == 200
     assert settings.source.size == (320, 240)
     assert settings.source.live
+    assert settings.spot.faces == 2
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

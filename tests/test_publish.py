@@ -43,7 +43,7 @@ def test_publisher_counts_per_topic(tmp_path: Path) -> None:
     subscriber = context.socket(zmq.SUB)
     subscriber.setsockopt(zmq.SUBSCRIBE, b"")
     subscriber.connect(endpoint)
-    tick = lines.TickLine(frame=1, t_ns=1, difference={"m": 0.5}, face=True, fps=200.0, dropped=0)
+    tick = lines.TickLine(frame=1, t_ns=1, difference={"m": 0.5}, face=True, found=True, fps=200.0, dropped=0)
     while not subscriber.poll(20):
         publisher.line(tick)
     publisher.line(SESSION)

@@ -17,7 +17,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from realtime.errors import UserError
 from realtime.sinks import lines, schema
 
-TICK = lines.TickLine(frame=1, t_ns=2, difference={"m": 0.5}, face=True, fps=200.0, dropped=0, peak={"m": 1.0})
+TICK = lines.TickLine(
+    frame=1, t_ns=2, difference={"m": 0.5}, face=True, found=True, fps=200.0, dropped=0, peak={"m": 1.0}
+)
 DENSE_TICK = msgspec.structs.replace(
     TICK, strain={"m": 0.1}, flow={"m": (1.0, -2.0)}, dense_frame=1, dense_fps=150.0, dense_dropped=3
 )
@@ -85,10 +87,14 @@ def test_every_line_of_a_real_session_validates(clip: str, tmp_path: Path, log: 
 
 def test_ticks_are_published_and_not_logged(log: Draft202012Validator) -> None:
     published = Draft202012Validator(schema.line_schema(published=True))
-    for line in (*LINES, TICK, DENSE_TICK):
+    second = msgspec.structs.replace(TICK, face=1)
+    nobody = msgspec.structs.replace(TICK, face=0, found=False)
+    for line in (*LINES, TICK, DENSE_TICK, second, nobody):
         published.validate({**as_json(line), "seq": 0})
         with pytest.raises(ValidationError):
             published.validate(as_json(line))  # without seq
+    with pytest.raises(ValidationError):
+        published.validate({**as_json(TICK), "seq": 0, "face": "left"})
     with pytest.raises(ValidationError):
         log.validate(as_json(TICK))
 

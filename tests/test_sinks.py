@@ -54,6 +54,10 @@ def test_event_line_carries_the_contract() -> None:
     assert {"transfer": 1.0, "queue": 1.0, "spot": 3.0}.items() <= line["latency_ms"].items()
 
 
+def tick_line(frame: int, peak: dict[str, float], face: bool | int = True, found: bool = True) -> lines.TickLine:
+    return lines.TickLine(frame=frame, t_ns=0, difference={}, face=face, found=found, fps=200, dropped=0, peak=peak)
+
+
 def _encode(line: lines.AnyLine) -> bytes:
     import msgspec
 
@@ -102,20 +106,24 @@ def test_a_tick_carries_what_dense_mode_measured_while_it_is_fresh(monkeypatch: 
     keep = Keep()
     journal = Journal([keep])
     journal.begin(SESSION)
-    tick = messages.Tick(seq=0, frame=9, t_ns=9, difference={"m": 0.5}, peak={"m": 1.0}, face=True)
+    tick = messages.Tick(seq=0, frame=9, t_ns=9, difference={"m": 0.5}, peak={"m": 1.0}, face=True, found=True)
     journal.tick(tick, 200.0)
     journal.dense(
         messages.Dense(seq=0, frame=8, t_ns=8, strain={"m": 0.25}, flow={"m": (1.0, -2.0)}, fps=150.0, dropped=3)
     )
     journal.tick(tick, 200.0)
-    journal.tick(msgspec.structs.replace(tick, face=False), 200.0)
+    journal.tick(msgspec.structs.replace(tick, face=False, found=False), 200.0)
+    journal.tick(msgspec.structs.replace(tick, face=0), 200.0)
+    journal.tick(msgspec.structs.replace(tick, face=1), 200.0)
     clock[0] += 2.0
     journal.tick(tick, 200.0)
-    plain, fresh, faceless, stale = (msgspec.to_builtins(line) for line in keep.lines[1:])
+    plain, fresh, faceless, first, second, stale = (msgspec.to_builtins(line) for line in keep.lines[1:])
     assert set(fresh) - set(plain) == {"strain", "flow", "dense_frame", "dense_fps", "dense_dropped"}
     assert (fresh["strain"], fresh["flow"], fresh["dense_frame"]) == ({"m": 0.25}, {"m": (1.0, -2.0)}, 8)
     assert (fresh["dense_fps"], fresh["dense_dropped"]) == (150.0, 3)
     assert faceless["strain"] == stale["strain"] == {}
+    assert first["strain"] == fresh["strain"]
+    assert "strain" not in second, "of several faces, it is measured of face 0"
     assert stale["dense_fps"] == 0.0
 
 
@@ -150,7 +158,7 @@ def test_event_log_writes_each_line_at_once(tmp_path: Path) -> None:
     log = EventLog(str(path))
     log.line(SESSION)
     log.line(lines.event_line(classified(), 20_000_000))
-    log.line(lines.TickLine(frame=1, t_ns=1, difference={}, face=True, fps=1.0, dropped=0))
+    log.line(tick_line(1, {}))
     assert [json.loads(text)["type"] for text in path.read_text().splitlines()] == ["session", "event"]
     log.close()
 
@@ -262,7 +270,7 @@ def _shown_view() -> tuple[LiveView, lines.State]:
     view.line(SESSION)
     for step in range(30):
         peak = {"mouth": step / 10, "brow": 0.1}
-        view.line(lines.TickLine(frame=step, t_ns=0, difference={}, face=True, fps=200, dropped=0, peak=peak))
+        view.line(tick_line(step, peak))
     view.line(lines.event_line(classified(), 20_000_000))
     view.line(lines.GapLine(first=1, last=3, count=3, cause="ring"))
     state = lines.State(
@@ -287,12 +295,34 @@ def test_live_view_shows_what_matters() -> None:
     assert "lost" in console.export_text()
 
 
+def test_views_of_several_faces_say_whose(capsys: pytest.CaptureFixture[str]) -> None:
+    several, done = msgspec.structs.replace(SESSION, faces=3), classified()
+    event = lines.event_line(msgspec.structs.replace(done, event=msgspec.structs.replace(done.event, face=2)), 0)
+    plain, view = PlainView(), LiveView(Console(file=io.StringIO(), width=120))
+    for sink in (plain, view):
+        sink.line(several)
+        sink.line(event)
+    assert "event  0 face 2 micro surprise" in capsys.readouterr().out
+    for step in range(70):  # face 2 leaves at 60; nobody is left at 65
+        for face in (0, 2) if step < 60 else (0,):
+            view.line(tick_line(step, {"mouth": 1.0 + face, "brow": 0.5}, face, step < 65))
+    console = Console(file=io.StringIO(), width=120, record=True)
+    console.print(view.render(lines.State(phase="running", face=True)))
+    text = console.export_text()
+    curves = {row.split()[2]: row for row in text.splitlines() if "↑" in row}
+    assert curves.keys() == {"0", "2"}, "a row a face"
+    assert all(" 0.00 " in row for row in curves.values()), "both are gone"
+    assert "↑1.00" in curves["0"]
+    assert "↑3.00" in curves["2"]
+    assert "face" in next(row for row in text.splitlines() if "kind" in row)
+
+
 def test_live_view_fits_a_small_terminal() -> None:
     view, state = _shown_view()
     view._console = Console(file=io.StringIO(), width=80)
     for step in range(100):
         peak = {"mouth": step / 10, "right_eye_brow": 0.01}
-        view.line(lines.TickLine(frame=step, t_ns=0, difference={}, face=True, fps=200, dropped=0, peak=peak))
+        view.line(tick_line(step, peak))
     console = Console(file=io.StringIO(), width=80, record=True)
     console.print(view.render(state))
     rows = [row for row in console.export_text().splitlines() if "↑" in row]

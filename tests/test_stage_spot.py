@@ -15,7 +15,9 @@ from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.ipc.ring import FrameHeader, RingReader, RingWriter
 from realtime.stages import spot as spot_stage
+from realtime.stages.ticks import TickSender
 from realtime.types import SourceInfo, SpotEvent
+from realtime.vision.spotting.face_meter import Measurement
 
 
 class Sent:
@@ -51,7 +53,7 @@ class FakeMeter:
         if self._pause_s:
             time.sleep(self._pause_s)
         notices = [("face found", "frame")] if len(self.seen) == 1 else []
-        measurement = type("M", (), {"face": True, "difference": np.array([0.5, 1.0]), "notices": notices})()
+        measurement = Measurement(True, np.array([0.5, 1.0]), notices)
         return measurement, [self.event(number, t_ns)] if len(self.seen) % self._every == 0 else []
 
     def event(self, number: int, t_ns: int) -> SpotEvent:
@@ -68,8 +70,8 @@ class FakeMeter:
     def flush(self) -> list[SpotEvent]:
         return [self.event(self.seen[-1], 0)] if self.seen else []
 
-    def sensitivity_px(self) -> dict[str, float]:
-        return {}
+    def sensitivities(self) -> dict[str, dict[str, float]]:
+        return {"": {}}
 
     def reset(self) -> None:
         self.resets += 1
@@ -180,23 +182,60 @@ def test_holes_of_the_camera_are_not_counted_twice(board: Board, ring: RingWrite
     assert context.gaps() == []  # capture reports 2–4
 
 
-def test_ticks_keep_their_rate(
+def test_ticks_keep_their_rate(board: Board, sockets: dict[str, Sent]) -> None:
+    ticks = TickSender(FakeContext(board, "spot"), FakeMeter.roi_names)  # type: ignore[arg-type]
+    seen = [Measurement(True, np.zeros(2))]
+    now = 10**12
+    for number in range(400):  # two seconds at 200 fps; each frame is done with a little late
+        now = 10**12 + number * 5_000_000 + number % 3 * 1_000_000
+        ticks.take(FrameHeader(number, number, now, now), seen, now)
+    assert len(sockets["ticks"].messages) == 40
+    now += 10**9  # a second without frames is not caught up
+    for number in range(400, 440):
+        now += 5_000_000
+        ticks.take(FrameHeader(number, number, now, now), seen, now)
+    assert len(sockets["ticks"].messages) == 44
+
+
+def test_of_several_faces_each_in_view_has_a_tick(board: Board, sockets: dict[str, Sent]) -> None:
+    ticks = TickSender(FakeContext(board, "spot"), FakeMeter.roi_names)  # type: ignore[arg-type]
+
+    def seen(number: int, size: float, face: bool = True) -> Measurement:
+        return Measurement(face, np.array([size, 0.0]), number=number)
+
+    def take(number: int, *faces: Measurement) -> list[tuple[object, ...]]:
+        sockets["ticks"].messages.clear()
+        now = number * 5_000_000
+        ticks.take(FrameHeader(number, number, now, now), list(faces), now)
+        sent = [messages.decode_broadcast(messages.encode(tick)) for tick in sockets["ticks"].messages]
+        return [(tick.frame, tick.face, tick.found, tick.peak["brow"]) for tick in sent]
+
+    assert take(100, seen(0, 1.0), seen(2, 3.0)) == [(100, 0, True, 1.0), (100, 2, True, 3.0)]
+    assert take(105, seen(0, 2.0), seen(2, 4.0)) == [], "20 a second, for all of them"
+    assert take(110, seen(2, 1.0)) == [(110, 2, True, 4.0)], "face 0 has left"
+    (nobody,) = take(120, seen(0, 0.0, face=False))
+    assert nobody == (120, 0, False, 0.0)
+    assert nobody[1] is not False, "the number of a face, also when it is not there"
+    assert take(130, Measurement(True, np.zeros(2)))[0][1] is True, "where one is followed, whether it is there"
+
+
+def test_what_each_face_can_show_is_stated_once(
     board: Board, ring: RingWriter, sockets: dict[str, Sent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    meter = FakeMeter(every=10**6)
+    levels = {"face 0: ": {"brow": 0.2, "mouth": 0.3}, "face 1: ": {"brow": 0.4}}
+    monkeypatch.setattr(meter, "sensitivities", lambda: levels)
+    put(ring, *range(30))
+    put(ring, 150, 151)  # more than a second later
+    ring.finish()
     with RingReader.attach(ring.name) as reader:
-        spot, _ = make_spot(board, reader, FakeMeter())
-        measurement = type("M", (), {"face": True, "difference": np.zeros(2), "notices": []})()
-        clock = [10**12]
-        monkeypatch.setattr(spot_stage.time, "monotonic_ns", lambda: clock[0])
-        for number in range(400):  # two seconds at 200 fps; each frame is done with a little late
-            clock[0] = 10**12 + number * 5_000_000 + number % 3 * 1_000_000
-            spot._account(FrameHeader(number, number, clock[0], clock[0]), measurement, clock[0])
-        assert len(sockets["ticks"].messages) == 40
-        clock[0] += 10**9  # a second without frames is not caught up
-        for number in range(400, 440):
-            clock[0] += 5_000_000
-            spot._account(FrameHeader(number, number, clock[0], clock[0]), measurement, clock[0])
-        assert len(sockets["ticks"].messages) == 44
+        reader.start = 0
+        spot, context = make_spot(board, reader, meter, CLIP)
+        spot.run()
+    assert [detail for what, detail in context.notices if what == "sensitivity"] == [
+        "face 0: 0.20 to 0.30 px (mouth), face 152 px wide",
+        "face 1: 0.40 to 0.40 px (brow), face 152 px wide",
+    ]
 
 
 def test_an_id_is_used_up_before_its_event_is_sent(

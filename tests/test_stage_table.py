@@ -16,7 +16,7 @@ from realtime.ipc import messages
 from realtime.stages import runner
 
 STAGES_DIR = Path(pipeline.__file__).parent / "stages"
-HELPERS = {"poses": "spot", "dense": "motion", "runner": None}
+HELPERS = {"poses": "spot", "ticks": "spot", "dense": "motion", "runner": None}
 """Modules that open a stage's sockets for it; the runner opens those that every stage has."""
 
 

@@ -84,7 +84,10 @@ class Ended(Message, frozen=True, kw_only=True):
 
 
 class Tick(Message, frozen=True, kw_only=True):
-    """State of the spotter, some 20 times a second. Lossy: ``seq`` shows what was lost."""
+    """State of the spotter, some 20 times a second. Lossy: ``seq`` shows what was lost.
+
+    Where several faces are followed, one for each that is in view, or one of face 0 that is not found.
+    """
 
     seq: int
     frame: int
@@ -93,7 +96,10 @@ class Tick(Message, frozen=True, kw_only=True):
     """Per ROI, of this frame, in the unit of the detector."""
     peak: dict[str, float]
     """Per ROI, largest since the tick before."""
-    face: bool
+    face: bool | int
+    """Where one face is followed, whether there is one; else which it is, 0, 1, …"""
+    found: bool
+    """There is a face."""
 
 
 class Pose(Message, frozen=True, kw_only=True):

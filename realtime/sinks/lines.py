@@ -51,6 +51,8 @@ class SessionLine(Line, frozen=True, kw_only=True):
     """Frames that can't be analysed in time are dropped; false: the source waits."""
     detector: str
     """``spot.detector`` of the settings."""
+    faces: int = 1
+    """So many are followed at most."""
     source_detail: str = ""
     """What the source granted, in words."""
     start_up_s: dict[str, float] = {}
@@ -87,7 +89,7 @@ class EventLine(Line, frozen=True, kw_only=True):
     latency_ms: dict[str, float]
     """Of the decision, the flow, the model, and all together."""
     face: int = 0
-    """Which face."""
+    """Which face: 0, 1, …, the same while it stays in view; with one face always 0."""
     head: dict[str, float] = {}
     """Yaw, pitch, roll at the apex against the frame in which the face was found, degrees."""
     magnitude_px: float = 0.0
@@ -135,8 +137,10 @@ class TickLine(Line, frozen=True, kw_only=True):
     """Its exposure, monotonic clock."""
     difference: dict[str, float]
     """Per region, of this frame, in the unit of the detector; empty without a face."""
-    face: bool
-    """Whether there is one."""
+    face: bool | int
+    """Whether there is one; where ``--faces`` follows several, which it is: 0, 1, …, one tick for each in view."""
+    found: bool
+    """Whether there is one. Without any, one tick says so."""
     fps: float
     """Frames a second that came in, over the last second."""
     dropped: int
@@ -182,7 +186,7 @@ class SummaryLine(Line, frozen=True, kw_only=True):
     recording: dict[str, int | str] | None = None
     """Frames written and left out, and the folder; null without ``--record``."""
     sensitivity_px: dict[str, float] = {}
-    """The last that was stated, see the notice."""
+    """The last that was stated, see the notice; of whichever face."""
     stages: dict[str, dict[str, float]] = {}
     """Per stage: seconds at work, and what else it counted."""
 

@@ -57,12 +57,11 @@ class LiveView:
         self._summary: SummaryLine | None = None
         self._live: Live | None = None
         self._next = 0.0
+        self._ticked = -1
 
     def line(self, line: AnyLine) -> None:
         if isinstance(line, TickLine):
-            for name, value in line.peak.items():
-                curve = self._curves.setdefault(name, deque([0.0] * _CURVE, maxlen=_CURVE))
-                curve.append(value if line.face else 0.0)
+            self._tick(line)
         elif isinstance(line, EventLine):
             self._events.append(line)
         elif isinstance(line, SessionLine):
@@ -71,6 +70,18 @@ class LiveView:
             self._notices.append(describe(line))
         elif isinstance(line, SummaryLine):
             self._summary = line
+
+    def _tick(self, line: TickLine) -> None:
+        """One curve a region; of several faces one curve each, of the region that moves most."""
+        if line.frame != self._ticked:  # each face in view has a tick of the same frame; the other ones stay at zero
+            self._ticked = line.frame
+            for curve in self._curves.values():
+                curve.append(0.0)
+        one = isinstance(line.face, bool)
+        values = line.peak if one else {f"face {line.face}": max(line.peak.values(), default=0.0)}
+        for name, value in values.items():
+            curve = self._curves.setdefault(name, deque([0.0] * _CURVE, maxlen=_CURVE))
+            curve[-1] = value if line.found else 0.0
 
     def show(self, state: State) -> None:
         now = time.monotonic()
@@ -139,13 +150,17 @@ class LiveView:
         return table
 
     def _last_events(self) -> Table:
-        columns = ("#", "kind", "label", "scores −  +  !", "onset", "apex", "offset", "length", "latency")
+        several = self._session is not None and self._session.faces > 1
+        columns = ["#", "kind", "label", "scores −  +  !", "onset", "apex", "offset", "length", "latency"]
+        if several:
+            columns.insert(1, "face")
         table = Table(*columns, box=None, header_style="dim", pad_edge=False)
         for event in reversed(self._events):
             scores = "  ".join(f"{score:.2f}" for score in event.scores.values())
             length_ms = (event.offset_t_ns - event.onset_t_ns) / 1e6
             table.add_row(
                 str(event.id),
+                *([str(event.face)] if several else []),
                 event.kind,
                 Text(event.label, style=f"bold {_COLOURS.get(event.label, '')}"),
                 scores,

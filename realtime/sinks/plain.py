@@ -25,9 +25,12 @@ class PlainView:
 
     def __init__(self) -> None:
         self._closed = False
+        self._faces = 1
 
     def line(self, line: AnyLine) -> None:
-        text = describe(line)
+        if isinstance(line, SessionLine):
+            self._faces = line.faces
+        text = describe(line, self._faces)
         if text and not self._closed:
             try:
                 sys.stdout.write(text + "\n")
@@ -45,10 +48,10 @@ class PlainView:
         """Nothing is held."""
 
 
-def describe(line: AnyLine) -> str:
-    """One line for people; empty for ticks."""
+def describe(line: AnyLine, faces: int = 1) -> str:
+    """One line for people; empty for ticks. faces: so many are followed at most."""
     if isinstance(line, EventLine):
-        return describe_event(line)
+        return describe_event(line, faces)
     if isinstance(line, GapLine):
         return f"gap    {line.count} frames between {line.first} and {line.last} not analysed ({line.cause})"
     if isinstance(line, NoticeLine):
@@ -65,12 +68,13 @@ def describe(line: AnyLine) -> str:
     return ""
 
 
-def describe_event(line: EventLine) -> str:
-    """``event 3 micro surprise 0.91 onset 812 apex 830 offset 861 (245 ms), total 41 ms``."""
+def describe_event(line: EventLine, faces: int = 1) -> str:
+    """``event 3 micro surprise 0.91 onset 812 apex 830 offset 861 (245 ms), total 41 ms``; of several faces, whose."""
+    whose = f"face {line.face} " if faces > 1 else ""
     score = max(line.scores.values())
     length_ms = (line.offset_t_ns - line.onset_t_ns) / 1e6
     return (
-        f"event  {line.id} {line.kind} {line.label} {score:.2f}  onset {line.onset} apex {line.apex} "
+        f"event  {line.id} {whose}{line.kind} {line.label} {score:.2f}  onset {line.onset} apex {line.apex} "
         f"offset {line.offset} ({length_ms:.0f} ms), latency {line.latency_ms['total']:.1f} ms"
     )
 

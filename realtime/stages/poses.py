@@ -18,13 +18,13 @@ from realtime.vision.features.crop import apply, compose, crop_transform, invert
 
 if TYPE_CHECKING:
     from realtime.vision.face.registration import Anchor
-    from realtime.vision.spotting.face_meter import FaceMeter
+    from realtime.vision.spotting.crowd import Meter
 
 
 class PoseSender:
     """One small message a frame."""
 
-    def __init__(self, context: StageContext, meter: FaceMeter) -> None:
+    def __init__(self, context: StageContext, meter: Meter) -> None:
         self._meter = meter
         self._socket = bus.Broadcaster(context.zmq, context.endpoint("poses"))
         self._spec = FeatureSpec()
@@ -35,9 +35,9 @@ class PoseSender:
         self._seq = 0
 
     def send(self, header: FrameHeader) -> None:
-        """The pose of the frame that the meter has just seen."""
+        """The pose of the frame that the meter has just seen; of several faces, that of face 0."""
         anchor = self._meter.anchor
-        if anchor is None:
+        if anchor is None or anchor.slipped:
             return
         if anchor is not self._anchor:
             self._begin(anchor)

@@ -1,8 +1,9 @@
 """Spot: ring → spotted events. Consumes frames in place; emits ``Spotted`` (PUSH, reliable), ``Tick`` (PUB,
 lossy).
 
-A thin loop around ``realtime.vision.spotting.face_meter.FaceMeter``. Behind a live source it skips to the newest frame
-rather than read pixels that are about to be overwritten; every skipped frame is counted, with its cause.
+A thin loop around ``realtime.vision.spotting``: ``FaceMeter``, or for several faces ``Crowd``. Behind a live source it
+skips to the newest frame rather than read pixels that are about to be overwritten; every skipped frame is counted, with
+its cause.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
+from realtime.stages.ticks import TickSender
 from realtime.types import GapCause, SourceInfo, SpotEvent
 
 if TYPE_CHECKING:
-    from realtime.vision.spotting.face_meter import FaceMeter, Measurement
+    from realtime.vision.spotting.crowd import Meter
 
 _WAIT_S = 0.1
 _KEEP_SENT = 64
@@ -33,10 +35,11 @@ _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up t
 
 def run(context: StageContext) -> None:
     """Load the networks, compile, wait for the ring, spot until the source has ended, stay for resends."""
-    from realtime.vision.face.landmarks import FaceMesh
-    from realtime.vision.spotting.face_meter import MIN_SIDE_PX, FaceMeter
+    from realtime.vision.face.crowd_finder import make_mesh
+    from realtime.vision.spotting.crowd import make_meter
+    from realtime.vision.spotting.face_meter import MIN_SIDE_PX
 
-    mesh = FaceMesh()  # the slow part, while capture still opens the source
+    mesh = make_mesh(context.settings.spot.faces)  # the slow part, while capture still opens the source
     context.progress("waiting for the source")
     order = context.wait_ring()
     if order is None:
@@ -46,7 +49,7 @@ def run(context: StageContext) -> None:
     context.progress("warming the spotter")
     lossless = order.info is not None and not order.info.live
     reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
-    meter = FaceMeter(context.settings.spot, order.fps, mesh)
+    meter = make_meter(context.settings.spot, order.fps, mesh)
     try:
         meter.warm_up(reader.height, reader.width)
         spot = Spot(context, reader, meter, order)
@@ -71,7 +74,7 @@ def check_size(info: SourceInfo | None, least_px: int) -> None:
 class Spot:
     """State of a running spotter."""
 
-    def __init__(self, context: StageContext, reader: RingReader, meter: FaceMeter, order: messages.Control) -> None:
+    def __init__(self, context: StageContext, reader: RingReader, meter: Meter, order: messages.Control) -> None:
         info = order.info
         self._context = context
         self._reader = reader
@@ -87,15 +90,10 @@ class Spot:
         self._next_id = self._row.get("next_id")
         self._sent: deque[messages.Spotted] = deque(maxlen=_KEEP_SENT)
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
-        self._ticks = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
+        self._ticks = TickSender(context, meter.roi_names)
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
-        self._tick_ns = int(1e9 / context.settings.output.tick_hz)
-        self._next_tick_ns = 0
-        self._seq = 0
         self._next_sense_ns = 0
-        self._sensed: dict[str, float] = {}
-        self._names = list(meter.roi_names)
-        self._peak = np.zeros(len(self._names))
+        self._sensed: dict[str, dict[str, float]] = {}
         self._delays = [0] * (_BINS + 1)
         self._ended = False
         if self._analysed and self._live:  # a successor: its predecessor's frames are gone
@@ -154,23 +152,26 @@ class Spot:
         self._index = index + 1
         if not self._index % _RELEASE_EVERY:
             reader.release(index)
-        if self._poses is not None and measurement.face:
+        if self._poses is not None:
             self._poses.send(header)
-        return self._account(header, measurement, begun)
+        now = self._account(header, measurement.face, begun)
+        self._ticks.take(header, measurement.each(), now)
+        return now
 
     def _sense(self, header: FrameHeader) -> None:
         """State what this rig, light and face can show, once known and again when it has changed much."""
         self._next_sense_ns = header.t_ns + _SENSE_NS
-        found = self._meter.sensitivity_px()
-        if not found or not any(_changed(self._sensed.get(name), value) for name, value in found.items()):
-            return
-        self._sensed = found
-        worst = max(found, key=lambda name: found[name])
-        detail = f"{min(found.values()):.2f} to {found[worst]:.2f} px ({worst}), face 152 px wide"
-        self._context.notice("sensitivity", detail, header.t_ns, found)
+        for whose, found in self._meter.sensitivities().items():
+            before = self._sensed.get(whose, {})
+            if not found or not any(_changed(before.get(name), value) for name, value in found.items()):
+                continue
+            self._sensed[whose] = found
+            worst = max(found, key=lambda name: found[name])
+            detail = f"{min(found.values()):.2f} to {found[worst]:.2f} px ({worst}), face 152 px wide"
+            self._context.notice("sensitivity", whose + detail, header.t_ns, found)
 
-    def _account(self, header: FrameHeader, measurement: Measurement, begun: int) -> int:
-        """Counters and, some 20 times a second, a tick."""
+    def _account(self, header: FrameHeader, face: bool, begun: int) -> int:
+        """Counters; the time, monotonic ns."""
         words = self._row.words
         now = time.monotonic_ns()
         self._analysed += 1
@@ -179,34 +180,11 @@ class Spot:
             self._row.put("first_number", header.number)
             self._row.put("first_ns", now)
         words[_FRAMES], words[_LAST], words[_LAST_T] = self._analysed, header.number, header.t_ns
-        words[_NEXT], words[_LAST_NS], words[_BEAT], words[_FACE] = self._index, now, now, measurement.face
+        words[_NEXT], words[_LAST_NS], words[_BEAT], words[_FACE] = self._index, now, now, face
         words[_BUSY] += now - begun
         delay = now - (header.t_ns if self._exposure_is_real else header.captured_ns)
         self._delays[min(max(delay, 0) // _BIN_NS, _BINS)] += 1
-        difference = measurement.difference
-        if measurement.face:
-            np.maximum(self._peak, difference, out=self._peak)
-        if now >= self._next_tick_ns:
-            self._tick(header, measurement, now)
         return now
-
-    def _tick(self, header: FrameHeader, measurement: Measurement, now: int) -> None:
-        difference = dict(zip(self._names, measurement.difference.tolist(), strict=True))
-        self._ticks.send(
-            messages.Tick(
-                seq=self._seq,
-                frame=header.number,
-                t_ns=header.t_ns,
-                difference=difference if measurement.face else {},
-                peak=dict(zip(self._names, self._peak.tolist(), strict=True)),
-                face=bool(measurement.face),
-            )
-        )
-        self._seq += 1
-        self._peak[:] = 0
-        self._next_tick_ns += self._tick_ns  # by the clock, so that lateness does not add up
-        if self._next_tick_ns <= now:
-            self._next_tick_ns = now + self._tick_ns
 
     def _skip_to(self, index: int, cause: GapCause) -> None:
         """Leave frames out; they are reported with the next analysed one, whose number closes the gap."""

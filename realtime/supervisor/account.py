@@ -62,6 +62,7 @@ def session_line(
         config_digest=settings.digest(),
         live=info.live if info else True,
         detector=settings.spot.detector,
+        faces=settings.spot.faces,
         source_detail=info.detail if info else "",
         start_up_s=dict(start_up_s),
     )

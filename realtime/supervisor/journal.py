@@ -98,11 +98,12 @@ class Journal:
             t_ns=tick.t_ns,
             difference=tick.difference,
             face=tick.face,
+            found=tick.found,
             fps=fps,
             dropped=sum(self.dropped.values()),
             peak=tick.peak,
         )
-        if self._dense is not None:
+        if self._dense is not None and (tick.face is True or not tick.face):  # of several it measures face 0
             line = self._with_dense(line, *self._dense)
         if self.begun:
             self._write(line)
@@ -112,7 +113,7 @@ class Journal:
         self._dense = measured, time.monotonic()
 
     def _with_dense(self, line: TickLine, measured: messages.Dense, came_s: float) -> TickLine:
-        fresh = line.face and time.monotonic() - came_s < _DENSE_FRESH_S
+        fresh = line.found and time.monotonic() - came_s < _DENSE_FRESH_S
         return msgspec.structs.replace(
             line,
             strain=measured.strain if fresh else {},

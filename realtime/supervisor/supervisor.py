@@ -188,7 +188,7 @@ class Supervisor:
             if isinstance(tick, messages.Dense):
                 self._journal.dense(tick)
                 continue
-            self._account.state.face = tick.face
+            self._account.state.face = tick.found
             self._journal.tick(tick, self._account.state.fps)
 
     def _take(self, message: messages.Report) -> None:

@@ -1,22 +1,17 @@
-"""Finding a face and following it: landmarks at a low rate, registration on every frame.
-
-Landmarks are found in a thread of their own, some ten times a second, and only make an anchor and check it. A request
-made at one frame is used a set time later by the frames' own stamps and not before, so that a recording gives the same
-result however fast the thread is.
-"""
+"""Following one face: registration on every frame, landmarks at a low rate, which only make an anchor and check it."""
 
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
 
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
+from realtime.vision.face.finder import Answer, Finder, Gray
 from realtime.vision.face.head import facing_yaw
-from realtime.vision.face.landmarks import FaceMesh
+from realtime.vision.face.landmarks import FoundFace
 from realtime.vision.face.regions import RIGID
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features.crop import apply, compose, invert
@@ -30,9 +25,6 @@ _UNCOVERED, _UNCOVERED_TIMES = 0.1, 5
 """The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row."""
 _BLINK_MAX_S = 0.8
 """Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
-
-Gray = NDArray[np.uint8]
-Mesh = NDArray[np.float32]
 
 
 class Change(Enum):
@@ -54,14 +46,6 @@ class Eyes(Struct):
     lasting_s: float = 0.0
 
 
-class _Found(Struct, frozen=True):
-    mesh: Mesh
-    depth: NDArray[np.float32] | None
-
-    def facing_rad(self) -> float | None:
-        return None if self.depth is None else facing_yaw(self.mesh, self.depth)
-
-
 class Step(Struct):
     """One frame followed."""
 
@@ -74,21 +58,15 @@ class Step(Struct):
 class FaceFollower:
     """One face in a stream of frames. Not thread-safe; ``close`` it."""
 
-    def __init__(self, landmark_rate_hz: float, mesh: FaceMesh | None = None) -> None:
-        """``mesh``: a landmark finder to use instead of an own one."""
-        self._mesh = mesh or FaceMesh()
-        self._pool = ThreadPoolExecutor(1, "landmarks")
-        self._period_ns = round(1e9 / landmark_rate_hz)
-        self._lag_ns = self._period_ns // 2
-        self._request: tuple[int, Future[_Found | None]] | None = None
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
         self._forget()
 
     def _forget(self) -> None:
         self.anchor: Anchor | None = None
-        self._request = None
+        self._finder.forget()
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque()
         self._misses = self._unlike = 0
-        self._asked_ns: int | None = None
         self._told = False
         """It has been said that there is no face."""
         self.facing_rad: float | None = None
@@ -96,18 +74,16 @@ class FaceFollower:
 
     def reset(self) -> None:
         """Forget the face."""
-        if self._request is not None:
-            self._request[1].result()
+        self._finder.wait()
         self._forget()
 
     def close(self) -> None:
-        """Stop the landmark thread and free its networks."""
-        self._pool.shutdown(wait=True)
-        self._mesh.close()
+        """Free what finds the landmarks."""
+        self._finder.close()
 
     def warm_up(self, height: int, width: int) -> None:
         """Run the networks once."""
-        self._mesh.warm_up(height, width)
+        self._finder.warm_up(height, width)
 
     def update(self, gray: Gray) -> None:
         """Follow the anchored face into the next frame."""
@@ -121,58 +97,50 @@ class FaceFollower:
         if self.anchor is None:
             return self._search(gray, number, t_ns)
         self._poses.append((t_ns, self.anchor.to_frame))
-        while len(self._poses) > 1 and t_ns - self._poses[0][0] > 4 * self._period_ns:
+        while len(self._poses) > 1 and t_ns - self._poses[0][0] > self._finder.patience_ns:
             self._poses.popleft()
-        if self._request is not None and t_ns - self._request[0] >= self._lag_ns:
-            (asked_ns, future), self._request = self._request, None
-            return self._judge(gray, number, asked_ns, future.result(), busy, eyes)
-        if self._request is None and (self._asked_ns is None or t_ns - self._asked_ns >= self._period_ns):
-            self._asked_ns = t_ns
-            self._request = (t_ns, self._pool.submit(self._detect, gray.copy(), t_ns))
-        return Step(self.anchor)
-
-    def _detect(self, gray: Gray, t_ns: int) -> _Found | None:
-        mesh = self._mesh.detect(gray, t_ns)
-        return None if mesh is None else _Found(mesh, getattr(self._mesh, "depth", None))
+        answer = self._finder.consult(gray, t_ns)
+        return Step(self.anchor) if answer is None else self._judge(gray, number, answer, busy, eyes)
 
     def _search(self, gray: Gray, number: int, t_ns: int) -> Step:
-        """No face so far: look for one now and then, in this thread."""
+        """No face so far: look for one now and then."""
         first, self._told = not self._told, True
-        if self._asked_ns is not None and 0 <= t_ns - self._asked_ns < self._period_ns:
-            return Step(None)
-        self._asked_ns = t_ns
-        found = self._detect(gray, t_ns)
+        found = self._finder.search(gray, t_ns)
         if found is None:
             return Step(None, notices=[("face lost", f"no face in frame {number}; looking on")] if first else [])
         self.anchor = Anchor(gray, found.mesh, found.depth)
-        self.facing_rad = found.facing_rad()
+        self.facing_rad = _facing_rad(found)
         return Step(self.anchor, Change.FOUND, notices=[("face found", f"frame {number}")])
 
-    def _judge(self, gray: Gray, number: int, asked_ns: int, found: _Found | None, busy: bool, eyes: Eyes) -> Step:
+    def _judge(self, gray: Gray, number: int, answer: Answer, busy: bool, eyes: Eyes) -> Step:
         """Keep the anchor, move it, or give the face up."""
-        anchor = self.anchor
+        anchor, found = self.anchor, answer.found
         assert anchor is not None
         if found is None:
             self._misses += 1
-            if self._misses < _LOST_LANDMARKS and not anchor.slipped:
+            if self._misses < _LOST_LANDMARKS and not anchor.slipped and not answer.final:
                 return Step(anchor)
             self._forget()
             self._told = True
             return Step(None, Change.LOST, notices=[("face lost", f"frame {number}")])
         self._misses = 0
-        self.facing_rad = found.facing_rad()
-        then = next((pose for at, pose in self._poses if at == asked_ns), None)
+        before, self.facing_rad = self.facing_rad, _facing_rad(found)
+        then = self._pose_at(answer.asked_ns)
         if then is None:
             return Step(anchor)
         seen = apply(invert(then), found.mesh)[list(RIGID)]
         stray = float(np.median(np.linalg.norm(seen - anchor.layout.mesh[list(RIGID)] - anchor.rigid_shift(), axis=1)))
+        parted = stray > 2.0 * _STRAY_PX
+        if parted and answer.crowded and not anchor.slipped:
+            self.facing_rad = before
+            return Step(anchor)
         self._unlike = self._unlike + 1 if anchor.uncovered > _UNCOVERED else 0
-        slipped = anchor.slipped or stray > 2.0 * _STRAY_PX or (not busy and self._unlike >= _UNCOVERED_TIMES)
+        slipped = anchor.slipped or parted or (not busy and self._unlike >= _UNCOVERED_TIMES)
         if not slipped and not self._wants_another(anchor, stray, busy, eyes):
             return Step(anchor)
         # the landmarks are of an earlier frame: carry them on by the head's motion since
         mesh = apply(compose(anchor.to_frame, invert(then)), found.mesh).astype(np.float32)
-        self._request, self._unlike = None, 0
+        self._unlike = 0
         self._poses.clear()
         self.anchor = Anchor(gray, mesh, found.depth)
         if slipped:
@@ -180,6 +148,19 @@ class FaceFollower:
             return Step(self.anchor, Change.SLIPPED, anchor, [what])
         self.anchor.follow_on(anchor)
         return Step(self.anchor, Change.MOVED, anchor)
+
+    def _pose_at(self, t_ns: int) -> NDArray[np.float64] | None:
+        """(2, 3) face image px -> px of the frame with that stamp."""
+        return next((pose for at, pose in self._poses if at == t_ns), None)
+
+    def place_at(self, t_ns: int) -> NDArray[np.float32] | None:
+        """(478, 2) px: where the mesh was in the frame with that stamp, by the tracked pose; None without a face. Of a
+        template that is younger than that frame: where it is now.
+        """
+        if self.anchor is None:
+            return None
+        pose = self._pose_at(t_ns)
+        return apply(self.anchor.to_frame if pose is None else pose, self.anchor.layout.mesh).astype(np.float32)
 
     def _wants_another(self, anchor: Anchor, stray: float, busy: bool, eyes: Eyes) -> bool:
         """Has the face moved so far from its template that a new one is better?"""
@@ -191,3 +172,7 @@ class FaceFollower:
         travelled = shift > _TRAVEL_PX or change > _TRAVEL_TURN or turned > _TRAVEL_RAD
         # in a movement the template is kept as long as it can be: a new one would be of the moved face
         return other_eyes or stray > (_STRAY_ACTIVE_PX if busy else _STRAY_PX) or (travelled and not busy)
+
+
+def _facing_rad(found: FoundFace) -> float | None:
+    return None if found.depth is None else facing_yaw(found.mesh, found.depth)

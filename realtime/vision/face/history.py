@@ -11,7 +11,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from realtime.errors import MerealtimeError
+from realtime.vision.face.landmarks import to_68
 from realtime.vision.face.registration import Anchor
+from realtime.vision.features import FeatureSpec
+from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
 
 MAX_BYTES = 200 * 2**20
 """Faces too large to be kept within this are kept at half the size, a quarter …"""
@@ -88,3 +92,35 @@ class FaceHistory:
         slot = self._where.get(number)
         entry = None if slot is None else self._entries[slot]
         return None if entry is None else entry[1]
+
+    def crops(
+        self, onset: int, apex: int, spec: FeatureSpec, near: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+        """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
+
+        Each is the mean of the frames up to ``near`` around it. Both are cut by the onset's landmarks: a template that
+        was renewed between them is tied to the one before by registration. MerealtimeError where a frame is gone.
+        """
+        first, last = (self._around(number, near) for number in (onset, apex))
+        points = to_68(first[0].mesh)
+        to_crop = crop_transform(points, spec)
+        home = invert(first[0].to_first)
+        landmarks = apply(to_crop, points).astype(np.float32)
+        return _mean(first, to_crop, home, spec), _mean(last, to_crop, home, spec), landmarks
+
+    def _around(self, number: int, near: int) -> list[KeptFace]:
+        """The face of frame ``number``, then those of its neighbours that were seen."""
+        middle = self.find(number)
+        if middle is None:
+            raise MerealtimeError(f"frame {number} has left the spotter's history")
+        others = [self.find(number + k) for k in range(-near, near + 1) if k]
+        return [middle, *(face for face in others if face is not None)]
+
+
+def _mean(
+    faces: list[KeptFace], to_crop: NDArray[np.float64], home: NDArray[np.float64], spec: FeatureSpec
+) -> NDArray[np.uint8]:
+    """home: face image of the first template -> that of the onset's."""
+    return mean_crop(
+        ((f.pixels, compose(to_crop, compose(compose(home, f.to_first), invert(f.to_pixels)))) for f in faces), spec
+    )

@@ -1,7 +1,7 @@
 """Frame -> landmarks: MediaPipe Face Landmarker, its model carried by the package.
 
-Consumes a gray frame, emits the 478-point mesh in frame pixels. MediaPipe is imported when the first
-``FaceMesh`` is made, with TensorFlow kept out (it would cost 2 s and 460 MB, and is not used).
+Consumes a gray frame, emits the 478-point mesh in frame pixels, of one face or of several. MediaPipe is imported when
+the first ``FaceMesh`` is made, with TensorFlow kept out (it would cost 2 s and 460 MB, and is not used).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from realtime.errors import InputError, UserError
@@ -28,27 +29,43 @@ def to_68(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     return mesh[list(MESH_TO_68)]
 
 
+class FoundFace(Struct, frozen=True):
+    """One face in one frame."""
+
+    mesh: NDArray[np.float32]
+    """(478, 2) px of the frame."""
+    depth: NDArray[np.float32] | None = None
+    """(478,) px of the frame, larger is further away."""
+
+
 _Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 of a part of the picture, px."""
 _LEAST_WINDOW_PX = 400
 """Side of the smallest window that is searched: the detector sees faces of an eighth of that and more."""
-_FILLS = (0.18, 0.6, 0.33)
-"""Share of its window's side that a face takes: least, most, and in a new window."""
 _RIM = 0.08
 """Share of a window's side; a face closer to its edge gets a new window around it."""
+_FILLS = (0.18, 0.6, 0.33)
+"""Share of its window's side that a face takes: least, most, and in a new window."""
+_FILLS_OF_SEVERAL = (0.17, 1 - 2 * _RIM, 0.2)
+"""The same for several: what the smallest takes at least, all together at most, and the smallest in a new window, which
+is as large as the detector can do with."""
 _FLAT = np.full((64, 64), 128, np.uint8)
 
 
 class FaceMesh:
-    """MediaPipe Face Landmarker in video mode, one face.
+    """MediaPipe Face Landmarker in video mode, one face or several.
 
     In video mode the network looks where the face was; the detector runs only when it was lost. The detector
     overlooks a face narrower than an eighth of the picture (143 px in 1920), so where the whole picture shows
-    none, square windows of it are searched: all of them once, then one a call. The face is followed in its window.
+    none, square windows of it are searched: all of them once, then one a call. The face is followed in its window,
+    and with it, of several, who else is in there: a small face further off is not looked for while another is seen.
     ``detect`` releases the GIL while the networks run, so that it may have a thread of its own.
     """
 
-    def __init__(self, min_confidence: float = 0.5) -> None:
+    def __init__(self, min_confidence: float = 0.5, faces: int = 1) -> None:
+        """faces: the most that are found. Each costs a run of the landmark network; while fewer are in view, the
+        detector runs too.
+        """
         keep_tensorflow_out()
         from mediapipe import Image, ImageFormat
         from mediapipe.tasks.python import BaseOptions, vision
@@ -62,12 +79,13 @@ class FaceMesh:
             vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(path)),
                 running_mode=vision.RunningMode.VIDEO,
-                num_faces=1,
+                num_faces=faces,
                 min_face_detection_confidence=min_confidence,
                 min_face_presence_confidence=min_confidence,
                 min_tracking_confidence=min_confidence,
             )
         )
+        self._fills = _FILLS if faces == 1 else _FILLS_OF_SEVERAL
         self._t_ms = 0
         self.depth: NDArray[np.float32] | None = None
         """(478,) px of the face found last, larger is further away."""
@@ -82,6 +100,17 @@ class FaceMesh:
     def detect(self, gray: NDArray[np.uint8], t_ns: int | None = None) -> NDArray[np.float32] | None:
         """Find the face. gray: (H, W) uint8. Returns (478, 2) float32, px, or None without a face.
 
+        t_ns: as of ``detect_all``.
+        """
+        found = self.detect_all(gray, t_ns)
+        if not found:
+            return None
+        self.depth = found[0].depth
+        return found[0].mesh
+
+    def detect_all(self, gray: NDArray[np.uint8], t_ns: int | None = None) -> list[FoundFace]:
+        """Find every face, up to the most. gray: (H, W) uint8.
+
         t_ns: exposure; the networks' own smoothing follows a moving head only if it knows the time between
         frames. Without it each picture stands alone: a second after the last, which smooths nothing, and
         searched in all windows.
@@ -92,67 +121,76 @@ class FaceMesh:
         if gray.shape != self._shape or t_ns is None:
             self._shape, self._window, self._next = gray.shape, None, None
             self._windows = search_windows(*gray.shape)
-        mesh = self._look(gray, self._window, t_ms)
-        if mesh is None and self._window is not None:
+        found = self._look(gray, self._window, t_ms)
+        if not found and self._window is not None:
             self._window = self._next = None
-            mesh = self._look(gray, None, t_ms)
-        if mesh is None:
-            mesh = self._search(gray, t_ms)
-        if mesh is not None and self._window is not None:
-            self._keep_in_window(mesh, self._window)
-        return mesh
+            found = self._look(gray, None, t_ms)
+        if not found:
+            found = self._search(gray, t_ms)
+        if found and self._window is not None:
+            self._keep_in_window([face.mesh for face in found], self._window)
+        return found
 
     def warm_up(self, height: int, width: int) -> None:
         """Run the networks once on a flat picture; nothing of it is remembered."""
         self._look(np.full((height, width), 128, np.uint8), None, 0)
 
-    def _look(self, gray: NDArray[np.uint8], window: _Window | None, t_ms: int) -> NDArray[np.float32] | None:
-        """The face in one window, px of the whole picture."""
+    def _look(self, gray: NDArray[np.uint8], window: _Window | None, t_ms: int) -> list[FoundFace]:
+        """The faces in one window, px of the whole picture."""
         x0, y0, x1, y1 = window or (0, 0, gray.shape[1], gray.shape[0])
         self._rgb = cv2.cvtColor(gray[y0:y1, x0:x1], cv2.COLOR_GRAY2RGB, self._rgb)  # the network wants three channels
         self._t_ms = max(t_ms, self._t_ms + 1)  # it must rise
-        found = self._task.detect_for_video(
-            self._image(image_format=self._format, data=self._rgb), self._t_ms
-        ).face_landmarks
-        if not found:
-            return None
-        self.depth = np.array([p.z * (x1 - x0) for p in found[0]], np.float32)
-        return np.array([(x0 + p.x * (x1 - x0), y0 + p.y * (y1 - y0)) for p in found[0]], np.float32)
+        image = self._image(image_format=self._format, data=self._rgb)
+        return [
+            FoundFace(
+                np.array([(x0 + p.x * (x1 - x0), y0 + p.y * (y1 - y0)) for p in points], np.float32),
+                np.array([p.z * (x1 - x0) for p in points], np.float32),
+            )
+            for points in self._task.detect_for_video(image, self._t_ms).face_landmarks
+        ]
 
-    def _search(self, gray: NDArray[np.uint8], t_ms: int) -> NDArray[np.float32] | None:
+    def _search(self, gray: NDArray[np.uint8], t_ms: int) -> list[FoundFace]:
         """Look through the windows: each of them the first time, later one a call, which costs less."""
         first, count = (0, len(self._windows)) if self._next is None else (self._next, min(1, len(self._windows)))
         for k in range(first, first + count):
-            mesh = self._look(gray, self._windows[k], t_ms)
-            if mesh is not None:
+            found = self._look(gray, self._windows[k], t_ms)
+            if found:
                 self._window, self._next = self._windows[k], None
-                return mesh
+                return found
         self._next = (first + count) % max(1, len(self._windows))
-        return None
+        return []
 
-    def _keep_in_window(self, mesh: NDArray[np.float32], window: _Window) -> None:
-        """Another window for the next frame, where the face nears this one's edge or is large or small in it."""
+    def _keep_in_window(self, meshes: list[NDArray[np.float32]], window: _Window) -> None:
+        """Another window for the next frame, where a face nears this one's edge or they are large or small in it."""
         height, width = self._shape
-        low, high = mesh.min(0), mesh.max(0)
-        extent = float((high - low).max())
+        least, most, new = self._fills
+        if len(meshes) > 1 and _extent(np.concatenate(meshes)) > most * min(height, width):
+            meshes = [max(meshes, key=_extent)]  # no window holds them all
+        points, smallest = np.concatenate(meshes), min(map(_extent, meshes))
+        low, high, extent = points.min(0), points.max(0), _extent(points)
         x0, y0, x1, y1 = window
         rim = _RIM * (x1 - x0)
         away = (x0 == 0 or low[0] > x0 + rim) and (x1 == width or high[0] < x1 - rim)
         away = away and (y0 == 0 or low[1] > y0 + rim) and (y1 == height or high[1] < y1 - rim)
-        if away and _FILLS[0] <= extent / (x1 - x0) <= _FILLS[1]:
+        if away and smallest / (x1 - x0) >= least and extent / (x1 - x0) <= most:
             return
-        side = min(round(extent / _FILLS[2]), height, width)
+        side = min(round(max(smallest / new, extent / most)), height, width)
         x0, y0 = (
             int(np.clip((a + b - side) / 2, 0, end - side))
             for a, b, end in zip(low, high, (width, height), strict=True)
         )
-        self._window = None if extent > _FILLS[1] * side else (x0, y0, x0 + side, y0 + side)
+        self._window = None if extent > most * side else (x0, y0, x0 + side, y0 + side)
         if self._window != window:
             self._look(_FLAT, None, self._t_ms)  # the tracker knows the face's place in the old window: let it forget
 
     def close(self) -> None:
         """Free the networks."""
         self._task.close()
+
+
+def _extent(points: NDArray[np.float32]) -> float:
+    """Width or height of (n, 2) points, whichever is larger, px."""
+    return float(np.ptp(points, axis=0).max())
 
 
 def search_windows(height: int, width: int) -> list[_Window]:

@@ -90,6 +90,11 @@ class Layout(msgspec.Struct, frozen=True):
     """(2, 4) x0, y0, x1, y1 of the eye openings, px: right, left."""
 
 
+def width_px(mesh: NDArray[np.float32]) -> float:
+    """Cheek to cheek, px of whatever the (478, 2) mesh is in."""
+    return float(np.hypot(*(mesh[LEFT_CHEEK] - mesh[RIGHT_CHEEK])))
+
+
 def upright(mesh: NDArray[np.float32]) -> NDArray[np.float64]:
     """(2, 3) similarity: frame px -> face image px, eyes level, FACE_WIDTH_PX across, centred.
 

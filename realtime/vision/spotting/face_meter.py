@@ -15,15 +15,15 @@ from msgspec import Struct, field, structs
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
-from realtime.errors import InputError, MerealtimeError
+from realtime.errors import InputError
 from realtime.types import SpotEvent
+from realtime.vision.face.finder import Finder, LandmarkFinder
 from realtime.vision.face.follower import Change, Eyes, FaceFollower, Step
-from realtime.vision.face.history import FaceHistory, KeptFace
-from realtime.vision.face.landmarks import FaceMesh, to_68
+from realtime.vision.face.history import FaceHistory
+from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.face.regions import FACE_WIDTH_PX, ROI_NAMES
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features import FeatureSpec
-from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
 from realtime.vision.spotting import lbp
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
@@ -49,6 +49,12 @@ class Measurement(Struct):
     """(what, detail) of what happened: face found or lost, anchored again, speech."""
     head: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Yaw, pitch, roll against the frame in which the face was found, degrees."""
+    number: int | None = None
+    """Which face it is, 0, 1, …; None where one is followed and no more."""
+
+    def each(self) -> list[Measurement]:
+        """One for each face that is in view; of several, ``crowd.Measurements``."""
+        return [self]
 
 
 class FaceMeter:
@@ -56,11 +62,17 @@ class FaceMeter:
 
     roi_names = ROI_NAMES
 
-    def __init__(self, settings: SpotSettings | None = None, fps: float = 200.0, mesh: FaceMesh | None = None):
-        """``mesh``: a landmark finder to use instead of an own one."""
+    def __init__(
+        self,
+        settings: SpotSettings | None = None,
+        fps: float = 200.0,
+        mesh: FaceMesh | None = None,
+        finder: Finder | None = None,
+    ):
+        """``mesh``: networks to use instead of own ones; ``finder``: what asks them, shared with other faces."""
         self.settings = settings or SpotSettings()
         self.fps = float(fps)
-        self.follower = FaceFollower(self.settings.landmark_rate_hz, mesh)
+        self.follower = FaceFollower(finder or LandmarkFinder(self.settings.landmark_rate_hz, mesh))
         self.detector = make_detector(self.settings, self.fps)
         self._assembler = Assembler()
         self._blinks = BlinkLog()
@@ -99,8 +111,7 @@ class FaceMeter:
         is_whole: asked once the pixels have been read; where it says no (they were overwritten meanwhile), the frame
         is forgotten, as if it had been lost, and the measurement is None.
         """
-        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_SIDE_PX:
-            raise InputError(f"a gray frame is (H, W) uint8, {MIN_SIDE_PX} px at least, not {gray.shape} {gray.dtype}")
+        check_frame(gray)
         if self._last_ns is not None and not 0 <= t_ns - self._last_ns <= _HOLE_S * 1e9 + 3e9 / self.fps:
             self._cross_hole()
         followed = self._follow(gray, number, t_ns, is_whole)
@@ -255,6 +266,10 @@ class FaceMeter:
                 found.update(zip(spotter.channels.names, (round(float(v), 3) for v in level), strict=True))
         return {name: found[name] for name in ROI_NAMES if name in found}
 
+    def sensitivities(self) -> dict[str, dict[str, float]]:
+        """``sensitivity_px`` of each face that is followed, by how a notice about it begins."""
+        return {"": self.sensitivity_px()}
+
     def reset(self) -> None:
         """Forget the face, the reference and the events under way."""
         self.follower.reset()
@@ -279,34 +294,10 @@ class FaceMeter:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
 
-        Each is the mean of the frames around it, as the spec says. Both are cut by the onset's landmarks: a template
-        that was renewed between them is tied to the one before by registration. Raises MerealtimeError where the
-        event is older than the history.
+        As ``FaceHistory.crops``; MerealtimeError where the event is older than the history.
         """
         spec = spec or FeatureSpec()
-        near = spec.neighbours(self.fps)
-        onset, apex = (self._kept_around(number, near) for number in (event.onset, event.apex))
-        points = to_68(onset[0].mesh)
-        to_crop = crop_transform(points, spec)
-        home = invert(onset[0].to_first)
-        landmarks = apply(to_crop, points).astype(np.float32)
-        return self._mean(onset, to_crop, home, spec), self._mean(apex, to_crop, home, spec), landmarks
-
-    def _kept_around(self, number: int, near: int) -> list[KeptFace]:
-        """The face of frame ``number``, then those of its neighbours that were seen."""
-        first = self._history.find(number)
-        if first is None:
-            raise MerealtimeError(f"frame {number} has left the spotter's history")
-        others = [self._history.find(number + k) for k in range(-near, near + 1) if k]
-        return [first, *(face for face in others if face is not None)]
-
-    def _mean(
-        self, faces: list[KeptFace], to_crop: NDArray[np.float64], home: NDArray[np.float64], spec: FeatureSpec
-    ) -> NDArray[np.uint8]:
-        """home: face image of the first template -> that of the onset's."""
-        return mean_crop(
-            ((f.pixels, compose(to_crop, compose(compose(home, f.to_first), invert(f.to_pixels)))) for f in faces), spec
-        )
+        return self._history.crops(event.onset, event.apex, spec, spec.neighbours(self.fps))
 
     def warm_up(self, height: int, width: int) -> None:
         """Load and compile everything on a flat picture, so that no frame waits for it."""
@@ -322,6 +313,12 @@ class FaceMeter:
         spare.begin(anchor)
         for k in range(round(0.5 * self.fps)):
             spare.push(anchor, k, round(k * 1e9 / self.fps))
+
+
+def check_frame(gray: NDArray[np.uint8]) -> None:
+    """InputError unless it is a frame in which a face can be followed."""
+    if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_SIDE_PX:
+        raise InputError(f"a gray frame is (H, W) uint8, {MIN_SIDE_PX} px at least, not {gray.shape} {gray.dtype}")
 
 
 def _plain_mesh(height: int, width: int) -> NDArray[np.float32]:

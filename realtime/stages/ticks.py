@@ -1,0 +1,64 @@
+"""The spotter's curves: emits ``Tick`` (PUB, lossy), some 20 times a second one for each face that is in view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.ipc import bus, messages
+from realtime.ipc.ring import FrameHeader
+from realtime.stages.runner import StageContext
+
+if TYPE_CHECKING:
+    from realtime.vision.spotting.face_meter import Measurement
+
+
+class TickSender:
+    """Takes every frame's measurements; sends the newest with the peaks since the tick before."""
+
+    def __init__(self, context: StageContext, names: Sequence[str]) -> None:
+        """names: of the regions, in the order of a measurement."""
+        self._socket = bus.Broadcaster(context.zmq, context.endpoint("ticks"))
+        self._names = list(names)
+        self._every_ns = int(1e9 / context.settings.output.tick_hz)
+        self._next_ns = 0
+        self._seq = 0
+        self._peaks: dict[int | None, NDArray[np.float64]] = {}
+
+    def take(self, header: FrameHeader, faces: list[Measurement], now: int) -> None:
+        """One frame, done with at ``now``, monotonic ns."""
+        for seen in faces:
+            if seen.number not in self._peaks:
+                self._peaks[seen.number] = np.zeros(len(self._names))
+            if seen.face:
+                np.maximum(self._peaks[seen.number], seen.difference, out=self._peaks[seen.number])
+        if now < self._next_ns:
+            return
+        for seen in faces:
+            self._send(header, seen)
+        for peak in self._peaks.values():
+            peak[:] = 0
+        self._next_ns += self._every_ns  # by the clock, so that lateness does not add up
+        if self._next_ns <= now:
+            self._next_ns = now + self._every_ns
+
+    def _send(self, header: FrameHeader, seen: Measurement) -> None:
+        difference = dict(zip(self._names, seen.difference.tolist(), strict=True))
+        self._socket.send(
+            messages.Tick(
+                seq=self._seq,
+                frame=header.number,
+                t_ns=header.t_ns,
+                difference=difference if seen.face else {},
+                peak=dict(zip(self._names, self._peaks[seen.number].tolist(), strict=True)),
+                face=seen.face if seen.number is None else seen.number,
+                found=seen.face,
+            )
+        )
+        self._seq += 1
+
+    def close(self) -> None:
+        self._socket.close()
