@@ -16,6 +16,8 @@ from realtime.vision.face.regions import RIGID
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features.crop import apply, compose, invert
 
+LEAST_FACE_PX = 60
+"""Narrower faces were not tested; the networks overlook most of them."""
 _LOST_LANDMARKS = 2
 """So many searches without a face in a row, and it is lost."""
 _STRAY_PX, _STRAY_ACTIVE_PX = 4.0, 6.0
@@ -107,7 +109,8 @@ class FaceFollower:
         first, self._told = not self._told, True
         found = self._finder.search(gray, t_ns)
         if found is None:
-            return Step(None, notices=[("face lost", f"no face in frame {number}; looking on")] if first else [])
+            detail = f"no face in frame {number}; looking on (it must be {LEAST_FACE_PX} px wide at least)"
+            return Step(None, notices=[("face lost", detail)] if first else [])
         self.anchor = Anchor(gray, found.mesh, found.depth)
         self.facing_rad = _facing_rad(found)
         return Step(self.anchor, Change.FOUND, notices=[("face found", f"frame {number}")])

@@ -147,10 +147,9 @@ class Watch:
         rise, limit = size - rest.level, rest.threshold()
         if rest.in_tail or not (rise > limit).any():
             self._hits = 0
-            if not rest.in_tail:
-                # what is half-way to an event is no noise, but a level that drifts must be followed in the end
-                gain = min(1.0, dt_s / self.params.noise_window_s)
-                rest.learn_noise(np.clip(size, rest.level - limit, rest.level + 0.5 * limit), gain)
+            # what is half-way to an event is no noise, but a level that drifts must be followed in the end
+            gain = min(1.0, dt_s / self.params.noise_window_s)
+            rest.learn_noise(np.clip(size, rest.level - limit, rest.level + 0.5 * limit), gain)
             rest.roll(dt_s)
             return self._watch_hold(still=bool((np.abs(size - rest.level) < 0.25 * limit).all()))
         if self._hits == 0:
