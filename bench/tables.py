@@ -238,14 +238,19 @@ def living() -> str:
 
 def living_rivals() -> str:
     """F1, or false micros a minute where there are none, of every system on the same held-out clips."""
-    result = load("living-heldout")
+    result = load("living-rivals")
     systems = result["systems"]
     rows = []
     for factor, own in systems["motion"].items():
         name = "f1_micro" if own["micros"] else "false_micro_per_minute"
         figure = "F1" if own["micros"] else "false micro/min"
         rows.append((factor, figure, *(number(system[factor][name], 2) for system in systems.values())))
+    rows.append(("ms a frame", "", *(number(_ms_a_frame(system), 2) for system in systems.values())))
     return markdown(("", "", *(f"`{name}`" for name in systems)), rows, 2) + stamp(result)
+
+
+def _ms_a_frame(rows: dict[str, dict[str, float]]) -> float:
+    return statistics.median(row["ms_per_frame"] for row in rows.values())
 
 
 def real() -> str:
