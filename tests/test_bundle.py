@@ -79,12 +79,12 @@ def test_wrong_shapes_are_refused(built_in: bundle.Bundle, shape: tuple[int, ...
 
 
 def test_other_features_are_refused_by_field(built_in: bundle.Bundle) -> None:
-    other = FeatureSpec(eye_mask=False, crop_width=150)
+    other = FeatureSpec(eye_mask=True, crop_width=150)
     with pytest.raises(BundleError) as caught:
         bundle.check_spec(built_in, other)
     message = str(caught.value)
     assert "crop_width (bundle 140, here 150)" in message
-    assert "eye_mask (bundle True, here False)" in message
+    assert "eye_mask (bundle False, here True)" in message
     assert "margin" not in message
     assert "\n" not in message
 
@@ -109,6 +109,18 @@ def test_an_edited_feature_spec_is_refused(copy: Path) -> None:
     edit(copy, feature_spec=spec | {"margin_top_px": 20.0})
     with pytest.raises(BundleError, match="digest"):
         bundle.load(copy)
+
+
+def test_a_bundle_of_the_old_frame_is_refused_in_one_line(copy: Path) -> None:
+    """As 0.2.0 had it: cropped by the landmarks' box, with all of the head's motion taken out."""
+    card = msgspec.json.decode((copy / bundle.CARD_FILE).read_bytes())
+    new = {"frame", "eyes_width", "eyes_height", "eyes_down", "registration", "least_turn_deg", "least_growth", "turn"}
+    old = {name: value for name, value in card["feature_spec"].items() if name not in new}
+    digest = bundle.sha256(msgspec.json.encode(old, order="deterministic"))
+    edit(copy, feature_spec=old, feature_digest=digest)
+    with pytest.raises(BundleError, match=r"older version.* lacks eyes_down.*registration.*train it again") as caught:
+        bundle.load(copy)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_feature_spec_of_another_version_is_refused(copy: Path) -> None:

@@ -28,6 +28,12 @@ class KeptFace(Struct, frozen=True):
     """(478, 2) px in the face image."""
     to_first: NDArray[np.float64]
     """(2, 3): face image px -> px of the face image of the first template of this face."""
+    to_frame: NDArray[np.float64]
+    """(2, 3): face image px -> px of the frame."""
+    turned: tuple[float, float]
+    """(yaw, pitch) of the head since the first template of this face, rad."""
+    heights: NDArray[np.float64]
+    """(478,) of the mesh towards the camera, px of the face image."""
 
 
 class FaceHistory:
@@ -63,7 +69,13 @@ class FaceHistory:
         scale = np.array([width / (x1 - x0), height / (y1 - y0)])
         to_pixels = anchor.to_frame * scale[:, None]
         to_pixels[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
-        self._entries[slot] = number, KeptFace(target, to_pixels, anchor.layout.mesh, anchor.to_first)
+        layout = anchor.layout
+        self._entries[slot] = (
+            number,
+            KeptFace(
+                target, to_pixels, layout.mesh, anchor.to_first, anchor.to_frame, anchor.turned, layout.mesh_heights
+            ),
+        )
         self._where[number] = slot
 
     def _allocate(self, height: int, width: int, grain: float) -> None:

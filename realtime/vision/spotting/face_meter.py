@@ -24,6 +24,8 @@ from realtime.vision.face.regions import FACE_WIDTH_PX, ROI_NAMES
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features import FeatureSpec
 from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
+from realtime.vision.features.pose_rule import Pose, correction
+from realtime.vision.features.relief import parallax
 from realtime.vision.spotting import lbp
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
@@ -277,11 +279,11 @@ class FaceMeter:
     def crops(
         self, event: SpotEvent, spec: FeatureSpec | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-        """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
+        """Onset and apex crop (crop_height, crop_width) uint8, and landmarks (68, 2) px in them.
 
-        Each is the mean of the frames around it, as the spec says. Both are cut by the onset's landmarks: a template
-        that was renewed between them is tied to the one before by registration. Raises MerealtimeError where the
-        event is older than the history.
+        The head's motion is removed by the spec's rule; each may be the mean of the frames around it. Both are cut by
+        the onset's landmarks: a template that was renewed between them is tied to the one before by registration.
+        Raises MerealtimeError where the event is older than the history.
         """
         spec = spec or FeatureSpec()
         near = spec.neighbours(self.fps)
@@ -290,7 +292,15 @@ class FaceMeter:
         to_crop = crop_transform(points, spec)
         home = invert(onset[0].to_first)
         landmarks = apply(to_crop, points).astype(np.float32)
-        return self._mean(onset, to_crop, home, spec), self._mean(apex, to_crop, home, spec), landmarks
+        whole = compose(to_crop, home)
+        ends = [onset[0], apex[0], self._history.find(event.offset) or apex[0]]
+        poses = [Pose(compose(compose(whole, face.to_first), invert(face.to_frame)), face.turned) for face in ends]
+        share = (event.apex - event.onset) / max(event.offset - event.onset, 1)
+        ruled = correction(poses, share, spec)
+        heights = onset[0].heights * float(np.hypot(*to_crop[0, :2]))
+        carried = parallax(ruled.turn, apply(to_crop, onset[0].mesh), heights, spec)
+        second = self._mean(apex, compose(ruled.left_in, whole), spec, carried)
+        return self._mean(onset, whole, spec), second, landmarks
 
     def _kept_around(self, number: int, near: int) -> list[KeptFace]:
         """The face of frame ``number``, then those of its neighbours that were seen."""
@@ -301,11 +311,15 @@ class FaceMeter:
         return [first, *(face for face in others if face is not None)]
 
     def _mean(
-        self, faces: list[KeptFace], to_crop: NDArray[np.float64], home: NDArray[np.float64], spec: FeatureSpec
+        self,
+        faces: list[KeptFace],
+        to_crop: NDArray[np.float64],
+        spec: FeatureSpec,
+        carried: NDArray[np.float32] | None = None,
     ) -> NDArray[np.uint8]:
-        """home: face image of the first template -> that of the onset's."""
+        """to_crop: px of the face image of the first template -> px of the crop."""
         return mean_crop(
-            ((f.pixels, compose(to_crop, compose(compose(home, f.to_first), invert(f.to_pixels)))) for f in faces), spec
+            ((f.pixels, compose(compose(to_crop, f.to_first), invert(f.to_pixels))) for f in faces), spec, carried
         )
 
     def warm_up(self, height: int, width: int) -> None:
