@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.datasets.flowmaps import MapSet
+from offline.evaluation import calibration
 from offline.evaluation.results import Results
 from offline.export import litert
-from offline.training import fit, pooled_flow
+from offline.training import fit
 from realtime.recognition.bundle import ThresholdCard
 
 RIGHT = 0.8
@@ -59,8 +60,8 @@ def write(
     scores = loso[0].scores.astype(np.float64)
     # probabilities are made to mean what they say, on held-out scores of the very subjects the network is
     # trained on
-    factor = pooled_flow.sharpness(scores, data.label)
-    calibrated = pooled_flow.softmax(factor * np.log(np.maximum(scores, 1e-9))).astype(np.float64)
+    factor = calibration.sharpness(scores, data.label)
+    calibrated = calibration.tempered(scores, factor)
     metrics: dict[str, Any] = {"seeds": summary.seeds}
     if summary.protocol == "loso":
         metrics |= summary.metrics
