@@ -170,7 +170,7 @@ def exact_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
 
 
 def live_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
-    """The scene's video through the live pipeline: maps of what was spotted, and by the true frames."""
+    """The scene's video through the live pipeline: maps of what was spotted, and the last spec's by the true frames."""
     meter = FaceMeter(fps=FPS)
     try:
         _run(scene, specs, meter)
@@ -180,13 +180,14 @@ def live_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
 
 def _run(scene: Scene, specs: dict[str, FeatureSpec], meter: FaceMeter) -> None:
     waiting = list(scene.shown)
+    last = dict(list(specs.items())[-1:])
     for number, frame in enumerate(MapRenderer(scene).frames()):
         _, events = meter.process(frame, number, round(number * 1e9 / FPS))
         _keep(scene.shown, events, meter, specs)
         if waiting and number == waiting[0].frames()[2] + round(_LATER_S * FPS):
             one = waiting.pop(0)
             if meter.anchor is not None:
-                _take(one, "true frames", _event(*one.frames()), meter, specs)
+                _take(one, "true frames", _event(*one.frames()), meter, last)
     _keep(scene.shown, meter.flush(), meter, specs)
 
 

@@ -87,9 +87,10 @@ def real_motion(options: argparse.Namespace) -> None:
     found: dict[str, object] = {}
     for head in options.heads.split(","):
         made = scenes(data, options.split, head, EACH_CLASS, options.clips)
-        for scene in made:
+        for number, scene in enumerate(made, 1):
             exact_stages(scene, BEFORE_THE_CAMERA)
             live_stages(scene, LIVE)
+            print(f"{head} head: {number}/{len(made)} scenes", file=sys.stderr, flush=True)
         shown = [one for scene in made for one in scene.shown]
         spotted = sum(one.score > 0 for one in shown)
         lines = rows(shown, data, models)

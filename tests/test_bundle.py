@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,21 @@ def test_the_cards_figures_are_the_tables() -> None:
         for part, measured in row["metrics"].items():
             for metric, value in measured.items():
                 assert card.metrics[part][metric]["mean"] == pytest.approx(value["mean"], abs=1e-6)
+
+
+def test_the_cards_say_how_far_the_training_maps_agree_with_the_cameras() -> None:
+    """The figures are those of docs/benchmarks.md, the frame is the spec's."""
+    file = Path(__file__).resolve().parents[1] / "bench" / "results" / "labels_real_motion.json"
+    heads = msgspec.json.decode(file.read_bytes())["heads"]
+    for name in bundle.builtin_names():
+        card = bundle.load(name).card
+        (note,) = [note for note in card.notes if "published by others" in note]
+        assert f"{card.feature_spec['eyes_width']:g} of their distances wide" in note
+        for head, found in heads.items():
+            (row,) = [row for row in found["rows"] if row["stage"] == "live, as shipped"]
+            for channel, value in row["correlation"].items():
+                (said,) = re.findall(rf"{head} head.*?{channel} (0\.\d\d)", note)
+                assert float(said) == pytest.approx(value, abs=0.0051), (head, channel)
 
 
 def test_a_weak_score_is_uncertain(built_in: bundle.Bundle) -> None:
