@@ -1,6 +1,11 @@
-"""From frames to labels on generated clips: which class each action unit's movement gets.
+"""From frames to labels: what the live pipeline calls movements whose class is known.
 
     python bench/labels.py [--sets tuning-2.0px,heldout-2.0px] [--model laenet-composite] [--json FILE]
+    python bench/labels.py --real-motion [--split heldout] [--heads still,living] [--clips N] [--maps COMPOSITE.npz]
+
+The first on the generated clips' action units, the second on published maps that are put back on portraits, labelled by
+models that never saw the subject (they are trained once, which takes some minutes). Settings are chosen on ``--split
+tuning``, half of the subjects and one portrait; figures stand for the other half.
 
 Spotter, crops, flow, feature map and model as in the live pipeline. The class of an action unit is a convention (AU12
 smile: positive; AU1+2 raised brows: surprise; AU4, AU9, AU15 and one-sided AU12: negative): what the model learnt is
@@ -15,22 +20,46 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import cv2
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import _clip_store as store
+import _public_maps as public
 import clips
+from _fold_models import FOLDS, FoldModels
 from _harness import ROOT, machine, write_json
+from _real_motion import HEADS, PX, exact_stages, live_stages, scenes
+from _real_motion_score import rows, table
 
 from offline.evaluation.megc import hits
 from realtime.recognition import bundle
 from realtime.types import SpotEvent
-from realtime.vision.features import feature_map
+from realtime.vision.features import FeatureSpec, feature_map
 from realtime.vision.spotting.face_meter import FaceMeter
 
 Labels = dict[str, Counter[str]]
+RESULTS = ROOT / "bench" / "results"
+EACH_CLASS = 7
+"""Maps of each class of each set in a half of the subjects: 125 in all, a set's surprise being rarer."""
+SHIPPED = FeatureSpec()
+PAPERS = FeatureSpec(frame="landmarks", eye_mask=True, average_s=0.0125, registration="full", turn=False)
+"""Crop, mask, means and registration as they were in 0.2.0."""
+BEFORE_THE_CAMERA = {"paper's crop": PAPERS, "as shipped": SHIPPED}
+LIVE = {
+    "as in 0.2.0": PAPERS,
+    "0.2.0, eyes' crop, no mask": replace(PAPERS, frame="eyes", eye_mask=False),
+    "all motion out": replace(SHIPPED, registration="full"),
+    "translation, dead zone": replace(SHIPPED, registration="translation"),
+    "turn left in": replace(SHIPPED, turn=False),
+    "no mean": replace(SHIPPED, average_s=0.0),
+    "eye mask": replace(SHIPPED, eye_mask=True),
+    "as shipped": SHIPPED,
+}
+"""What the crops of the live stages are cut by."""
 
 
 def label_clip(clip: clips.ClipSpec, model: bundle.Bundle, found: Labels) -> None:
@@ -51,14 +80,44 @@ def label_clip(clip: clips.ClipSpec, model: bundle.Bundle, found: Labels) -> Non
         found[f"{truth[i].au} ({truth[i].label})"][events[j][1]] += 1
 
 
+def real_motion(options: argparse.Namespace) -> None:
+    """Published maps on portraits."""
+    data = public.load(options.maps)
+    models = FoldModels(data, store.folder().parent / "real-motion")
+    found: dict[str, object] = {}
+    for head in options.heads.split(","):
+        made = scenes(data, options.split, head, EACH_CLASS, options.clips)
+        for number, scene in enumerate(made, 1):
+            exact_stages(scene, BEFORE_THE_CAMERA)
+            live_stages(scene, LIVE)
+            print(f"{head} head: {number}/{len(made)} scenes", file=sys.stderr, flush=True)
+        shown = [one for scene in made for one in scene.shown]
+        spotted = sum(one.score > 0 for one in shown)
+        lines = rows(shown, data, models)
+        found[head] = {"maps": len(shown), "spotted": spotted, "rows": lines}
+        title = f"{options.split} subjects, {head} head: {spotted} of {len(shown)} maps spotted"
+        Console().print(table(lines, title))
+    specs = {name: spec.digest() for name, spec in LIVE.items()}
+    settings = {"split": options.split, "folds": FOLDS, "px": PX, "specs": specs}
+    write_json(options.json or RESULTS / "labels_real_motion.json", settings | {"heads": found, "machine": machine()})
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sets", default="tuning-2.0px,heldout-2.0px")
     parser.add_argument("--model", default="laenet-composite")
-    parser.add_argument("--json", default=str(ROOT / "bench" / "results" / "labels.json"))
+    parser.add_argument("--real-motion", action="store_true", help="published maps put on portraits")
+    parser.add_argument("--split", choices=public.SPLITS, default="heldout", help="whose maps")
+    parser.add_argument("--heads", default="still,living", help=f"of {', '.join(HEADS)}")
+    parser.add_argument("--clips", type=int, help="only so many maps")
+    parser.add_argument("--maps", type=Path, default=public.COMPOSITE, help="the composite's .npz")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.real_motion:
+        real_motion(options)
+        return
     model = bundle.load(options.model)
     results: dict[str, Labels] = {}
     for name in options.sets.split(","):
@@ -70,7 +129,7 @@ def main() -> None:
         for unit, counts in sorted(results[name].items()):
             table.add_row(unit, *(str(counts[label]) for label in columns))
         Console().print(table)
-    write_json(options.json, {"model": options.model, "sets": results, "machine": machine()})
+    write_json(options.json or RESULTS / "labels.json", {"model": options.model, "sets": results, "machine": machine()})
 
 
 if __name__ == "__main__":

@@ -313,6 +313,21 @@ def labels() -> str:
     return markdown(("clips", "action unit (its class)", *columns), rows, 2) + stamp(result)
 
 
+def real_motion() -> str:
+    """Published maps put back on portraits, stage by stage."""
+    result = load("labels_real_motion")
+    models = ("laenet", "fusion")
+    rows = []
+    for head, found in result["heads"].items():
+        for row in found["rows"]:
+            likeness = [number(row["correlation"][name], 2) for name in ("u", "v", "strain")]
+            labels_ = [" / ".join(number(row["labels"][name][what], 2) for what in ("acc", "uar")) for name in models]
+            if not row["stage"].startswith("true frames") or row["stage"].endswith("as shipped"):
+                rows.append((f"{head}, {found['spotted']} of {found['maps']}", row["stage"], *likeness, *labels_))
+    header = ("head, maps spotted", "stage", "u", "v", "strain", *(f"{name} accuracy / UAR" for name in models))
+    return markdown(header, rows, 2) + stamp(result)
+
+
 def recognition() -> str:
     """LOSO rows of the models, every one measured here."""
     result = load("recognition")
@@ -416,6 +431,7 @@ TABLES: dict[str, Callable[[], str]] = {
         real,
         flow,
         labels,
+        real_motion,
         recognition,
         paired,
         loso,

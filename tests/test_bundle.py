@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,21 @@ def test_the_cards_figures_are_the_tables() -> None:
                 assert card.metrics[part][metric]["mean"] == pytest.approx(value["mean"], abs=1e-6)
 
 
+def test_the_cards_say_how_far_the_training_maps_agree_with_the_cameras() -> None:
+    """The figures are those of docs/benchmarks.md, the frame is the spec's."""
+    file = Path(__file__).resolve().parents[1] / "bench" / "results" / "labels_real_motion.json"
+    heads = msgspec.json.decode(file.read_bytes())["heads"]
+    for name in bundle.builtin_names():
+        card = bundle.load(name).card
+        (note,) = [note for note in card.notes if "published by others" in note]
+        assert f"{card.feature_spec['eyes_width']:g} of their distances wide" in note
+        for head, found in heads.items():
+            (row,) = [row for row in found["rows"] if row["stage"] == "live, as shipped"]
+            for channel, value in row["correlation"].items():
+                (said,) = re.findall(rf"{head} head.*?{channel} (0\.\d\d)", note)
+                assert float(said) == pytest.approx(value, abs=0.0051), (head, channel)
+
+
 def test_a_weak_score_is_uncertain(built_in: bundle.Bundle) -> None:
     low = np.array([0.34, 0.33, 0.33], np.float32)
     sure = np.array([0.0, 0.0, 1.0], np.float32)
@@ -79,12 +95,12 @@ def test_wrong_shapes_are_refused(built_in: bundle.Bundle, shape: tuple[int, ...
 
 
 def test_other_features_are_refused_by_field(built_in: bundle.Bundle) -> None:
-    other = FeatureSpec(eye_mask=False, crop_width=150)
+    other = FeatureSpec(eye_mask=True, crop_width=150)
     with pytest.raises(BundleError) as caught:
         bundle.check_spec(built_in, other)
     message = str(caught.value)
     assert "crop_width (bundle 140, here 150)" in message
-    assert "eye_mask (bundle True, here False)" in message
+    assert "eye_mask (bundle False, here True)" in message
     assert "margin" not in message
     assert "\n" not in message
 
@@ -109,6 +125,18 @@ def test_an_edited_feature_spec_is_refused(copy: Path) -> None:
     edit(copy, feature_spec=spec | {"margin_top_px": 20.0})
     with pytest.raises(BundleError, match="digest"):
         bundle.load(copy)
+
+
+def test_a_bundle_of_the_old_frame_is_refused_in_one_line(copy: Path) -> None:
+    """As 0.2.0 had it: cropped by the landmarks' box, with all of the head's motion taken out."""
+    card = msgspec.json.decode((copy / bundle.CARD_FILE).read_bytes())
+    new = {"frame", "eyes_width", "eyes_height", "eyes_down", "registration", "least_turn_deg", "least_growth", "turn"}
+    old = {name: value for name, value in card["feature_spec"].items() if name not in new}
+    digest = bundle.sha256(msgspec.json.encode(old, order="deterministic"))
+    edit(copy, feature_spec=old, feature_digest=digest)
+    with pytest.raises(BundleError, match=r"older version.* lacks eyes_down.*registration.*train it again") as caught:
+        bundle.load(copy)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_feature_spec_of_another_version_is_refused(copy: Path) -> None:

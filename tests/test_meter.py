@@ -186,7 +186,7 @@ def test_crop_puts_the_landmarks_where_the_spec_says(mesh_finder: FaceMesh) -> N
     FaceRenderer(Portrait.packaged(), SynthesisSettings.clean(events=False), 0, (640, 480), FPS).render(0, frame)
     mesh = mesh_finder.detect(frame)
     assert mesh is not None
-    spec, landmarks = FeatureSpec(), to_68(mesh)
+    spec, landmarks = FeatureSpec(frame="landmarks"), to_68(mesh)
     transform = crop_transform(landmarks, spec)
     inside = apply(transform, landmarks)
     np.testing.assert_allclose(inside.min(0), [5, 25], atol=1e-6)

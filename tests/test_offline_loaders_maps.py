@@ -175,10 +175,10 @@ def onset_crop(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray,
     """Map of a clip, the crop of its onset, and how many frames each mean was of."""
     real, crops, counts = crop.mean_crop, [], []
 
-    def noted(frames: object, spec: FeatureSpec) -> np.ndarray:
+    def noted(frames: object, spec: FeatureSpec, carried: object = None) -> np.ndarray:
         listed = list(frames)  # type: ignore[call-overload]
         counts.append(len(listed))
-        crops.append(real(listed, spec))
+        crops.append(real(listed, spec, carried))
         return crops[-1]
 
     mesh = FaceMesh()
@@ -205,9 +205,9 @@ class SameMesh:
 def test_the_onset_is_averaged_as_the_camera_does(faces: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the same frames before and after, with the same result but for half a grey level of registration."""
     clip, spec = faces.clips[0], FeatureSpec()
-    assert spec.neighbours(clip.fps) == 2
+    assert spec.neighbours(clip.fps) == 6
     _, crop, counts = onset_crop(clip, monkeypatch)
-    assert counts == [5, 5]
+    assert counts == [13, 13]
     files = sorted(zip((*clip.numbers, *clip.margin_numbers), (*clip.files, *clip.margin_files), strict=True))
     finder = FaceMesh()
     mesh = finder.detect(read_gray(dict(files)[clip.onset]))
@@ -245,7 +245,7 @@ def test_a_broken_frame_outside_a_clip_is_as_if_not_there(
     files = list(clip.margin_files)
     files[before] = str(bad)
     _, _, counts = onset_crop(msgspec.structs.replace(clip, margin_files=tuple(files)), monkeypatch)
-    assert counts == [4, 5]
+    assert counts == [12, 13]
     assert prepare.clip_key(msgspec.structs.replace(clip, margin_files=tuple(files)), FeatureSpec())
 
 
@@ -253,7 +253,7 @@ def test_without_frames_around_it_a_clip_stays_as_it_was(faces: Loaded, monkeypa
     whole = faces.clips[0]
     bare = msgspec.structs.replace(whole, margin_numbers=(), margin_files=())
     maps, crop, counts = onset_crop(bare, monkeypatch)
-    assert counts == [3, 5]
+    assert counts == [7, 13]
     whole_maps, whole_crop, _ = onset_crop(whole, monkeypatch)
     assert not np.array_equal(crop, whole_crop)
     assert not np.array_equal(maps, whole_maps)

@@ -110,7 +110,7 @@ def test_the_cache_knows_clip_and_spec(faces: Loaded, tmp_path: Path) -> None:
     clip = faces.clips[0]
     key = prepare.clip_key(clip, FeatureSpec())
     assert key == prepare.clip_key(clip, FeatureSpec())
-    assert key != prepare.clip_key(clip, FeatureSpec(eye_mask=False))
+    assert key != prepare.clip_key(clip, FeatureSpec(eye_mask=True))
     assert key != prepare.clip_key(msgspec.structs.replace(clip, apex=None), FeatureSpec())
     moved = Path(shutil.copytree(Path(clip.files[0]).parent, tmp_path / "copy"))
     other = msgspec.structs.replace(clip, files=tuple(str(moved / Path(f).name) for f in clip.files))

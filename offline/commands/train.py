@@ -22,7 +22,7 @@ from rich.console import Console
 from offline.commands import cli
 from offline.commands.prepare import prepare, print_notice, print_skipped
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips
-from offline.evaluation import report, results, splits
+from offline.evaluation import calibration, report, results, splits
 from offline.inputs import Input
 from offline.training import fit
 from offline.training.protocol import recipe_with
@@ -212,6 +212,7 @@ class Run:
             leak=leak,
             warning_best_epoch_on_test=warning,
             loso=honest,
+            calibration=None if leak else calibration.judge(scores, data.label, data.person),
             chosen=None if outcome[0].chosen is None else dict(Counter(outcome[0].chosen[:-1].tolist())),
         )
         results.write_results(self.out, summary)

@@ -75,6 +75,7 @@ class FollowedClip:
         self.mesh = mesh
         self.anchor = Anchor(self.onset, mesh)
         self.poses = {clip.onset: self.anchor.to_frame.copy()}
+        self.turned = {clip.onset: self.anchor.turned}
         self.slipped = {clip.onset: False}
         self.differences = [self._difference(None)]
         self._at = 0
@@ -110,6 +111,7 @@ class FollowedClip:
             frame = self.forward[self._at]
             self.anchor.update(self.read(self.files[frame]))
             self.poses[frame] = self.anchor.to_frame.copy()
+            self.turned[frame] = self.anchor.turned
             self.slipped[frame] = self.anchor.slipped
             if compare:
                 self.differences.append(self._difference(self.reference))
@@ -140,14 +142,14 @@ class FollowedClip:
         from realtime.vision.features.crop import apply, crop, crop_transform
 
         self._follow_back()
-        self._follow_to(number + self.near)
         spec = self.spec
+        self._follow_to(max(number + self.near, self.clip.offset if spec.registration == "between" else number))
         points = to_68(self.anchor.layout.mesh)
         to_crop = crop_transform(points, spec)
         landmarks = apply(to_crop, points).astype(np.float32)
         first = self._mean(self.clip.onset, to_crop)
         if not self.slipped[number]:
-            second = self._mean(number, to_crop)
+            second = self._at_apex(number, to_crop)
         else:
             image = self.read(self.files[number])
             mesh = self.detect(image)
@@ -157,7 +159,21 @@ class FollowedClip:
             self.note = "registration lost hold: the later frame's own landmarks were used"
         return Pair(first, second, landmarks)
 
-    def _mean(self, number: int, to_crop: NDArray[np.float64]) -> Gray:
+    def _at_apex(self, number: int, to_crop: NDArray[np.float64]) -> Gray:
+        """Crop of a later frame, the head's motion taken out by the spec's rule, as the camera does."""
+        from realtime.vision.features.crop import apply, compose, invert
+        from realtime.vision.features.pose_rule import Pose, correction
+        from realtime.vision.features.relief import parallax
+
+        onset, offset, layout = self.clip.onset, self.clip.offset, self.anchor.layout
+        end = offset if not self.slipped.get(offset, True) else number
+        poses = [Pose(compose(to_crop, invert(self.poses[k])), self.turned[k]) for k in (onset, number, end)]
+        ruled = correction(poses, (number - onset) / max(offset - onset, 1), self.spec)
+        heights = layout.mesh_heights * float(np.hypot(*to_crop[0, :2]))
+        carried = parallax(ruled.turn, apply(to_crop, layout.mesh), heights, self.spec)
+        return self._mean(number, compose(ruled.left_in, to_crop), carried)
+
+    def _mean(self, number: int, to_crop: NDArray[np.float64], carried: NDArray[np.float32] | None = None) -> Gray:
         """Crop of a frame, averaged with its neighbours as the camera's are (`FaceMeter.crops`), before and after,
         in the clip or just outside it.
         """
@@ -165,5 +181,5 @@ class FollowedClip:
 
         usable = [k for k in self.poses if abs(k - number) <= self.near and (k == number or not self.slipped[k])]
         return mean_crop(
-            ((self.read(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), self.spec
+            ((self.read(self.files[k]), compose(to_crop, invert(self.poses[k]))) for k in usable), self.spec, carried
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUBJECTS = 6
 CLIPS_EACH = 9
 FPS = 200.0
-MARGIN = 3
+MARGIN = 6
 """Frames that are made before the onset and after the offset, for the means around them."""
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offline.datasets.flowmaps import MapSet
+from offline.evaluation import report_calibration
 from offline.evaluation.metrics import NAMES, confusion, metrics
 from offline.evaluation.published import LEAKY_NOTE, ROWS, Published
 from offline.evaluation.results import Results
@@ -62,6 +63,8 @@ def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) ->
         ("Beside published figures", published_table({summary.title: summary})),
         ("Learning curves", _curves(fitted, data.label)),
     ]
+    if summary.calibration is not None:
+        sections.append(("What the scores mean", report_calibration.section(summary.calibration)))
     sections.append((f"Subjects (seed {summary.seeds[0]})", _subjects(scores, data)))
     sections.append((f"Maps called right and wrong (seed {summary.seeds[0]})", _examples(scores, data)))
     write_page(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from offline.datasets.flowmaps import MapSet
 from offline.datasets.people import clip_of
+from offline.evaluation.calibration import Calibration
 from offline.evaluation.metrics import NAMES, confusion, metrics, metrics_of
 from offline.files import write_bytes
 from realtime.errors import UserError
@@ -46,6 +47,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """What the protocol lets through, where it does."""
     warning_best_epoch_on_test: dict[str, float] | None = None
     """NOT a result: what picking each test subject's best epoch would have shown."""
+    calibration: Calibration | None = None
+    """Of the held-out scores; None where too few people were tested."""
     chosen: dict[str, int] | None = None
     """With a selection: how many folds chose what."""
     loso: dict[str, dict[str, float]] | None = None

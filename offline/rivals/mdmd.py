@@ -58,7 +58,7 @@ def _faces(frames: Iterable[Gray], stride: int, mesh_finder: MeshFinder) -> tupl
     from realtime.vision.features import FeatureSpec
     from realtime.vision.features.crop import crop, crop_transform
 
-    spec, transform, first = FeatureSpec(), None, 0
+    spec, transform, first = FeatureSpec(frame="landmarks"), None, 0
     faces: list[Gray] = []
     for number, frame in enumerate(frames):
         if transform is None:

@@ -278,14 +278,6 @@ def softmax(logits: NDArray[Any]) -> Float32:
     return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def sharpness(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Factor on the log-probabilities that minimises the log-loss of held-out `scores` (n, 3)."""
-    logs = np.log(np.maximum(scores, 1e-9))
-    tried = np.geomspace(0.2, 5, 60)
-    losses = [-np.log(softmax(f * logs)[np.arange(len(labels)), labels]).mean() for f in tried]
-    return float(tried[int(np.argmin(losses))])
-
-
 def serving_function(machines: list[Linear], variant: str, factor: float) -> Any:
     """TensorFlow function (1, 28, 28, 3) 0..255 → (1, 3) probabilities, for `offline.export.litert`."""
     import tensorflow as tf

@@ -196,8 +196,12 @@ def _verified_spec(card: Card, path: Path) -> FeatureSpec:
     if spec.digest() != card.feature_digest:
         known = msgspec.to_builtins(FeatureSpec()).keys()
         missing = sorted(known - card.feature_spec.keys())
-        why = f"it lacks {', '.join(missing)}" if missing else "it was edited"
-        raise BundleError(f"{path}: feature_spec does not match its digest ({why}); export the bundle again")
+        if missing:
+            raise BundleError(
+                f"{path}: a bundle of an older version, for other feature maps: its feature_spec lacks "
+                f"{', '.join(missing)}; train it again with this version"
+            )
+        raise BundleError(f"{path}: feature_spec does not match its digest (it was edited); export the bundle again")
     return spec
 
 

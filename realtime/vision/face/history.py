@@ -16,6 +16,8 @@ from realtime.vision.face.landmarks import to_68
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features import FeatureSpec
 from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
+from realtime.vision.features.pose_rule import Pose, correction
+from realtime.vision.features.relief import parallax
 
 MAX_BYTES = 200 * 2**20
 """Faces too large to be kept within this are kept at half the size, a quarter …"""
@@ -32,6 +34,12 @@ class KeptFace(Struct, frozen=True):
     """(478, 2) px in the face image."""
     to_first: NDArray[np.float64]
     """(2, 3): face image px -> px of the face image of the first template of this face."""
+    to_frame: NDArray[np.float64]
+    """(2, 3): face image px -> px of the frame."""
+    turned: tuple[float, float]
+    """(yaw, pitch) of the head since the first template of this face, rad."""
+    heights: NDArray[np.float64]
+    """(478,) of the mesh towards the camera, px of the face image."""
 
 
 class FaceHistory:
@@ -67,7 +75,13 @@ class FaceHistory:
         scale = np.array([width / (x1 - x0), height / (y1 - y0)])
         to_pixels = anchor.to_frame * scale[:, None]
         to_pixels[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
-        self._entries[slot] = number, KeptFace(target, to_pixels, anchor.layout.mesh, anchor.to_first)
+        layout = anchor.layout
+        self._entries[slot] = (
+            number,
+            KeptFace(
+                target, to_pixels, layout.mesh, anchor.to_first, anchor.to_frame, anchor.turned, layout.mesh_heights
+            ),
+        )
         self._where[number] = slot
 
     def _allocate(self, height: int, width: int, grain: float) -> None:
@@ -94,19 +108,26 @@ class FaceHistory:
         return None if entry is None else entry[1]
 
     def crops(
-        self, onset: int, apex: int, spec: FeatureSpec, near: int
+        self, moments: tuple[int, int, int], spec: FeatureSpec, near: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-        """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
+        """Onset and apex crop (crop_height, crop_width) uint8, and landmarks (68, 2) px in them.
 
-        Each is the mean of the frames up to ``near`` around it. Both are cut by the onset's landmarks: a template that
-        was renewed between them is tied to the one before by registration. MerealtimeError where a frame is gone.
+        moments: frame numbers of onset, apex and offset. The head's motion is removed by the spec's rule; each crop may
+        be the mean of the frames up to ``near`` around it. Both are cut by the onset's landmarks: a template that was
+        renewed between them is tied to the one before by registration. MerealtimeError where a frame is gone.
         """
+        onset, apex, offset = moments
         first, last = (self._around(number, near) for number in (onset, apex))
         points = to_68(first[0].mesh)
         to_crop = crop_transform(points, spec)
-        home = invert(first[0].to_first)
+        whole = compose(to_crop, invert(first[0].to_first))
         landmarks = apply(to_crop, points).astype(np.float32)
-        return _mean(first, to_crop, home, spec), _mean(last, to_crop, home, spec), landmarks
+        ends = [first[0], last[0], self.find(offset) or last[0]]
+        poses = [Pose(compose(compose(whole, face.to_first), invert(face.to_frame)), face.turned) for face in ends]
+        ruled = correction(poses, (apex - onset) / max(offset - onset, 1), spec)
+        heights = first[0].heights * float(np.hypot(*to_crop[0, :2]))
+        carried = parallax(ruled.turn, apply(to_crop, first[0].mesh), heights, spec)
+        return _mean(first, whole, spec), _mean(last, compose(ruled.left_in, whole), spec, carried), landmarks
 
     def _around(self, number: int, near: int) -> list[KeptFace]:
         """The face of frame ``number``, then those of its neighbours that were seen."""
@@ -118,9 +139,9 @@ class FaceHistory:
 
 
 def _mean(
-    faces: list[KeptFace], to_crop: NDArray[np.float64], home: NDArray[np.float64], spec: FeatureSpec
+    faces: list[KeptFace], to_crop: NDArray[np.float64], spec: FeatureSpec, carried: NDArray[np.float32] | None = None
 ) -> NDArray[np.uint8]:
-    """home: face image of the first template -> that of the onset's."""
+    """to_crop: px of the face image of the first template -> px of the crop."""
     return mean_crop(
-        ((f.pixels, compose(to_crop, compose(compose(home, f.to_first), invert(f.to_pixels)))) for f in faces), spec
+        ((f.pixels, compose(compose(to_crop, f.to_first), invert(f.to_pixels))) for f in faces), spec, carried
     )

@@ -76,6 +76,8 @@ class Layout(msgspec.Struct, frozen=True):
     """(n, 2) px, patches: the rigid ones first, then ROI by ROI."""
     heights: NDArray[np.float64]
     """(n,) px towards the camera, of each patch."""
+    mesh_heights: NDArray[np.float64]
+    """(478,) px towards the camera, of the mesh's points."""
     rigid: int
     """How many of the patches are rigid."""
     roi_of: NDArray[np.int64]
@@ -131,11 +133,16 @@ def lay_out(mesh: NDArray[np.float32], depth: NDArray[np.float32] | None = None)
             corners.append((item,) if isinstance(item, int) else item)
             roi_of.append(k)
     if depth is None:
-        heights = ellipsoid_heights(np.array(centres, np.float64) - [IMAGE_WIDTH / 2, IMAGE_HEIGHT / 2])
+        heights, mesh_heights = (
+            ellipsoid_heights(np.array(places, np.float64) - [IMAGE_WIDTH / 2, IMAGE_HEIGHT / 2])
+            for places in (centres, points)
+        )
     else:
         scale = float(np.hypot(*from_frame[0, :2]))
         heights = np.array([-scale * float(depth[list(own)].mean()) for own in corners])
-    heights -= heights[: len(RIGID)].mean()
+        mesh_heights = -scale * depth.astype(np.float64)
+    middle = heights[: len(RIGID)].mean()
+    heights -= middle
     margin = PATCH_RADIUS_PX + 2
     limit = np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - 1 - margin
     blocks, block_roi = _blocks(points)
@@ -144,6 +151,7 @@ def lay_out(mesh: NDArray[np.float32], depth: NDArray[np.float32] | None = None)
         mesh=points.astype(np.float32),
         centres=np.clip(np.rint(centres), margin, limit).astype(np.int64),
         heights=heights,
+        mesh_heights=mesh_heights - middle,
         rigid=len(RIGID),
         roi_of=np.array(roi_of, np.int64),
         blocks=blocks,

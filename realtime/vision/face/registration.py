@@ -50,6 +50,8 @@ class Anchor:
         self._start = self.to_frame
         self.to_first = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
         """(2, 3): px of this anchor's face image -> px of the first anchor's of the same face."""
+        self._turned = (0.0, 0.0)
+        """(yaw, pitch), rad, from the first anchor of the same face to this one."""
         self.misfit_px = 0.0
         """Median residual of the rigid patches after the head's motion, px."""
         # px of the frame per px of the face image, to blur what a larger face would alias
@@ -209,6 +211,7 @@ class Anchor:
     def follow_on(self, old: Anchor) -> None:
         """This is the face that ``old`` has followed into the same frame: tie the two face images together."""
         self.to_first = compose(old.to_first, compose(invert(old.to_frame), self.to_frame))
+        self._turned = old.turned
 
     @property
     def roll_rad(self) -> float:
@@ -233,6 +236,11 @@ class Anchor:
     def turn(self) -> tuple[float, float]:
         """(yaw, pitch) of the head since the anchor, rad: what the rigid patches' parallax shows."""
         return float(self._pose[4]), float(self._pose[5])
+
+    @property
+    def turned(self) -> tuple[float, float]:
+        """(yaw, pitch) of the head since the first anchor of the same face, rad."""
+        return self._turned[0] + self.turn[0], self._turned[1] + self.turn[1]
 
     def state(self) -> tuple[NDArray[Any], ...]:
         """What the next ``update`` goes on from, to go back to if the frame turns out to be torn."""

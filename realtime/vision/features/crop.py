@@ -1,15 +1,16 @@
 """Landmarks -> similarity transform -> 170×140 crop: the only place that crops.
 
-The crop is the paper's (LAENet §2.1.1): the landmarks' bounding box, grown by 25 px on top, 0 at the bottom, 5 left and
-right, at the resolution of the crop, scaled to 170×140. Before that the eyes are brought level; width and height
-are scaled apart, as in the paper, so that each face fills the crop.
+The eyes are brought level; then there are two frames. ``eyes``: that of the public maps, so many distances of the eyes
+wide and high around their midpoint (fitted on clips whose published maps are known). ``landmarks``: the paper's (LAENet
+§2.1.1), the landmarks' bounding box grown by 25 px on top, 0 at the bottom, 5 left and right, at the resolution of the
+crop; width and height are scaled apart, so that each face fills it. Both are 170×140.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -25,6 +26,14 @@ class CropSpec(Protocol):
     def crop_height(self) -> int: ...
     @property
     def crop_width(self) -> int: ...
+    @property
+    def frame(self) -> Literal["eyes", "landmarks"]: ...
+    @property
+    def eyes_width(self) -> float: ...
+    @property
+    def eyes_height(self) -> float: ...
+    @property
+    def eyes_down(self) -> float: ...
     @property
     def margin_top_px(self) -> float: ...
     @property
@@ -43,12 +52,17 @@ def crop_transform(landmarks: NDArray[Any], spec: CropSpec) -> NDArray[np.float6
     points = np.asarray(landmarks, np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise InputError(f"landmarks must be (68, 2) finite px: they are {points.shape}")
-    across = points[42:48].mean(0) - points[36:42].mean(0)
+    right, left = points[36:42].mean(0), points[42:48].mean(0)
+    across = left - right
     length = float(np.hypot(*across))
     if length < 1.0:
         raise InputError("landmarks have no extent: the eyes are on one point")
     cos, sin = across / length
     level = np.array([[cos, sin], [-sin, cos]])
+    if spec.frame == "eyes":
+        fine = np.array([spec.crop_width / spec.eyes_width, spec.crop_height / spec.eyes_height]) / length
+        middle = np.array([spec.crop_width / 2, spec.crop_height * spec.eyes_down / spec.eyes_height])
+        return np.column_stack([(turn := fine[:, None] * level), middle - turn @ ((left + right) / 2)])
     turned = points @ level.T
     low, high = turned.min(0), turned.max(0)
     inner = np.array(
@@ -62,10 +76,16 @@ def crop_transform(landmarks: NDArray[Any], spec: CropSpec) -> NDArray[np.float6
     return np.column_stack([turn, np.array([spec.margin_left_px, spec.margin_top_px]) - scale * low])
 
 
-def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec) -> NDArray[np.uint8]:
+def crop(
+    gray: NDArray[np.uint8],
+    transform: NDArray[np.float64],
+    spec: CropSpec,
+    carried: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     """Cut the face out of a frame: (H, W) uint8 -> (crop_height, crop_width) uint8.
 
-    transform: (2, 3) frame px -> crop px. A face much larger than the crop is halved first, so that no texture
+    transform: (2, 3) frame px -> crop px; carried: (crop_height, crop_width, 2) float32, crop px: how far from its
+    place the frame shows each point of the crop. A face much larger than the crop is halved first, so that no texture
     aliases; what lies outside the frame repeats its edge.
     """
     if gray.ndim != 2 or gray.dtype != np.uint8:
@@ -80,12 +100,24 @@ def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec
         matrix = np.column_stack([matrix[:, 0] * sx, matrix[:, 1] * sy, matrix @ [(sx - 1) / 2, (sy - 1) / 2, 1.0]])
         shrink *= 2.0
     size = (spec.crop_width, spec.crop_height)
+    if carried is not None:
+        x = np.arange(size[0], dtype=np.float32)[None] + carried[..., 0]
+        y = np.arange(size[1], dtype=np.float32)[:, None] + carried[..., 1]
+        there = [a * x + b * y + c for a, b, c in invert(matrix).astype(np.float32)]
+        face: NDArray[np.uint8] = cv2.remap(  # type: ignore[call-overload]
+            gray, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return face
     return cv2.warpAffine(  # type: ignore[return-value]
         gray, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
 
 
-def mean_crop(frames: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64]]], spec: CropSpec) -> NDArray[np.uint8]:
+def mean_crop(
+    frames: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64]]],
+    spec: CropSpec,
+    carried: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     """Mean of the crops of neighbouring frames, given as (gray, transform): the noise falls, the face stays.
 
     Returns (crop_height, crop_width) uint8, rounded. Raises InputError without a frame.
@@ -93,7 +125,7 @@ def mean_crop(frames: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64]]], s
     total = np.zeros((spec.crop_height, spec.crop_width), np.float32)
     count = 0
     for gray, transform in frames:
-        total += crop(gray, transform, spec)
+        total += crop(gray, transform, spec, carried)
         count += 1
     if count == 0:
         raise InputError("a mean crop needs one frame at least")

@@ -17,6 +17,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from realtime.errors import InputError
+from realtime.vision.features.pose_rule import Registration
 from realtime.vision.flow import Backend, TvL1Params, check_pair, resolve_backend, strain, tvl1
 
 EYES_68 = (tuple(range(36, 42)), tuple(range(42, 48)))
@@ -28,15 +29,30 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     crop_height: Annotated[int, Meta(ge=32, le=2048)] = 170
     crop_width: Annotated[int, Meta(ge=32, le=2048)] = 140
+    frame: Literal["eyes", "landmarks"] = "eyes"
+    """``eyes``: the public maps' own; ``landmarks``: the paper's bounding box."""
+    eyes_width: Annotated[float, Meta(gt=1, le=8)] = 1.8
+    """Width of the crop in distances of the eyes' centres (frame ``eyes``), the midpoint in the middle."""
+    eyes_height: Annotated[float, Meta(gt=1, le=8)] = 2.2
+    eyes_down: Annotated[float, Meta(gt=0, le=4)] = 0.6
+    """From the crop's upper edge to the eyes' midpoint."""
     margin_top_px: float = 25.0
-    """Growth of the landmarks' bounding box, px at the resolution of the crop."""
+    """Growth of the landmarks' bounding box (frame ``landmarks``), px at the resolution of the crop."""
     margin_bottom_px: float = 0.0
     margin_left_px: float = 5.0
     margin_right_px: float = 5.0
-    average_s: Annotated[float, Meta(ge=0, le=0.1)] = 0.0125
-    """Onset and apex crop are each the mean of the frames so near, aligned: noise halves at 200 fps."""
+    average_s: Annotated[float, Meta(ge=0, le=0.1)] = 0.03
+    """Onset and apex crop are each the mean of the frames so near, aligned: the noise of 13 frames at 200 fps."""
+    registration: Registration = "between"
+    """What of the head's motion between onset and apex is taken out: see ``pose_rule``."""
+    least_turn_deg: Annotated[float, Meta(ge=0, le=10)] = 0.25
+    """Smaller turns stay in (registration ``translation``): they may be the expression's."""
+    least_growth: Annotated[float, Meta(ge=0, le=1)] = 0.006
+    turn: bool = True
+    """Take out what the head's turn does by the depth of the face, too."""
     flow: TvL1Params = msgspec.field(default_factory=TvL1Params.live)
-    eye_mask: bool = True
+    eye_mask: bool = False
+    """Zero the eyes, as the paper does; the public maps have them."""
     eye_margin_px: Annotated[int, Meta(ge=0, le=32)] = 2
     """Growth of the eye polygons, px."""
     map_size: Annotated[int, Meta(ge=4, le=256)] = 28
@@ -124,21 +140,19 @@ def map_from_flow(
     backend: Backend = "cpu",
 ) -> NDArray[np.float32]:
     """Strain, eye mask, area reduction, stretch of a crop's flow (H, W, 2) px -> (map_size, map_size, 3)."""
-    spec = spec or FeatureSpec()
+    spec, points = spec or FeatureSpec(), _checked(landmarks)
     stack = np.empty((*flow.shape[:2], 3), np.float32)
     stack[..., 2] = strain(flow, backend)
     stack[..., :2] = flow
     if spec.eye_mask:
-        stack[eye_mask(landmarks, spec)] = 0.0
+        stack[eye_mask(points, spec)] = 0.0
     return stretch(reduce_map(stack, spec))
 
 
 def eye_mask(landmarks: NDArray[Any], spec: FeatureSpec | None = None) -> NDArray[np.bool_]:
     """(crop_height, crop_width) bool, True on the eyes: the two polygons grown by ``eye_margin_px``."""
     spec = spec or FeatureSpec()
-    points = np.asarray(landmarks, np.float64)
-    if points.shape != (68, 2) or not np.isfinite(points).all():
-        raise InputError(f"landmarks must be (68, 2) finite px in the crop: they are {points.shape}")
+    points = _checked(landmarks)
     mask = np.zeros((spec.crop_height, spec.crop_width), np.uint8)
     for eye in EYES_68:
         corners = np.rint(points[list(eye)]).clip(-4096, 4096).astype(np.int32)
@@ -147,6 +161,13 @@ def eye_mask(landmarks: NDArray[Any], spec: FeatureSpec | None = None) -> NDArra
         side = 2 * spec.eye_margin_px + 1
         return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))).astype(bool)
     return mask.astype(bool)
+
+
+def _checked(landmarks: NDArray[Any]) -> NDArray[np.float64]:
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise InputError(f"landmarks must be (68, 2) finite px in the crop: they are {points.shape}")
+    return points
 
 
 def reduce_map(stack: NDArray[Any], spec: FeatureSpec | None = None) -> NDArray[np.float32]:

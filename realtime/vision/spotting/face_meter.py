@@ -292,12 +292,12 @@ class FaceMeter:
     def crops(
         self, event: SpotEvent, spec: FeatureSpec | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-        """Onset and apex crop (crop_height, crop_width) uint8, head motion removed, and landmarks (68, 2) px in them.
+        """Onset and apex crop (crop_height, crop_width) uint8, and landmarks (68, 2) px in them.
 
         As ``FaceHistory.crops``; MerealtimeError where the event is older than the history.
         """
         spec = spec or FeatureSpec()
-        return self._history.crops(event.onset, event.apex, spec, spec.neighbours(self.fps))
+        return self._history.crops((event.onset, event.apex, event.offset), spec, spec.neighbours(self.fps))
 
     def warm_up(self, height: int, width: int) -> None:
         """Load and compile everything on a flat picture, so that no frame waits for it."""

@@ -1,0 +1,63 @@
+"""Temperature, calibration error and selective accuracy of held-out scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offline.evaluation import calibration
+
+
+def drawn(factor: float, n: int = 3000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores that are ``factor`` times as sharp as the labels' own probabilities; 30 people."""
+    rng = np.random.default_rng(seed)
+    honest = rng.dirichlet((1.0, 1.0, 1.0), n)
+    label = (honest.cumsum(1) > rng.random((n, 1))).argmax(1)
+    return calibration.tempered(honest, factor), label, np.array([f"p{k % 30:02d}" for k in range(n)])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_the_temperature_is_found(factor: float) -> None:
+    scores, label, _ = drawn(factor)
+    assert calibration.sharpness(scores, label) == pytest.approx(1 / factor, rel=0.12)
+
+
+def test_honest_scores_have_no_error_and_sharp_ones_lose_it() -> None:
+    scores, label, person = drawn(1.0)
+    found = calibration.judge(scores[None], label, person)
+    assert found is not None
+    assert found.ece < 0.03
+    scores, label, person = drawn(2.5)
+    found = calibration.judge(scores[None], label, person)
+    assert found is not None
+    assert found.ece_raw > 0.1
+    assert found.ece < 0.04
+    assert sum(one.clips for one in found.bins) == len(label)
+
+
+def test_a_persons_labels_do_not_touch_the_persons_temperature() -> None:
+    scores, label, person = drawn(2.0, 300)
+    own = person == "p07"
+    other = label.copy()
+    other[own] = (label[own] + 1) % 3
+    first, second = (calibration.calibrated(scores, one, person) for one in (label, other))
+    np.testing.assert_array_equal(first[own], second[own])
+    assert not np.array_equal(first[~own], second[~own])
+
+
+def test_the_surest_are_kept_first() -> None:
+    scores = np.array([[0.9, 0.05, 0.05], [0.8, 0.1, 0.1], [0.5, 0.3, 0.2], [0.4, 0.3, 0.3]])
+    found = calibration.judge(scores[None], np.array([0, 0, 1, 1]), np.array(["a", "b", "a", "b"]))
+    assert found is not None
+    assert found.selective["0.5"] == 1.0
+    assert found.selective["1"] == 0.5
+
+
+def test_untested_clips_do_not_count_and_one_person_is_not_enough() -> None:
+    scores, label, person = drawn(1.0, 60)
+    gap = scores.copy()
+    gap[:30] = np.nan
+    found = calibration.judge(gap[None], label, person)
+    assert found is not None
+    assert sum(one.clips for one in found.bins) == 30
+    assert calibration.judge(scores[None], label, np.full(60, "p")) is None
