@@ -159,8 +159,9 @@ class Supervisor:
 
     def _moved(self) -> int:
         """A number that changes as long as draining gets on."""
-        analysed = self._resources.board.row(pipeline.SPOTTER).get("frames")
-        return analysed + len(self._journal.settled) + len(self._account.ended)
+        board = self._resources.board
+        done = sum(board.row(stage).get("frames") for stage in (pipeline.SPOTTER, "record"))
+        return done + len(self._journal.settled) + len(self._account.ended)
 
     def _drain_patience_s(self) -> float:
         path = (pipeline.SPOTTER, *pipeline.EVENT_PATH)
@@ -277,6 +278,8 @@ class Supervisor:
         elif trouble.kind == "late":
             process.kill()
             self._fail(f"{process.stage}: not ready after {self.settings.runtime.start_timeout_s:g} s", 1)
+        elif trouble.kind == "stalls":
+            self._journal.notice("recording stalls", f"the recorder has been silent for {trouble.seconds:.1f} s")
         else:
             self._journal.notice("stage hangs", f"{process.stage}: no sign of life for {trouble.seconds:.0f} s")
             process.kill()
@@ -289,12 +292,14 @@ class Supervisor:
             self._fail(f"{stage} {how} while starting{': ' + why if why else ''}", 1)
         elif stage == "capture" and self._account.state.phase == "draining":
             self._end_ring()
-        elif stage == "record":
-            process.phase = "gone"
-            self._journal.notice("recording ended", f"the recorder {how}; the session goes on")
         elif process.may_restart():
             self._journal.notice("stage restarted", f"{stage} {how}; restart {process.restarts}")
             process.start()
+        elif pipeline.BY_NAME[stage].optional:
+            process.phase = "gone"
+            self._journal.notice(
+                "recording ended", f"the recorder {how}; its restarts are used up; the session goes on"
+            )
         else:
             process.phase = "gone"
             self._journal.notice("stage lost", f"{stage} {how}; its restarts are used up")
@@ -317,6 +322,9 @@ class Supervisor:
             if self._running or not self.exit_code:
                 ended = self._stop_reason or self._end_reason or "end of source"
                 lost = self._resources.ticks.lost
+                recording = self._account.recording_trouble()
+                if recording:
+                    self._fail(recording, 1)
                 self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
