@@ -32,11 +32,13 @@ class Journal:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.dropped: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self.events: set[int] = set()
+        """Ids of the events that were written."""
         self.sensitivity_px: dict[str, float] = {}
         """The last that was stated."""
-        """Ids of the events that were written."""
         self.unclassified: set[int] = set()
         """Ids of the events that failed on their way."""
+        self.settled: set[int] = set()
+        """Ids of the events that need no more waiting for: both."""
         self.latencies: dict[str, list[float]] = {name: [] for name in LATENCIES}
         self.failed_sinks: dict[str, str] = {}
         self.begun = False
@@ -62,6 +64,7 @@ class Journal:
             self._held.append(done)
         elif done.id not in self.events:
             self.events.add(done.id)
+            self.settled.add(done.id)
             line = event_line(done, time.monotonic_ns())
             for name in LATENCIES:
                 self.latencies[name].append(line.latency_ms[name])
@@ -71,12 +74,8 @@ class Journal:
         """An event that failed on its way: a notice, once, and nobody waits for it any longer."""
         if failed.id not in self.unclassified:
             self.unclassified.add(failed.id)
+            self.settled.add(failed.id)
             self.notice("event not classified", f"event {failed.id}, {failed.stage}: {failed.reason}")
-
-    @property
-    def settled(self) -> set[int]:
-        """Ids of the events that need no more waiting for."""
-        return self.events | self.unclassified
 
     def gap(self, gap: messages.Gap) -> None:
         self.dropped[gap.cause] += gap.count
@@ -165,6 +164,7 @@ class Journal:
                     failed.append(error.strerror or str(error))
                 self.failed_sinks[name] = error.strerror or str(error)
             else:
-                self.failed_sinks.pop(name, None)
+                if not isinstance(line, TickLine):  # many outputs pass over those: that proves nothing
+                    self.failed_sinks.pop(name, None)
         for reason in failed:  # once; the sink is tried again with the next line
             self.notice("output failed", reason)

@@ -90,6 +90,9 @@ class Supervisor:
                 self._drain()
             except MerealtimeError as error:
                 self._fail(str(error), error.exit_code)
+            except Exception as error:
+                self._fail(f"{type(error).__name__}: {error}", 1)  # the log must not say that the source has ended
+                raise
             finally:
                 self._close()
         return self.exit_code
@@ -306,10 +309,12 @@ class Supervisor:
             self._fail(f"{stage} {how} more often than runtime.restarts allows; see --debug", 1)
 
     def _end_ring(self) -> None:
-        """Capture can't end the stream itself: do it in its place."""
+        """Capture can't end the stream itself: do it in its place, and count the frame that it died over."""
         self._stages["capture"].kill()
         self._stages["capture"].phase = "gone"
-        self._resources.end_ring()
+        number = self._resources.end_ring()
+        row = self._resources.board.row("capture")
+        row.put("last_number", max(number, row.get("last_number")))
 
     # ---------------------------------------------------------------- the end
 
