@@ -66,6 +66,7 @@ class Supervisor:
         self._end_reason = ""
         self._busy: dict[str, str] = {}
         self._next_show = 0.0
+        self._refused = False
         if settings.output.record is not None:
             _check_folder(settings.output.record)
         with contextlib.ExitStack() as undo:  # outputs last: what fails before them leaves no empty log
@@ -186,14 +187,17 @@ class Supervisor:
     def _take_messages(self, timeout_s: float) -> None:
         if not self._resources.wait(timeout_s):
             return
-        while (data := self._resources.reports.receive()) is not None:
-            self._take(messages.decode_report(data))
+        while (report := self._resources.reports.take(messages.decode_report)) is not None:
+            self._take(report)
         while (tick := self._resources.ticks.receive()) is not None:
             if isinstance(tick, messages.Dense):
                 self._journal.dense(tick)
                 continue
             self._account.state.face = tick.found
             self._journal.tick(tick, self._account.state.fps)
+        if not self._refused and (self._resources.reports.refused or self._resources.ticks.refused):
+            self._refused = True
+            self._journal.notice("message refused", "something that is no stage of this session writes to its sockets")
 
     def _take(self, message: messages.Report) -> None:
         match message:
