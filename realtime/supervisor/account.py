@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from realtime import __version__
 from realtime.config import Settings
+from realtime.errors import without_passwords
 from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.sinks.lines import SessionLine, State, SummaryLine
@@ -50,7 +51,7 @@ def session_line(
     return SessionLine(
         version=__version__,
         started_at=started_at,
-        source=settings.source.camera,
+        source=without_passwords(settings.source.camera),
         fps_requested=settings.source.fps,
         fps_measured=measured_fps(board),
         fps_granted=info.fps if info else 0.0,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from realtime.errors import without_passwords
 from realtime.ipc import messages
 from realtime.sinks import Sink
 from realtime.sinks.lines import (
@@ -84,11 +85,14 @@ class Journal:
     def notice(
         self, what: str, detail: str = "", t_ns: int | None = None, sensitivity_px: dict[str, float] | None = None
     ) -> None:
+        detail = without_passwords(detail)
         stamp = time.monotonic_ns() if t_ns is None else t_ns
         if sensitivity_px:
             self.sensitivity_px = sensitivity_px
         self._write_or_hold(
-            NoticeLine(what=what, detail=detail, t_ns=stamp, sensitivity_px=sensitivity_px or msgspec.UNSET)
+            NoticeLine(
+                what=what, detail=without_passwords(detail), t_ns=stamp, sensitivity_px=sensitivity_px or msgspec.UNSET
+            )
         )
 
     def tick(self, tick: messages.Tick, fps: float) -> None:
