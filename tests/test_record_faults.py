@@ -51,7 +51,7 @@ def check(run: Run, kept: Path, code: int) -> tuple[dict[str, Any], np.ndarray]:
     assert (np.diff(numbers) > 0).all()
     assert len(pictures) == len(numbers)
     assert left_behind(run.child.pid) == []
-    assert ("recording has" in errors) == (code == 1)
+    assert ("recording has" in errors or "runtime.restarts" in errors) == (code == 1)
     return summary, numbers
 
 
@@ -135,6 +135,23 @@ def test_a_recorder_that_dies_again_and_again_is_told_and_the_session_goes_on(tm
     run.signal(signal.SIGINT)
     summary, numbers = check(run, kept, code=1)
     assert 0 < len(numbers) < summary["frames_captured"]
+
+
+@pytest.mark.parametrize("stage", ["spot", "motion", "classify"])
+def test_a_recording_goes_on_when_the_analysis_is_out_of_restarts(stage: str, tmp_path: Path) -> None:
+    """Loudly, with an exit code at the end, and every frame accounted for."""
+    kept = tmp_path / "kept"
+    run = start(tmp_path, kept, "--set", "runtime.restarts=0")
+    run.wait_for(running)
+    time.sleep(0.5)
+    run.stage(stage).kill()
+    run.wait_for(has("analysis lost"))
+    time.sleep(1.5)
+    run.signal(signal.SIGINT)
+    summary, numbers = check(run, kept, code=1)
+    assert summary["ended"] == "SIGINT"
+    assert numbers[-1] == summary["frames_captured"] - 1, "recorded to the end"
+    assert summary["recording"]["dropped"] == 0
 
 
 def test_a_stopped_recorder_is_told_within_two_seconds(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ class Supervisor:
         self._busy: dict[str, str] = {}
         self._next_show = 0.0
         self._refused = False
+        self._degraded = ""
+        """Why the analysis is over while the recording goes on."""
         if settings.output.record is not None:
             _check_folder(settings.output.record)
         with contextlib.ExitStack() as undo:  # outputs last: what fails before them leaves no empty log
@@ -309,8 +311,19 @@ class Supervisor:
             )
         else:
             process.phase = "gone"
+            self._on_lost(stage, how)
+
+    def _on_lost(self, stage: str, how: str) -> None:
+        """A stage is out of restarts. What is recorded can't be recorded again: that goes on without the analysis."""
+        error = f"{stage} {how} more often than runtime.restarts allows; see --debug"
+        info, recorder = self._account.info, not self._children.is_over("record")
+        if stage != "capture" and recorder and info is not None and info.live:
+            self._degraded = self._degraded or error
+            detail = f"{stage} {how}; its restarts are used up: NO ANALYSIS from here on, capture and recording go on"
+            self._journal.notice("analysis lost", detail)
+        else:
             self._journal.notice("stage lost", f"{stage} {how}; its restarts are used up")
-            self._fail(f"{stage} {how} more often than runtime.restarts allows; see --debug", 1)
+            self._fail(error, 1)
 
     def _end_ring(self) -> None:
         """Capture can't end the stream itself: do it in its place, and count the frame that it died over."""
@@ -332,8 +345,8 @@ class Supervisor:
                 ended = self._stop_reason or self._end_reason or "end of source"
                 lost = self._resources.ticks.lost
                 recording = self._account.recording_trouble()
-                if recording:
-                    self._fail(recording, 1)
+                for trouble in filter(None, (self._degraded, recording)):
+                    self._fail(trouble, 1)
                 self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
