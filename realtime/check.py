@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from realtime.config import Settings
-from realtime.errors import MerealtimeError, SourceLostError
+from realtime.errors import MerealtimeError, SourceLostError, without_passwords
 from realtime.quiet import native_log_dropped
 
 _MEASURE_S = 2.0
@@ -48,7 +48,7 @@ def check(settings: Settings) -> int:
         try:
             print(f"{name:<14} {look(settings)}", flush=True)
         except MerealtimeError as error:
-            print(f"{name:<14} FAILS: {error}", flush=True)
+            print(f"{name:<14} FAILS: {without_passwords(str(error))}", flush=True)
             code = code or error.exit_code
     if code:
         sys.stderr.write("merealtime: a session with these settings would fail (see above)\n")

@@ -149,8 +149,10 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors into one line and an exit code."""
-    from realtime.errors import MerealtimeError
+    from realtime.errors import MerealtimeError, without_passwords
+    from realtime.quiet import open_closed_streams
 
+    open_closed_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] and words[0] in OFFLINE_COMMANDS:
         return _hand_over(words[0], words[1:])
@@ -163,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except MerealtimeError as error:
         if arguments.debug:
-            traceback.print_exc()
+            sys.stderr.write(without_passwords(traceback.format_exc()))
         _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:  # before the session, which takes the signal itself
@@ -190,7 +192,9 @@ def _reader_has_left() -> bool:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"merealtime: {' '.join(text.split())}\n")
+    from realtime.errors import without_passwords
+
+    sys.stderr.write(f"merealtime: {without_passwords(' '.join(text.split()))}\n")
 
 
 def _complain_of_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -219,10 +223,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _session(settings: Any, *, debug: bool) -> int:
+    from realtime.errors import without_passwords
     from realtime.supervisor import Supervisor
 
     def show_log(line: str) -> None:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
     if settings.output.record:
@@ -230,7 +235,7 @@ def _session(settings: Any, *, debug: bool) -> int:
     code = supervisor.run()
     if code:
         if debug and supervisor.traceback:
-            sys.stderr.write(supervisor.traceback)
+            sys.stderr.write(without_passwords(supervisor.traceback))
         _complain(supervisor.error)
     return code
 

@@ -164,7 +164,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text}: write SECTION.KEY=VALUE")
     try:
         value: Any = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or a number or a nesting that Python refuses
         value = raw
     return key.strip(), value
 
@@ -172,10 +172,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't read this settings file ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            data = file.read()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: can't read this settings file ({why})") from error
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
@@ -234,6 +237,6 @@ def _check(settings: Settings, where: str) -> None:
     if not spot.min_duration_s < spot.micro_max_s <= spot.max_duration_s:
         raise ConfigError(f"{where}: spot: min_duration_s < micro_max_s <= max_duration_s must hold")
     events, camera = settings.output.events, settings.source.camera
-    with contextlib.suppress(OSError):  # one of them is no file
+    with contextlib.suppress(OSError, ValueError):  # one of them is no file
         if events is not None and os.path.samefile(events, camera):
             raise ConfigError(f"--events {events}: that is the source itself; write the log to another file")

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+_SECRETS = (
+    re.compile(r"(\w+:/{1,2}[^\s:/@]*):\S+@"),  # user:password@, whatever the password holds
+    re.compile(r"([?&](?:pass\w*|pwd|pw|token|key|secret|auth)=)[^&\s]*", re.IGNORECASE),
+)
+
+
+def without_passwords(text: str) -> str:
+    """The text with the passwords of its addresses as ``***``: for whatever is shown, logged or kept."""
+    user, query = _SECRETS
+    return query.sub(r"\1***", user.sub(r"\1:***@", text))
+
 
 class MerealtimeError(Exception):
     """Something failed while running: exit code 1."""

@@ -40,3 +40,20 @@ def native_log_dropped(*, python_passes: bool = False) -> Iterator[None]:
         sys.stderr = python
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def open_closed_streams() -> None:
+    """Give a closed stdin, stdout or stderr back as nowhere: else the next file opened takes its number, and whatever a
+    library prints goes into that file.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if not descriptor else "w", closefd=False))

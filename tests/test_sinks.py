@@ -137,9 +137,13 @@ def test_a_failing_sink_is_reported_once_and_tried_again() -> None:
     assert [(notice.what, notice.detail) for notice in notices] == [("output failed", "No space left on device")]
     assert journal.failed_sinks == {"Full": "No space left on device"}
     full.space = True
+    for seq in range(3):
+        tick = messages.Tick(seq=seq, frame=seq, t_ns=0, difference={}, peak={}, face=True, found=True)
+        journal.tick(tick, 200.0)
+        assert journal.failed_sinks, "a tick proves nothing: a log does not write it"
     journal.event(classified(2))
     assert journal.failed_sinks == {}
-    assert len(full.lines) == 1
+    assert len(full.lines) == 4
 
 
 def test_nothing_follows_the_summary() -> None:

@@ -87,6 +87,27 @@ def test_clock_of_a_driver_that_does_not_count() -> None:
     assert [what for what, _ in notices] == ["camera sequence"]
 
 
+@pytest.mark.parametrize("wild", [3372, 2**31 - 5, 2**31 + 5, 2**32 - 40])
+def test_one_wild_count_makes_no_frames(wild: int) -> None:
+    """Time has no room for them; the next count is right again, and so is a real loss after it."""
+    ticking, notices = clock()
+    kept = [n for n in range(200) if n not in (150, 151)]
+    counts = [(n + (wild if n == 100 else 0)) % 2**32 for n in kept]
+    stamps = [ticking.stamp(count, 5 * MS * n, 5 * MS * n + MS) for count, n in zip(counts, kept, strict=True)]
+    assert stamps == [Stamp(n, 5 * MS * n) for n in kept]
+    assert [what for what, _ in notices] == ["camera sequence"]
+
+
+@pytest.mark.parametrize("start", [0, 10**6])
+def test_a_counter_that_begins_anew_is_followed_from_there(start: int) -> None:
+    """Time tells how many frames were lost meanwhile."""
+    ticking, _ = clock()
+    kept = [n for n in range(200) if n not in (100, 101, 102, 150)]
+    counts = [n if n < 100 else n - 103 + start for n in kept]
+    stamps = [ticking.stamp(count, 5 * MS * n, 5 * MS * n + MS) for count, n in zip(counts, kept, strict=True)]
+    assert stamps == [Stamp(n, 5 * MS * n) for n in kept]
+
+
 @pytest.mark.parametrize("jump", [-300 * MS, 4000 * MS])
 def test_clock_evens_out_a_jump_and_the_jump_back(jump: int) -> None:
     ticking, notices = clock()

@@ -155,7 +155,9 @@ def test_patience_with_a_lost_camera_ends(board: Board, ring: RingWriter, monkey
         capture.run()
     with RingReader.attach(ring.name) as reader:
         assert reader.ended, "the spotter must not wait for ever"
-    assert context.gaps() == []
+    ((first, last, count, cause),) = context.gaps()
+    assert (first, last, cause) == (1, count, "reconnect"), "the time that it was waited for counts"
+    assert count >= 4
 
 
 def test_a_camera_that_comes_back_with_another_size_is_refused(
@@ -174,6 +176,35 @@ def test_a_successor_goes_on_with_the_numbers(board: Board, ring: RingWriter) ->
     capture.run()
     assert numbers_in(ring) == [0, 1, 2, 8, 9]
     assert context.gaps() == [(3, 7, 5, "reconnect")]
+
+
+def test_a_frame_that_a_capture_process_died_over_is_not_counted_twice(board: Board, ring: RingWriter) -> None:
+    """It was in the ring, and analysed, but not yet in the counters."""
+    make_capture(board, ring, Script([0, 1, 2]))[0].run()
+    row = board.row("capture")
+    for field, value in (("frames", 2), ("last_number", 1), ("last_t_ns", 10_000_000)):
+        row.put(field, value)
+    capture, context = make_capture(board, ring, Script([0, 1, 2], start_ns=70_000_000))
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 8, 9]
+    assert context.gaps() == [(3, 7, 5, "reconnect")]
+    assert row.get("frames") == 5
+
+
+def test_a_gap_that_was_told_is_not_told_again_by_a_successor(
+    board: Board, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A capture process dies after it has found its camera again and before the first frame."""
+    back = Script([0, RuntimeError("killed")], start_ns=70_000_000)
+    monkeypatch.setattr(capture_stage, "open_source", lambda spec, request: back)
+    capture, context = make_capture(board, ring, Script([0, 1, 2, SourceLostError("gone")]))
+    with pytest.raises(RuntimeError):
+        capture.run()
+    assert context.gaps() == [(3, 7, 5, "reconnect")]
+    capture, context = make_capture(board, ring, Script([0, 1, 2], start_ns=90_000_000))
+    capture.run()
+    assert numbers_in(ring) == [0, 1, 2, 10, 11]
+    assert context.gaps() == [(8, 9, 2, "reconnect")]
 
 
 def test_a_successor_reads_a_recording_from_where_it_was(board: Board) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from _lines import Keep
+from _session import assert_balanced
 
 from realtime.config import Settings, load
 from realtime.errors import RingError, UserError
@@ -254,7 +256,7 @@ def test_a_stage_that_is_back_has_its_events_and_the_end_mark_sent_again(monkeyp
         supervisor._running = True
         for sent in (0, 3):  # without an event too: the end mark may be lost
             supervisor._resources.board.row("spot").put("next_id", sent)
-            supervisor._journal.unclassified.add(1)
+            supervisor._journal.unclassifiable(messages.Unclassified(id=1, stage="motion", reason="its own test"))
             supervisor._on_ready(messages.Ready(stage="motion", pid=1, seconds=0.1))
         supervisor._on_ready(messages.Ready(stage="capture", pid=1, seconds=0.1))
         assert [(stage, order.order, order.ids) for stage, order in orders] == [
@@ -262,6 +264,33 @@ def test_a_stage_that_is_back_has_its_events_and_the_end_mark_sent_again(monkeyp
         ]  # fmt: skip
     finally:
         supervisor._close()
+
+
+def test_a_mistake_of_ours_is_no_end_of_the_source(tmp_path: Path) -> None:
+    """An exception that nobody foresaw, in the middle of a session: the log says so, and adds up."""
+
+    class Broken:
+        raised = False
+
+        def line(self, line: lines.AnyLine) -> None:
+            """Takes all."""
+
+        def show(self, state: lines.State) -> None:
+            if state.captured > 20 and not self.raised:
+                self.raised = True
+                raise ZeroDivisionError("of its own")
+
+        def close(self) -> None:
+            """Holds nothing."""
+
+    log = tmp_path / "e.jsonl"
+    settings = load(overrides={"output.view": "none", "output.events": str(log), "source.fps": 100.0})
+    with pytest.raises(ZeroDivisionError):
+        Supervisor(settings, sinks=[Broken()]).run()
+    written = [json.loads(text) for text in log.read_text().splitlines()]
+    assert written[-1]["ended"] == "failure"
+    assert written[-2]["detail"] == "ZeroDivisionError: of its own"
+    assert_balanced(written)
 
 
 def test_what_the_user_can_mend_is_not_tried_again(tmp_path: Path) -> None:

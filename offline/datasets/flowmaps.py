@@ -8,7 +8,9 @@ and is only checked for lacking the subject.
 
 from __future__ import annotations
 
+import lzma
 import re
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -26,6 +28,11 @@ LAYOUT = (
     "an .npz with maps (n, 28, 28, 3), label, subject, dataset, clip; "
     "or folders <subject>/u_test/<0|1|2>/<clip>.png of 28×28 colour images"
 )
+_TORN = (
+    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, RuntimeError, OverflowError, MemoryError,
+    SystemError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
+)  # fmt: skip
+"""What NumPy raises from the midst of a torn file."""
 FIELDS = ("maps", "label", "subject", "dataset", "clip")
 CLASSES = ("0", "1", "2")
 
@@ -104,7 +111,7 @@ def _load_npz(file: Path) -> MapSet:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}
             digest = str(stored["feature_digest"]) if "feature_digest" in stored else ""
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+    except _TORN as error:
         raise DatasetError(f"{file}: not a readable .npz: {error}; expected {LAYOUT}") from error
     missing = [name for name in FIELDS if name not in arrays]
     broken = [name for name, stored in arrays.items() if not isinstance(stored, np.ndarray)]

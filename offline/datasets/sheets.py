@@ -55,7 +55,7 @@ def scan(root: Path, sheet: Sheet) -> Listed:
             which = "onset" if onset is None else "offset"
             skipped.append(Skipped(f"{subject}/{name}", f"no {which} in the sheet: {text(row[which])!r}"))
             continue
-        person = people.get(person_of(sheet.dataset, subject), tree / subject)
+        person = people.get(person_of(sheet.dataset, subject), trees.below(tree, subject))
         raws.append(
             RawClip(
                 dataset=sheet.dataset,

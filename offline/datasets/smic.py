@@ -115,7 +115,7 @@ def _scan_long(root: Path, sheet: Path, below: list[Path]) -> Listed:
         if onset is None or offset is None or first is None:
             skipped.append(Skipped(f"{subject}/{name}", "no OnsetF, OffsetF or FirstF in the sheet"))
             continue
-        folder = folders.get(key, tree / subject / name)
+        folder = folders.get(key, trees.below(trees.below(tree, subject), name))
         raws.append(_raw(subject, name, text(row["emotion"]), onset - first, offset - first, folder))
     return Listed(tuple(raws), tuple(skipped), notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import struct
 import zlib
@@ -14,6 +15,11 @@ import msgspec
 
 from realtime.errors import DatasetError
 
+_TORN_NEW = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError, OverflowError,
+    BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What openpyxl raises from the midst of a torn file, or one compressed by a way, or locked, as no spreadsheet is."""
 SUFFIXES = (".xlsx", ".xls")
 Row = tuple[Any, ...]
 _TORN = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error)
@@ -42,7 +48,7 @@ def _new_pages(file: Path) -> list[Page]:
             sheet.reset_dimensions()  # type: ignore[union-attr]  # what the file says about its size may be wrong
             found.append(Page(sheet.title, list(sheet.iter_rows(values_only=True))))
         book.close()
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError, EOFError, BadZipFile, zlib.error) as error:
+    except _TORN_NEW as error:
         raise DatasetError(f"{file}: not a readable .xlsx spreadsheet: {error}") from error
     return found
 

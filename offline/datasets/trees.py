@@ -118,9 +118,16 @@ def folders(parent: Path) -> list[Path]:
         raise DatasetError(f"{parent}: can't be read: {error.strerror or error}") from error
 
 
+def below(parent: Path, name: str) -> Path:
+    """Where the folder `name` in `parent` should be. DatasetError for a name that leads elsewhere, as ``/etc``."""
+    if name in (".", "..") or "/" in name or "\0" in name:
+        raise DatasetError(f"{parent}: {name!r}, which the sheet names, is no name of a folder in it")
+    return parent / name
+
+
 def inside(parent: Path, name: str) -> Path:
     """The folder `name` in `parent`, exactly so or else in another case; where there is none, where it should be."""
-    exact = parent / name
+    exact = below(parent, name)
     if exact.is_dir() or not parent.is_dir():
         return exact
     return next((d for d in folders(parent) if d.name.lower() == name.lower()), exact)

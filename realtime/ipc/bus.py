@@ -7,6 +7,8 @@
 * ``Broadcaster`` / ``Subscriber``: the same between two stages.
 * ``Caller`` / ``Answerer`` (REQ/REP): control, request and reply with a time-out.
 
+What is no message of ours is passed over and counted (``refused``); whoever sends a larger one is cut off.
+
 Who binds is who lives longest: the supervisor for reports and ticks, each stage for its own work and control.
 """
 
@@ -20,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import zmq
@@ -29,6 +32,10 @@ from realtime.ipc import messages
 
 _LINGER_MS = 2000
 _HIGH_WATER = 1000
+_MAX_BYTES = 4 << 20
+"""Far above the largest message (an event with its crops, 60 kB)."""
+
+T = TypeVar("T")
 
 
 class BusError(MerealtimeError):
@@ -85,7 +92,10 @@ class Receiver:
     """Reliable receiving end."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self.refused = 0
+        """What came and was no message."""
         self.socket = context.socket(zmq.PULL)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, _MAX_BYTES)
         self.socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(endpoint)
@@ -94,6 +104,15 @@ class Receiver:
         """The next message, or None when the time is out."""
         if self.socket.poll(round(timeout_s * 1000)):
             return self.socket.recv(zmq.NOBLOCK)
+        return None
+
+    def take(self, decode: Callable[[bytes], T], timeout_s: float = 0.0) -> T | None:
+        """The next message, decoded, or None when the time is out."""
+        while (data := self.receive(timeout_s)) is not None:
+            try:
+                return decode(data)
+            except msgspec.DecodeError:
+                self.refused += 1
         return None
 
     def close(self) -> None:
@@ -121,6 +140,7 @@ def _hearing_all(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.
     made = context.socket(zmq.SUB)
     made.setsockopt(zmq.RCVHWM, 100)
     made.setsockopt(zmq.LINGER, 0)
+    made.setsockopt(zmq.MAXMSGSIZE, _MAX_BYTES)
     made.setsockopt(zmq.SUBSCRIBE, b"")
     made.bind(endpoint)
     return made
@@ -133,13 +153,18 @@ class Listener:
         self.socket = _hearing_all(context, endpoint)
         self.lost = 0
         """Ticks that were sent and never came."""
+        self.refused = 0
         self._next: dict[type, int] = {}
         self._hearing: set[str] = set()
 
     def receive(self, timeout_s: float = 0.0) -> messages.Tick | messages.Dense | None:
         """The next tick; handshakes are noted and passed over."""
         while self.socket.poll(round(timeout_s * 1000)):
-            message = messages.decode_broadcast(self.socket.recv(zmq.NOBLOCK))
+            try:
+                message = messages.decode_broadcast(self.socket.recv(zmq.NOBLOCK))
+            except msgspec.DecodeError:
+                self.refused += 1
+                continue
             if isinstance(message, messages.Hello):
                 self._hearing.add(message.token)
                 continue
@@ -165,16 +190,20 @@ class Subscriber:
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], messages.Pose]
     ) -> None:
         self.socket = _hearing_all(context, endpoint)
-        self.lost = 0
+        self.lost = self.refused = 0
         self._decode = decode
         self._next = 0
 
     def receive(self) -> messages.Pose | None:
         """The next message, or None."""
-        try:
-            message = self._decode(self.socket.recv(zmq.NOBLOCK))
-        except zmq.Again:
-            return None
+        while True:
+            try:
+                message = self._decode(self.socket.recv(zmq.NOBLOCK))
+                break
+            except zmq.Again:
+                return None
+            except msgspec.DecodeError:
+                self.refused += 1
         if message.seq > self._next > 0:
             self.lost += message.seq - self._next
         self._next = message.seq + 1
@@ -231,6 +260,7 @@ class Answerer:
         handle: Callable[[messages.Control], messages.Reply],
     ) -> None:
         self._socket = context.socket(zmq.REP)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(endpoint)
         self._handle = handle
@@ -243,7 +273,8 @@ class Answerer:
             if not self._socket.poll(200):
                 continue
             try:
-                reply = self._handle(messages.decode_control(self._socket.recv()))
+                parts = self._socket.recv_multipart()
+                reply = self._handle(messages.decode_control(parts[0] if len(parts) == 1 else b""))
             except msgspec.MsgspecError as error:
                 reply = messages.Reply(ok=False, detail=f"not understood: {error}")
             self._socket.send(messages.encode(reply))

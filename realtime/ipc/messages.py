@@ -6,7 +6,7 @@ crops as bytes with their shape, so that nothing downstream is hurt when the rin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -238,6 +238,19 @@ _control = msgspec.msgpack.Decoder(Control)
 _reply = msgspec.msgpack.Decoder(Reply)
 
 
+T = TypeVar("T")
+
+
+def _strictly(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+    """Decode; msgspec.DecodeError for anything that is no such message, also text that is none, or nested endlessly."""
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError:
+        raise
+    except (ValueError, RecursionError, OverflowError, MemoryError) as error:
+        raise msgspec.DecodeError(f"{type(error).__name__}: {error}") from error
+
+
 def encode(message: Message | Control | Reply) -> bytes:
     """MessagePack of any message."""
     return _encoder.encode(message)
@@ -245,32 +258,32 @@ def encode(message: Message | Control | Reply) -> bytes:
 
 def decode_report(data: bytes) -> Report:
     """A message to the supervisor; msgspec.DecodeError if it is none."""
-    return _report.decode(data)
+    return _strictly(_report, data)
 
 
 def decode_work(data: bytes) -> Work:
     """A message of the pipeline; msgspec.DecodeError if it is none."""
-    return _work.decode(data)
+    return _strictly(_work, data)
 
 
 def decode_broadcast(data: bytes) -> Tick | Dense | Hello:
     """A tick of the spotter or of dense mode, or a handshake."""
-    return _broadcast.decode(data)
+    return _strictly(_broadcast, data)
 
 
 def decode_pose(data: bytes) -> Pose:
     """Where the face is in a frame."""
-    return _pose.decode(data)
+    return _strictly(_pose, data)
 
 
 def decode_control(data: bytes) -> Control:
     """An order of the supervisor."""
-    return _control.decode(data)
+    return _strictly(_control, data)
 
 
 def decode_reply(data: bytes) -> Reply:
     """A stage's answer."""
-    return _reply.decode(data)
+    return _strictly(_reply, data)
 
 
 def pack_picture(gray: npt.NDArray[np.uint8]) -> Picture:

@@ -108,6 +108,14 @@ class RingWriter:
         """Number of committed frames."""
         return int(self._map.words[STATE_AT]) >> 1
 
+    def last(self) -> FrameHeader | None:
+        """The newest committed frame; None while there is none."""
+        if not self._count:
+            return None
+        words, index = self._map.words, self._count - 1
+        at = self._map.slot_words[index % self.slots]
+        return FrameHeader(index, words[at + 1], words[at + 2], words[at + 3])
+
     def reserve(self) -> Gray:
         """The (height, width) uint8 view for the next frame. From here on the slot's old frame is lost."""
         if self._reserved:

@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -51,7 +51,7 @@ class NetworkCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ThresholdCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest score below which a label is called "uncertain", and how it was chosen."""
 
-    value: float
+    value: Annotated[float, msgspec.Meta(ge=0, le=1)]
     chosen_on: str
 
 
@@ -98,7 +98,7 @@ class Bundle:
         """Scores of feature maps.
 
         maps: (n, 28, 28, 3), any real dtype, 0..255, [u, v, strain] → (n, 3) float32, rows sum to 1.
-        Raises InputError for another shape.
+        Raises InputError for another shape, BundleError where the network gives no probabilities.
         """
         batch = np.ascontiguousarray(maps, dtype=np.float32)
         if batch.ndim != 4 or batch.shape[1:] != MAP_SHAPE:
@@ -109,6 +109,8 @@ class Bundle:
             self._network.set_tensor(self._input, batch[i : i + 1])
             self._network.invoke()
             scores[i] = self._network.get_tensor(self._output)[0]
+        if not np.isfinite(scores).all() or (scores < 0).any() or (scores.sum(axis=1) <= 0).any():
+            raise BundleError(f"{self.path}: the network's scores are no probabilities; export the bundle again")
         shares: npt.NDArray[np.float32] = scores / scores.sum(axis=1, keepdims=True)
         return shares
 
@@ -140,7 +142,7 @@ def find(path_or_name: str | os.PathLike[str]) -> Path:
     """Folder of a bundle, given its path, that of an ``offline.train`` run, or the name of a built-in one."""
     given = Path(path_or_name)
     for folder in (given, given / "bundle", BUILTIN_DIR / given):
-        if (folder / CARD_FILE).is_file():
+        if _is_file(folder / CARD_FILE):
             return folder
     raise BundleError(f"{given}: no bundle there (a folder with {CARD_FILE}); built in: {', '.join(builtin_names())}")
 
@@ -150,8 +152,15 @@ def read_card(path: Path) -> Card:
     file = path / CARD_FILE
     try:
         card = msgspec.json.decode(file.read_bytes(), type=Card)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BundleError(f"{file}: {error}; export the bundle again") from error
+    texts = (card.name, card.licence, card.protocol, card.trained_on, *card.labels)
+    if not all(text.isprintable() for text in texts):
+        raise BundleError(f"{file}: a name or a label holds what can't be printed; export the bundle again")
+    if len(set(card.labels)) < len(card.labels) or not all(card.labels):
+        raise BundleError(
+            f"{file}: labels {', '.join(card.labels)}: must be three, each another; export the bundle again"
+        )
     if card.input.shape != MAP_SHAPE or card.input.channels != ("u", "v", "strain"):
         raise BundleError(f"{file}: input {card.input.shape} {card.input.channels} is not (28, 28, 3) [u, v, strain]")
     return card
@@ -206,13 +215,25 @@ def _verified_spec(card: Card, path: Path) -> FeatureSpec:
 
 
 def _verified_network(card: Card, path: Path) -> bytes:
-    file = path / card.network.file
-    if file.parent != path or not file.is_file():
-        raise BundleError(f"{file}: the network file is missing; export the bundle again")
-    network = file.read_bytes()
+    name = card.network.file
+    file = path / name
+    if not name.isprintable() or file.parent != path or not name or not _is_file(file):
+        raise BundleError(f"{path}: the network file {name!r} is missing; export the bundle again")
+    try:
+        network = file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{file}: can't be read ({error.strerror})") from error
     if sha256(network) != card.network.sha256:
         raise BundleError(f"{file}: SHA-256 differs from the card's; the file is damaged or another's")
     return network
+
+
+def _is_file(path: Path) -> bool:
+    """Also for a name that no file can have: too long, say."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

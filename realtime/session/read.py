@@ -1,7 +1,7 @@
 """A recorded session read again: ``frames.csv``, which tells the number and time of each picture of its video.
 
-Row n belongs to picture n. A session that ended in a crash may have lost the table's end (it is written in blocks),
-and a damaged disk a row in the middle: what can be read is used, and what can't is told.
+Row n belongs to picture n. A copy that was cut may lack the table's end, or the video's, and a damaged disk may have
+lost a row in the middle: what can be read is used, and what can't is told.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import SourceError
+from realtime.session.matroska import frames_in
 
 COLUMNS = ("number", "t_ns", "captured_ns")
 HEADER = ",".join(COLUMNS)
@@ -50,6 +51,21 @@ def table_beside(video: str) -> str | None:
             return path if file.readline().strip() == HEADER else None
     except OSError:
         return None
+
+
+def readable(folder: Path | str) -> int:
+    """How many frames of a session's folder can be read, each with its row. 0 where there is none."""
+    try:
+        rows = (Path(folder) / "frames.csv").read_bytes().count(b"\n") - 1
+        fd = os.open(Path(folder) / "frames.mkv", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return max(0, min(rows, frames_in(fd)))
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
 
 
 def read_frame_table(path: str) -> FrameTable:

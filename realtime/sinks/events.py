@@ -18,8 +18,13 @@ def open_sink(settings: OutputSettings) -> EventLog | None:
     return None if settings.events is None else EventLog(settings.events)
 
 
+def _private(path: str, flags: int) -> int:
+    """What is told of faces is for their owner."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 class EventLog:
-    """The log file. A full disk is reported once (OSError); later lines are tried again.
+    """The log file, for its owner alone (0600). A full disk is reported once (OSError); later lines are tried again.
 
     An older log makes way with the first line, not before, and is kept as ``FILE.1``, ``FILE.2`` …
     """
@@ -29,7 +34,7 @@ class EventLog:
         self._made = not os.path.lexists(path)
         self._begun = False
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UserError(f"{path}: can't write the event log ({error.strerror})") from error
         self._file = os.fdopen(descriptor, "wb", buffering=0)
@@ -51,7 +56,7 @@ class EventLog:
         if os.path.lexists(path):  # not there: moved already, when the new one could not be opened
             free = next(n for n in itertools.count(1) if not os.path.lexists(f"{path}.{n}"))
             os.rename(path, f"{path}.{free}")
-        older, self._file = self._file, open(path, "wb", buffering=0)  # noqa: SIM115  (closed by close)
+        older, self._file = self._file, open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115  (closed by close)
         older.close()
 
     def _write(self) -> None:

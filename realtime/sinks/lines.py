@@ -184,7 +184,7 @@ class SummaryLine(Line, frozen=True, kw_only=True):
     ticks_lost: int = 0
     """Ticks that the supervisor never got."""
     recording: dict[str, int | str] | None = None
-    """Frames written and left out, and the folder; null without ``--record``."""
+    """Frames written and left out, those found readable on disk at the end, the folder; null without ``--record``."""
     sensitivity_px: dict[str, float] = {}
     """The last that was stated, see the notice; of whichever face."""
     stages: dict[str, dict[str, float]] = {}

@@ -28,6 +28,9 @@ from realtime.errors import UserError
 from realtime.options import ModuleParser
 from realtime.sinks.lines import AnyLine, State
 
+_MAX_BYTES = 1024
+"""What a subscriber may send at a time: subscriptions, which are short, and the handshake. More cuts it off."""
+
 TOPICS = tuple(str(kind.__struct_config__.tag) for kind in get_args(AnyLine))
 
 
@@ -66,6 +69,7 @@ class Publisher:
                 "(python -m realtime.sinks.publish DIR makes them), or use tcp://127.0.0.1:PORT"
             )
         self._socket.setsockopt(zmq.SNDHWM, 1000)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_BYTES)
         self._socket.setsockopt(zmq.LINGER, 500)
         try:
             self._socket.bind(endpoint)

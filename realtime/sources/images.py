@@ -105,8 +105,11 @@ class ImageFolderSource:
         return self._ahead.popleft()[1].result()
 
     def _load(self, name: str) -> npt.NDArray[Any] | None:
-        with ffmpeg.quiet():
-            picture = cv2.imread(os.path.join(self._folder, name), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        try:
+            with ffmpeg.quiet():
+                picture = cv2.imread(os.path.join(self._folder, name), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        except cv2.error:  # a size beyond OpenCV's limits, say
+            return None
         return picture if picture is not None and picture.dtype in (np.uint8, np.uint16) else None
 
     def _wrong_size(self, name: str, shape: tuple[int, ...]) -> SourceError:

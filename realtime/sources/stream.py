@@ -7,7 +7,7 @@ import time
 
 import cv2
 
-from realtime.errors import SourceError, SourceLostError
+from realtime.errors import SourceError, SourceLostError, without_passwords
 from realtime.sources import ffmpeg
 from realtime.sources.recording import Gray, Picture, to_gray
 from realtime.types import SourceInfo, SourceRequest, Stamp
@@ -24,25 +24,25 @@ class StreamSource:
     """
 
     def __init__(self, address: str, request: SourceRequest) -> None:
-        self._address = address
+        shown = self._shown = without_passwords(address)
         self._number = 0
         self._t_ns = 0
         capture = _open(address)
         if capture is None:
-            raise SourceError(f"{address}: no stream there that can be read; check address, user and password")
+            raise SourceError(f"{shown}: no stream there that can be read; check address, user and password")
         self._capture = capture
         with ffmpeg.quiet():
             whole, first = capture.read()
         if not whole:
             self.close()
-            raise SourceError(f"{address}: connected, but no frame came in {READ_TIMEOUT_MS / 1000:.0f} s")
+            raise SourceError(f"{shown}: connected, but no frame came in {READ_TIMEOUT_MS / 1000:.0f} s")
         self._first: Picture | None = first
         stated = ffmpeg.plausible_fps(capture)
         fps = request.fps or stated or _GUESSED_FPS
         codec = ffmpeg.codec_name(capture)
         said = "as given" if request.fps else "as the stream says" if stated else "guessed; give --fps"
         self.info = SourceInfo(
-            source=address,
+            source=shown,
             kind="stream",
             width=first.shape[1],
             height=first.shape[0],
@@ -64,9 +64,9 @@ class StreamSource:
             with ffmpeg.quiet():
                 whole, picture = self._capture.read()
             if not whole or picture is None:
-                raise SourceLostError(f"{self._address}: stream ended or broke off")
+                raise SourceLostError(f"{self._shown}: stream ended or broke off")
         if picture.shape[:2] != out.shape:
-            raise SourceLostError(f"{self._address}: picture size changed to {picture.shape[1]}x{picture.shape[0]}")
+            raise SourceLostError(f"{self._shown}: picture size changed to {picture.shape[1]}x{picture.shape[0]}")
         self._t_ns = max(time.monotonic_ns(), self._t_ns + 1)
         to_gray(picture, out)
         self._number += 1

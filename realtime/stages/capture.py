@@ -20,6 +20,7 @@ from realtime.stages.runner import StageContext
 from realtime.types import GapCause, SourceRequest, Stamp
 
 _RETRY_S = 0.5
+_TRUST_NS = 500_000_000  # a source's clock that was interrupted may differ so much from ours, by buffering
 
 
 def run(context: StageContext) -> None:
@@ -54,6 +55,8 @@ class Capture:
         self._row = context.row
         self._offset = 0  # added to the source's numbers, so that they go on after a reconnection
         self._hole: GapCause = "camera"  # why numbers before the next frame are missing
+        self._shift_ns = 0  # added to the source's times, since its clock came back as another
+        self._take_over_last()
         self._last = self._row.get("last_number")
         self._last_t_ns = self._row.get("last_t_ns")
         duration_s = context.settings.source.duration_s
@@ -61,6 +64,14 @@ class Capture:
         self._first_ns = self._row.get("first_ns" if self._info.live else "first_t_ns")
         self._resumed = self._row.get("frames") > 0  # another capture process died before us
         self._check_size()
+
+    def _take_over_last(self) -> None:
+        """What a predecessor died over: its last frame may be in the ring, and seen, but not yet in the counters."""
+        last = self._writer.last()
+        if last is not None and last.index >= self._row.get("frames"):
+            if not last.index:
+                self._note_first(last.number, last.t_ns, last.captured_ns)
+            self._note(last.index + 1, last.number, last.t_ns, last.captured_ns)
 
     def wait_start(self) -> None:
         """Wait for the start. A camera runs meanwhile: its frames are read and forgotten, so none is
@@ -126,13 +137,14 @@ class Capture:
             if number != self._last + 1:
                 self._gap(number, self._hole)
                 number = stamp.number + self._offset
-            writer.commit(number, stamp.t_ns, now)
+            t_ns = stamp.t_ns + self._shift_ns
+            writer.commit(number, t_ns, now)
             self._last, self._hole = number, "camera"
-            self._last_t_ns = stamp.t_ns
+            self._last_t_ns = t_ns
             frames += 1
             if frames == 1:
-                self._note_first(number, stamp.t_ns, now)
-            self._note(frames, number, stamp.t_ns, now)
+                self._note_first(number, t_ns, now)
+            self._note(frames, number, t_ns, now)
             if not live:  # a live source's read is mostly waiting
                 self._row.words[_BUSY] += now - begun
         return "--duration" if live and self._time_is_up(time.monotonic_ns()) else ""
@@ -167,12 +179,14 @@ class Capture:
         return True
 
     def _gap(self, number: int, cause: GapCause) -> None:
-        """Report the frames between the last one and ``number``."""
+        """Report the frames between the last one and ``number``, which is then the next."""
         first, last = self._last + 1, number - 1
         if last < first:  # the source counted backwards: go on from where we are
             self._offset += first - number
             return
         count = last - first + 1
+        self._last = last
+        self._row.put("last_number", last)  # first: a successor must not tell this gap again
         self._row.put("dropped", self._row.get("dropped") + count)
         self._context.report(messages.Gap(first=first, last=last, count=count, cause=cause))
 
@@ -181,8 +195,6 @@ class Capture:
         last = self.source.last_number if isinstance(self.source, PacedSource) else -1
         if last > self._last:
             self._gap(last + 1, self._hole)
-            self._last = last
-            self._row.put("last_number", last)
 
     def _check_size(self) -> None:
         info, writer = self.source.info, self._writer
@@ -193,7 +205,27 @@ class Capture:
             )
 
     def _reconnect(self, error: SourceLostError) -> bool:
-        """Look for the lost source until it is back; False if we are to stop before. Patience has an end."""
+        """Look for the lost source until it is back; False if we are to stop before: the time until then is a gap."""
+        try:
+            back = self._look_for_source(error)
+        except MerealtimeError:
+            self._count_missing_end()
+            raise
+        if not back:
+            self._count_missing_end()
+        return back
+
+    def _count_missing_end(self) -> None:
+        """Frames that a camera which is gone would have given until now, or the end of ``--duration``."""
+        if not self._info.live or self._last < 0 or isinstance(self.source, PacedSource):
+            return
+        until = min(time.monotonic_ns(), self._first_ns + self._duration_ns)
+        missing = int((until - self._row.get("last_ns")) * self._fps / 1e9)
+        if missing > 0:
+            self._gap(self._last + 1 + missing, "reconnect")
+
+    def _look_for_source(self, error: SourceLostError) -> bool:
+        """Until it is back; False if we are to stop before. Patience has an end: MerealtimeError."""
         context = self._context
         patience_s = context.settings.source.reconnect_s
         context.notice("camera gone", str(error))
@@ -225,14 +257,28 @@ class Capture:
             return False
         if stamp is None:
             return False
-        missed = 0
-        if self._last >= 0:  # the frame read here is one of them
-            missed = max(1, round((stamp.t_ns - self._last_t_ns) * self._fps / 1e9))
+        if self._last < 0:
+            self._offset = -1 - stamp.number
+            return True
+        passed_ns = self._passed_ns(stamp.t_ns)
+        missed = max(1, round(passed_ns * self._fps / 1e9))  # the frame read here is one of them
         self._offset = self._last + missed - stamp.number
-        if missed:
-            self._gap(self._last + 1 + missed, "reconnect")
-            self._last += missed
+        self._last_t_ns += passed_ns
+        self._row.put("last_t_ns", self._last_t_ns)
+        self._row.put("last_ns", time.monotonic_ns())
+        self._gap(self._last + 1 + missed, "reconnect")
         return True
+
+    def _passed_ns(self, t_ns: int) -> int:
+        """Time from the last frame to this one: by the source's clock, unless ours knows that it is another now."""
+        claimed, ours = t_ns - self._last_t_ns, time.monotonic_ns() - self._row.get("last_ns")
+        if abs(claimed - ours) <= _TRUST_NS:
+            self._shift_ns = 0
+            return claimed
+        self._shift_ns = ours - claimed
+        detail = f"the source's clock came back {(claimed - ours) / 1e9:+.1f} s off: evened out"
+        self._context.notice("camera time", detail)
+        return ours
 
     def _resume(self) -> None:
         """Go on where a capture process that died has stopped."""

@@ -30,12 +30,10 @@ def run(context: StageContext) -> None:
     try:
         while not context.stopping.is_set():
             context.beat()
-            data = inbox.receive(_POLL_S)
-            if data is None:
-                continue
-            message = messages.decode_work(data)
+            message = inbox.take(messages.decode_work, _POLL_S)
             if isinstance(message, messages.Ended):
-                context.drained({"events": float(context.row.get("frames"))})
+                done_so_far = float(context.row.get("frames"))
+                context.drained({"events": done_so_far, "refused": float(inbox.refused)})
             elif isinstance(message, messages.Mapped):
                 begun = time.monotonic_ns()
                 done = attempts.make(message.id, functools.partial(classify, message, bundle, settings.threshold))

@@ -76,9 +76,9 @@ class Motion:
                 if not self._poller.poll(_POLL_MS):
                     continue
                 begun = time.monotonic_ns()
-                data = self._inbox.receive()
-                if data is not None:
-                    self._handle(messages.decode_work(data))
+                message = self._inbox.take(messages.decode_work)
+                if message is not None:
+                    self._handle(message)
                 elif self._dense is not None:
                     self._dense.step()
                 row.put("busy_ns", row.get("busy_ns") + time.monotonic_ns() - begun)
@@ -93,7 +93,8 @@ class Motion:
         if isinstance(message, messages.Ended):
             self._outbox.send(message)
             figures = self._dense.figures() if self._dense is not None else {}
-            self._context.drained({"events": float(row.get("frames"))} | figures)
+            own = {"events": float(row.get("frames")), "refused": float(self._inbox.refused)}
+            self._context.drained(own | figures)
         elif isinstance(message, messages.Spotted):
             mapped = self._attempts.make(message.id, functools.partial(map_event, message, self._spec, self._backend))
             if mapped is not None:

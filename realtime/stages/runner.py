@@ -42,6 +42,8 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the shared counters."""
     parent: int
     settings: Settings
+    recording: str = ""
+    """Name of the session's folder below ``--record``: the same for a recorder that is started again."""
     debug: bool = False
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from realtime import __version__
 from realtime.config import Settings
+from realtime.errors import without_passwords
 from realtime.ipc import messages
 from realtime.ipc.board import Board
 from realtime.sinks.lines import SessionLine, State, SummaryLine
@@ -50,7 +51,7 @@ def session_line(
     return SessionLine(
         version=__version__,
         started_at=started_at,
-        source=settings.source.camera,
+        source=without_passwords(settings.source.camera),
         fps_requested=settings.source.fps,
         fps_measured=measured_fps(board),
         fps_granted=info.fps if info else 0.0,
@@ -190,7 +191,28 @@ class Account:
         if "record" not in self._stages:
             return None
         row, folder = self._board.row("record"), self.details.get("record", {}).get("recording", "")
-        return {"frames": row.get("frames"), "dropped": row.get("dropped"), "folder": folder}
+        found = {"frames": row.get("frames"), "dropped": row.get("dropped"), "readable": self._readable()}
+        return {**found, "folder": folder}
+
+    def _readable(self) -> int:
+        """Frames of the recording that are on disk: what the recorder counted at its end, or we where it had none."""
+        if "record" in self.ended:
+            return int(self.ended["record"].get("readable", 0))
+        from realtime.session.read import readable  # NumPy, which the supervisor has no other use for
+
+        folder = self.details.get("record", {}).get("recording")
+        return readable(folder) if folder else 0
+
+    def recording_trouble(self) -> str:
+        """One line where the recording is not whole because the disk or the recorder failed; empty where it is."""
+        if "record" not in self._stages or not self._board.row("capture").get("frames"):
+            return ""
+        ended, frames, there = self.ended.get("record"), self._board.row("record").get("frames"), self._readable()
+        if ended is not None and not ended.get("unwritten") and not ended.get("broken") and there >= frames:
+            return ""
+        of = self._board.row("capture").get("frames")
+        folder = self.details.get("record", {}).get("recording", "")
+        return f"{folder}: the recording has {there} of {of} frames; the event log's notices say why"
 
     def stage_figures(self) -> dict[str, dict[str, float]]:
         """Per stage: CPU seconds, memory, seconds at work, and what it said at its end. Ask while they live."""

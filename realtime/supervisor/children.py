@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from realtime import pipeline
@@ -18,15 +19,17 @@ from realtime.types import SourceInfo
 
 _ASK_S = 2.0
 _LEAVE_S = 3.0
+_STALL_S = 1.0
 
 
 class Trouble(NamedTuple):
     """What is wrong with a process."""
 
     process: StageProcess
-    kind: Literal["died", "late", "hangs"]
+    kind: Literal["died", "late", "hangs", "stalls"]
+    """stalls: told, not ended: a recorder that waits for a disk."""
     seconds: float = 0.0
-    """late: since its start; hangs: without a sign of life."""
+    """late: since its start; hangs, stalls: without a sign of life."""
 
 
 class Children:
@@ -36,6 +39,7 @@ class Children:
         self._settings = settings
         self._resources = resources
         self.processes: dict[str, StageProcess] = {}
+        recording = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
         for stage in pipeline.stages_of(record=settings.output.record is not None):
             spec = StageSpec(
                 stage=stage.name,
@@ -43,6 +47,7 @@ class Children:
                 board=resources.board.name,
                 parent=os.getpid(),
                 settings=settings,
+                recording=recording,
                 debug=debug,
             )
             self.processes[stage.name] = StageProcess(spec, settings.runtime, logs)
@@ -89,6 +94,11 @@ class Children:
                 yield Trouble(process, "late", age_s)
             elif process.phase == "ready" and silence_s > self.patience_s(stage, info):
                 yield Trouble(process, "hangs", silence_s)
+            elif process.phase == "ready" and pipeline.BY_NAME[stage].optional:
+                stalls = silence_s > _STALL_S
+                if stalls and not process.stalls:
+                    yield Trouble(process, "stalls", silence_s)
+                process.stalls = stalls
 
     def patience_s(self, stage: str, info: SourceInfo | None) -> float:
         """How long a stage may be silent. Capture waits for its source, however slow that is."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from realtime.errors import without_passwords
 from realtime.ipc import messages
 from realtime.sinks import Sink
 from realtime.sinks.lines import (
@@ -32,11 +33,13 @@ class Journal:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.dropped: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self.events: set[int] = set()
+        """Ids of the events that were written."""
         self.sensitivity_px: dict[str, float] = {}
         """The last that was stated."""
-        """Ids of the events that were written."""
         self.unclassified: set[int] = set()
         """Ids of the events that failed on their way."""
+        self.settled: set[int] = set()
+        """Ids of the events that need no more waiting for: both."""
         self.latencies: dict[str, list[float]] = {name: [] for name in LATENCIES}
         self.failed_sinks: dict[str, str] = {}
         self.begun = False
@@ -62,6 +65,7 @@ class Journal:
             self._held.append(done)
         elif done.id not in self.events:
             self.events.add(done.id)
+            self.settled.add(done.id)
             line = event_line(done, time.monotonic_ns())
             for name in LATENCIES:
                 self.latencies[name].append(line.latency_ms[name])
@@ -71,12 +75,8 @@ class Journal:
         """An event that failed on its way: a notice, once, and nobody waits for it any longer."""
         if failed.id not in self.unclassified:
             self.unclassified.add(failed.id)
+            self.settled.add(failed.id)
             self.notice("event not classified", f"event {failed.id}, {failed.stage}: {failed.reason}")
-
-    @property
-    def settled(self) -> set[int]:
-        """Ids of the events that need no more waiting for."""
-        return self.events | self.unclassified
 
     def gap(self, gap: messages.Gap) -> None:
         self.dropped[gap.cause] += gap.count
@@ -85,11 +85,14 @@ class Journal:
     def notice(
         self, what: str, detail: str = "", t_ns: int | None = None, sensitivity_px: dict[str, float] | None = None
     ) -> None:
+        detail = without_passwords(detail)
         stamp = time.monotonic_ns() if t_ns is None else t_ns
         if sensitivity_px:
             self.sensitivity_px = sensitivity_px
         self._write_or_hold(
-            NoticeLine(what=what, detail=detail, t_ns=stamp, sensitivity_px=sensitivity_px or msgspec.UNSET)
+            NoticeLine(
+                what=what, detail=without_passwords(detail), t_ns=stamp, sensitivity_px=sensitivity_px or msgspec.UNSET
+            )
         )
 
     def tick(self, tick: messages.Tick, fps: float) -> None:
@@ -165,6 +168,7 @@ class Journal:
                     failed.append(error.strerror or str(error))
                 self.failed_sinks[name] = error.strerror or str(error)
             else:
-                self.failed_sinks.pop(name, None)
+                if not isinstance(line, TickLine):  # many outputs pass over those: that proves nothing
+                    self.failed_sinks.pop(name, None)
         for reason in failed:  # once; the sink is tried again with the next line
             self.notice("output failed", reason)

@@ -20,6 +20,7 @@ from realtime.supervisor import signals
 from realtime.supervisor.logs import LogThread
 
 Phase = Literal["starting", "ready", "ended", "gone"]
+_KILL_S = 2.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,6 +32,8 @@ class StageProcess:
         self.phase: Phase = "starting"
         self.up = False
         """Whether its control answers."""
+        self.stalls = False
+        """Whether it is known to be silent for longer than it should."""
         self.restarts = 0
         self.started = 0.0
         self._spec = spec
@@ -87,10 +90,10 @@ class StageProcess:
         return True
 
     def kill(self) -> None:
-        """End it now and wait for it."""
+        """End it now and wait for it, but not for one that a hung disk holds in the kernel."""
         if self._child is not None and self._child.poll() is None:
             self._child.kill()
-            self._child.wait()
+            self.wait(_KILL_S)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for it to leave by itself."""

@@ -71,14 +71,17 @@ class Resources:
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)
 
-    def end_ring(self) -> None:
-        """Say "no more frames" in place of a capture process that can't."""
+    def end_ring(self) -> int:
+        """Say "no more frames" in place of a capture process that can't; the number of the last, −1 without one."""
+        last = None
         if self._ring is not None:
             from realtime.ipc.ring import RingWriter
 
             writer = RingWriter.attach(self.ring_name)  # ours does not know how many were written
+            last = writer.last()
             writer.finish()
             writer.close()
+        return -1 if last is None else last.number
 
     def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
         """Give a stage an order; False if it does not answer."""

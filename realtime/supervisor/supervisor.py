@@ -66,6 +66,9 @@ class Supervisor:
         self._end_reason = ""
         self._busy: dict[str, str] = {}
         self._next_show = 0.0
+        self._refused = False
+        self._degraded = ""
+        """Why the analysis is over while the recording goes on."""
         if settings.output.record is not None:
             _check_folder(settings.output.record)
         with contextlib.ExitStack() as undo:  # outputs last: what fails before them leaves no empty log
@@ -90,6 +93,9 @@ class Supervisor:
                 self._drain()
             except MerealtimeError as error:
                 self._fail(str(error), error.exit_code)
+            except Exception as error:
+                self._fail(f"{type(error).__name__}: {error}", 1)  # the log must not say that the source has ended
+                raise
             finally:
                 self._close()
         return self.exit_code
@@ -159,8 +165,9 @@ class Supervisor:
 
     def _moved(self) -> int:
         """A number that changes as long as draining gets on."""
-        analysed = self._resources.board.row(pipeline.SPOTTER).get("frames")
-        return analysed + len(self._journal.settled) + len(self._account.ended)
+        board = self._resources.board
+        done = sum(board.row(stage).get("frames") for stage in (pipeline.SPOTTER, "record"))
+        return done + len(self._journal.settled) + len(self._account.ended)
 
     def _drain_patience_s(self) -> float:
         path = (pipeline.SPOTTER, *pipeline.EVENT_PATH)
@@ -182,14 +189,17 @@ class Supervisor:
     def _take_messages(self, timeout_s: float) -> None:
         if not self._resources.wait(timeout_s):
             return
-        while (data := self._resources.reports.receive()) is not None:
-            self._take(messages.decode_report(data))
+        while (report := self._resources.reports.take(messages.decode_report)) is not None:
+            self._take(report)
         while (tick := self._resources.ticks.receive()) is not None:
             if isinstance(tick, messages.Dense):
                 self._journal.dense(tick)
                 continue
             self._account.state.face = tick.found
             self._journal.tick(tick, self._account.state.fps)
+        if not self._refused and (self._resources.reports.refused or self._resources.ticks.refused):
+            self._refused = True
+            self._journal.notice("message refused", "something that is no stage of this session writes to its sockets")
 
     def _take(self, message: messages.Report) -> None:
         match message:
@@ -277,6 +287,8 @@ class Supervisor:
         elif trouble.kind == "late":
             process.kill()
             self._fail(f"{process.stage}: not ready after {self.settings.runtime.start_timeout_s:g} s", 1)
+        elif trouble.kind == "stalls":
+            self._journal.notice("recording stalls", f"the recorder has been silent for {trouble.seconds:.1f} s")
         else:
             self._journal.notice("stage hangs", f"{process.stage}: no sign of life for {trouble.seconds:.0f} s")
             process.kill()
@@ -289,22 +301,37 @@ class Supervisor:
             self._fail(f"{stage} {how} while starting{': ' + why if why else ''}", 1)
         elif stage == "capture" and self._account.state.phase == "draining":
             self._end_ring()
-        elif stage == "record":
-            process.phase = "gone"
-            self._journal.notice("recording ended", f"the recorder {how}; the session goes on")
         elif process.may_restart():
             self._journal.notice("stage restarted", f"{stage} {how}; restart {process.restarts}")
             process.start()
+        elif pipeline.BY_NAME[stage].optional:
+            process.phase = "gone"
+            self._journal.notice(
+                "recording ended", f"the recorder {how}; its restarts are used up; the session goes on"
+            )
         else:
             process.phase = "gone"
+            self._on_lost(stage, how)
+
+    def _on_lost(self, stage: str, how: str) -> None:
+        """A stage is out of restarts. What is recorded can't be recorded again: that goes on without the analysis."""
+        error = f"{stage} {how} more often than runtime.restarts allows; see --debug"
+        info, recorder = self._account.info, not self._children.is_over("record")
+        if stage != "capture" and recorder and info is not None and info.live:
+            self._degraded = self._degraded or error
+            detail = f"{stage} {how}; its restarts are used up: NO ANALYSIS from here on, capture and recording go on"
+            self._journal.notice("analysis lost", detail)
+        else:
             self._journal.notice("stage lost", f"{stage} {how}; its restarts are used up")
-            self._fail(f"{stage} {how} more often than runtime.restarts allows; see --debug", 1)
+            self._fail(error, 1)
 
     def _end_ring(self) -> None:
-        """Capture can't end the stream itself: do it in its place."""
+        """Capture can't end the stream itself: do it in its place, and count the frame that it died over."""
         self._stages["capture"].kill()
         self._stages["capture"].phase = "gone"
-        self._resources.end_ring()
+        number = self._resources.end_ring()
+        row = self._resources.board.row("capture")
+        row.put("last_number", max(number, row.get("last_number")))
 
     # ---------------------------------------------------------------- the end
 
@@ -317,6 +344,9 @@ class Supervisor:
             if self._running or not self.exit_code:
                 ended = self._stop_reason or self._end_reason or "end of source"
                 lost = self._resources.ticks.lost
+                recording = self._account.recording_trouble()
+                for trouble in filter(None, (self._degraded, recording)):
+                    self._fail(trouble, 1)
                 self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)

@@ -33,6 +33,7 @@ _FIELDS = {
     "last_ts_us": (72, "Q"),
     "fps_milli": (80, "I"),
     "opens": (84, "I"),
+    "seq_wild": (88, "I"),
 }
 
 

@@ -2,7 +2,8 @@
 
 A number never repeats and a time never runs backwards, whatever the driver says; what had to be mended is
 noticed. The driver's clock is ours (CLOCK_MONOTONIC), so a frame's time is before its arrival, and not longer
-before than buffers can hold it: times are kept between these two, so no fault of a driver adds up.
+before than buffers can hold it: times are kept between these two, so no fault of a driver adds up. A counter that
+claims more frames than the time since the last one has room for is not believed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 from realtime.types import Stamp
 
 _HALF = 1 << 31
+_WRAP = 0xFFFF_FFFF
+_FASTER = 2  # a camera may be that much faster than granted
+_MEMORY = 32  # frames
 _JUMP_NS = 100_000_000  # a stamp further than this from what it should be has jumped
 _LATE_NS, _LATE_PERIODS = 1_000_000_000, 64  # the most that a frame may wait in buffers
 _NOTICES = 20  # after so many a driver is known to be bad
@@ -28,6 +32,8 @@ class CameraClock:
         self._repeats = 0  # frames since the driver's stamp last changed
         self._offset_ns = 0  # added to the driver's stamps since one jumped
         self._counter_bad = False
+        self._odd: int | None = None  # a count that was not believed, as long as the next frame may confirm it
+        self._period_seen_ns = float(period_ns)  # what a frame really takes, lately
         self._jumps = 0
 
     def stamp(self, sequence: int, raw_ns: int, arrival_ns: int) -> Stamp:
@@ -38,22 +44,44 @@ class CameraClock:
                 self._t_ns = arrival_ns
                 self._jump(arrival_ns - raw_ns)
         else:
-            step = self._step(sequence)
+            before_ns = self._t_ns
+            step = self._step(sequence, raw_ns, arrival_ns)
             self._number += step
             self._repeats = self._repeats + step if raw_ns == self._raw_ns else 0
             self._t_ns = max(self._time(raw_ns, arrival_ns, step), self._t_ns + 1)
-        self._sequence, self._raw_ns, self._arrival_ns = sequence, raw_ns, arrival_ns
+            self._period_seen_ns += ((self._t_ns - before_ns) / step - self._period_seen_ns) / _MEMORY
+        self._raw_ns, self._arrival_ns = raw_ns, arrival_ns
+        self._sequence = sequence if self._sequence is None else self._sequence
         return Stamp(self._number, self._t_ns)
 
-    def _step(self, sequence: int) -> int:
-        step = (sequence - (self._sequence or 0)) & 0xFFFF_FFFF
-        if 0 < step < _HALF:
+    def _step(self, sequence: int, raw_ns: int, arrival_ns: int) -> int:
+        """Frames since the last one: the counter's word where time has room for it, else time's."""
+        before = self._sequence or 0
+        step = (sequence - before) & _WRAP
+        if 0 < step <= self._room(arrival_ns):
+            self._odd, self._sequence = None, sequence
             return step
         if not self._counter_bad:
             self._counter_bad = True
-            detail = f"driver's counter went from {self._sequence} to {sequence}: lost frames may go unnoticed"
+            detail = f"driver's counter went from {before} to {sequence}: lost frames may go unnoticed"
             self._notices.append(("camera sequence", detail))
-        return 1
+        if step == 0:
+            return 1
+        after_odd = 0 if self._odd is None else (sequence - self._odd) & _WRAP
+        if 0 < after_odd <= self._room(arrival_ns):  # it has begun anew, and goes on from there
+            self._odd, self._sequence = None, sequence
+            return after_odd
+        passed_ns = raw_ns - self._raw_ns
+        if not 0 < passed_ns <= arrival_ns - self._t_ns + _JUMP_NS:
+            passed_ns = arrival_ns - self._arrival_ns
+        step = max(1, round(passed_ns / self._period_seen_ns))
+        self._odd, self._sequence = sequence, (before + step) & _WRAP
+        return step
+
+    def _room(self, arrival_ns: int) -> int:
+        """The most frames that there can be since the last one: it was exposed then, this one before it arrived."""
+        passed_ns = max(0, arrival_ns - self._t_ns) + _JUMP_NS
+        return min(_HALF, int(_FASTER * passed_ns / self._period_ns) + 1)
 
     def _time(self, raw_ns: int, arrival_ns: int, step: int) -> int:
         """A real pause shows on both clocks; a stamp that jumps shows on one, and is pulled back.
