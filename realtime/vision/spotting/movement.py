@@ -22,6 +22,8 @@ _FALLEN = 0.08
 """Share of the peak that must have gone before a movement can be said to have stopped."""
 _SLOW = 0.12
 """Speed, as a share of the fastest fall, at which a movement has stopped."""
+_CALM = 0.03
+"""Change of two neighbouring means, as a share of the peak, at which it hardly moves."""
 _LEVEL_S = 0.20
 _LEVEL = 0.15
 
@@ -209,7 +211,7 @@ class Movement:
     def is_calm(self) -> bool:
         """It hardly moves, wherever it is."""
         means = self._means()
-        return means is not None and abs(means[0] - means[1]) <= max(0.05 * self._top, 0.03)
+        return means is not None and abs(means[0] - means[1]) <= max(_CALM * self._top, 0.03)
 
     @property
     def is_level(self) -> bool:
