@@ -110,6 +110,8 @@ class Hold(msgspec.Struct):
     onset: tuple[int, int]
     """(frame, ns)."""
     apex: tuple[int, int]
+    weights: Values | None = None
+    """(C, P) the forecast when it began: what is learnt while it is held mixes it up with the head's pose."""
     told: bool = False
     """It was reported when it had lasted too long; its return is no news."""
 

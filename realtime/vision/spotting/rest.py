@@ -69,12 +69,15 @@ class Rest:
         change = self._track.smooth - self.reference
         self.reference[:split][which] += self.off(change)[which]
 
-    def off(self, change: Values) -> Values:
-        """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,)."""
+    def off(self, change: Values, weights: Values | None = None) -> Values:
+        """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,).
+
+        weights: of an earlier forecast, instead of today's.
+        """
         split = self._track.channels
         if self.forecast is None:
             return change[:split]
-        left: Values = change[:split] - self.forecast.weights @ change[split:]
+        left: Values = change[:split] - (self.forecast.weights if weights is None else weights) @ change[split:]
         return left
 
     def project(self, rows: Values, direction: Values) -> Values:

@@ -31,7 +31,7 @@ Curve = NDArray[np.float64]
 
 _SMOOTH_S = 0.015
 _KEEP_S = 1.7
-_TOGETHER_S = 0.2
+_TOGETHER_S = 0.3
 """Movements of two groups that begin closer than this begin together."""
 
 

@@ -182,13 +182,13 @@ class Watch:
 
     def share(self, hold: Hold) -> float:
         """How much of an open macro-expression is still there, 1 all, 0 back at rest."""
-        return float(hold.direction @ self.rest.off(self.track.smooth - hold.reference)) / hold.peak
+        return float(hold.direction @ self.rest.off(self.track.smooth - hold.reference, hold.weights)) / hold.peak
 
     def _is_back(self, hold: Hold, trust: Values) -> bool:
         """Is the group about where it was before the open macro-expression, and not away in another direction?"""
         if self.share(hold) >= _BACK:
             return False
-        away = self.channels.size(self.rest.off(self.track.smooth - hold.reference), trust)
+        away = self.channels.size(self.rest.off(self.track.smooth - hold.reference, hold.weights), trust)
         return float(away.max()) < _NEAR * float(hold.peaks.max())
 
     # --- in a movement ----------------------------------------------------------------------------------
@@ -301,6 +301,7 @@ class Watch:
                         score=self._score(movement.peak),
                         onset=self.track.identity(placed.first + onset),
                         apex=self.track.identity(placed.first + apex),
+                        weights=None if self.rest.forecast is None else self.rest.forecast.weights.copy(),
                     )
                 elif self.share(self.hold) < 0.7:
                     hold, self.hold = self.hold, None
