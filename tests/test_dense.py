@@ -257,7 +257,7 @@ def test_an_event_goes_before_the_dense_frames_that_wait(context: Context) -> No
     motion_stage.Motion(context, inbox, FeatureSpec(), "cpu", dense).run()  # type: ignore[arg-type]
     got = [messages.decode_work(outbox.receive(5.0) or b"") for _ in range(4)]
     assert [getattr(message, "id", "end") for message in got] == [0, 1, 2, "end"]
-    assert context.drains[0] == {"events": 3.0, "dense_frames": 7.0}
+    assert context.drains[0] == {"events": 3.0, "refused": 0.0, "dense_frames": 7.0}
     sender.close()
     outbox.close()
 
