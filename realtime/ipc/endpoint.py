@@ -24,6 +24,7 @@ class Listening:
         """UserError for what is no endpoint, is taken, can't be had, or goes beyond this machine unencrypted."""
         self._says = f"{option} {endpoint}"
         self._file: tuple[str, os.stat_result] | None = None
+        address: tuple[str, int] | str
         if endpoint.startswith("tcp://"):
             host, port = self._host_and_port(endpoint.removeprefix("tcp://"))
             if not encrypted and not is_loopback(endpoint):

@@ -52,7 +52,7 @@ class _Pair:
 
 
 class Gate:
-    """Takes connections on ``listener`` (bound) to the Unix socket ``inner``, in a thread of its own, after ``start``."""
+    """Connections to ``listener`` (bound) go on to the Unix socket ``inner``, in a thread of its own, after ``start``."""
 
     def __init__(self, listener: socket.socket, inner: str) -> None:
         self.came = self.refused = self.left = 0
