@@ -52,7 +52,7 @@ class _Pair:
 
 
 class Gate:
-    """Connections to ``listener`` (bound) go on to the Unix socket ``inner``, in a thread of its own, after ``start``."""
+    """``listener`` (bound) is connected to the Unix socket ``inner``, in a thread of its own after ``start``."""
 
     def __init__(self, listener: socket.socket, inner: str) -> None:
         self.came = self.refused = self.left = 0
