@@ -199,7 +199,9 @@ def _reader_has_left() -> bool:
 def _complain(text: str) -> None:
     from realtime.errors import without_passwords
 
-    sys.stderr.write(f"merealtime: {without_passwords(' '.join(text.split()))}\n")
+    line = without_passwords(" ".join(text.split()))
+    plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)  # no escapes of others' files
+    sys.stderr.write(f"merealtime: {plain}\n")
 
 
 def _complain_of_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:

@@ -20,10 +20,12 @@ import msgspec
 
 from realtime import pipeline
 from realtime.errors import ConfigError
+from realtime.files import read_at_most
 from realtime.types import Rate, SourceRequest
 
 T = TypeVar("T")
 
+_MOST_BYTES = 1 << 20
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -171,8 +173,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read()
+        data = read_at_most(path, _MOST_BYTES)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: can't read this settings file ({why})") from error
@@ -202,6 +203,8 @@ def _convert(table: Mapping[str, Any], where: str) -> Settings:
         message, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")
         raise ConfigError(f"{where}: {key}: {message[:1].lower()}{message[1:]}") from error
+    except UnicodeEncodeError as error:  # a file's name may be any bytes; the log and the stages speak UTF-8
+        raise ConfigError(f"{where}: {error.object!a} is no UTF-8; give the file or folder another name") from error
 
 
 def _with_size(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import BundleError, InputError
+from realtime.files import read_at_most
 from realtime.quiet import native_log_dropped
 from realtime.recognition import trial
 
@@ -135,17 +136,17 @@ def load(path_or_name: str | os.PathLike[str]) -> Bundle:
     """
     path = find(path_or_name)
     if path.resolve().parent != BUILTIN_DIR:
-        _verified(path)  # the checksum first: what is damaged is never run at all
+        verified(path)  # the checksum first: what is damaged is never run at all
         trial.attempt(path)
     return open_network(path)
 
 
 def open_network(path: Path) -> Bundle:
     """The bundle of a folder, its network run in this process at once: as ``load``, for one that has been tried."""
-    return Bundle(path, *_verified(path))
+    return Bundle(path, *verified(path))
 
 
-def _verified(path: Path) -> tuple[Card, FeatureSpec, bytes]:
+def verified(path: Path) -> tuple[Card, FeatureSpec, bytes]:
     """Card, feature spec and network, each proven to be what the other says."""
     card = read_card(path)
     return card, _verified_spec(card, path), _verified_network(card, path)
@@ -169,7 +170,7 @@ def read_card(path: Path) -> Card:
     """Parse ``bundle.json`` of a bundle's folder; it verifies nothing else."""
     file = path / CARD_FILE
     try:
-        card = msgspec.json.decode(_read(file, _CARD_BYTES), type=Card)
+        card = msgspec.json.decode(read_at_most(file, _CARD_BYTES), type=Card)
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BundleError(f"{file}: {error}; export the bundle again") from error
     texts = (card.name, card.licence, card.protocol, card.trained_on, *card.labels)
@@ -238,21 +239,12 @@ def _verified_network(card: Card, path: Path) -> bytes:
     if not name.isprintable() or file.parent != path or not name or not _is_file(file):
         raise BundleError(f"{path}: the network file {name!r} is missing; export the bundle again")
     try:
-        network = _read(file, _NETWORK_BYTES)
+        network = read_at_most(file, _NETWORK_BYTES)
     except (OSError, ValueError) as error:
         raise BundleError(f"{file}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     if sha256(network) != card.network.sha256:
         raise BundleError(f"{file}: SHA-256 differs from the card's; the file is damaged or another's")
     return network
-
-
-def _read(file: Path, most: int) -> bytes:
-    """The file's bytes; ValueError for more than ``most``."""
-    with file.open("rb") as opened:
-        data = opened.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"larger than {most >> 20} MiB")
-    return data
 
 
 def _is_file(path: Path) -> bool:
