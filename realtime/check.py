@@ -13,6 +13,7 @@ import msgspec
 from realtime.config import Settings
 from realtime.errors import MerealtimeError, SourceLostError, without_passwords
 from realtime.quiet import native_log_dropped
+from realtime.supervisor import needs
 
 _MEASURE_S = 2.0
 _WARM_UP_FRAMES = 20
@@ -38,6 +39,8 @@ def check(settings: Settings) -> int:
     code = 0
     subjects: list[tuple[str, Callable[[Settings], str]]] = [
         ("processors", _processors),
+        ("memory", needs.memory),
+        ("open files", needs.files),
         ("shared memory", _shared_memory),
         ("real time", _real_time),
         ("flow", _flow),

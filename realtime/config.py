@@ -198,7 +198,9 @@ def _convert(table: Mapping[str, Any], where: str) -> Settings:
     _refuse_unknown(table, Settings, "", where)
     table = _with_size(table, where)
     try:
-        return msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, Settings)
+        msgspec.msgpack.encode(settings)  # as the stages get them
+        return settings
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")

@@ -6,6 +6,7 @@ TensorFlow's, MediaPipe's and some cameras' C++ parts write to file descriptor 2
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -57,3 +58,6 @@ def open_closed_streams() -> None:
             os.set_inheritable(descriptor, True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "r" if not descriptor else "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without × and µ is no reason to end
+            stream.reconfigure(errors="backslashreplace")

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from bench import _fuzz_targets  # noqa: E402
 
 QUICK = {"xlsx": 60, "xls": 100, "npz": 120, "config": 150, "recording": 150}
-"""Examples of those that take a millisecond or more; the others get 400."""
+"""Examples of those that take a millisecond or more; the others get 250."""
 NAMES = [
     *(f"codec {name}" for name in ("report", "work", "broadcast", "pose", "control", "reply")),
     "config", "assignment", "bundle card", "key", "frame table", "recording",
@@ -70,7 +70,7 @@ def test_the_examples_themselves_are_read(name: str) -> None:
 def test_anything_else_is_the_typed_error(name: str) -> None:
     target = made()[name]
 
-    @settings(max_examples=QUICK.get(name, 400), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=QUICK.get(name, 250), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(which=st.integers(0, 99), draw=st.randoms(use_true_random=False), raw=st.one_of(st.none(), st.binary()))
     def check(which: int, draw: random.Random, raw: bytes | None) -> None:
         data = changed(target.seeds[which % len(target.seeds)], draw) if raw is None else raw

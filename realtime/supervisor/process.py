@@ -14,6 +14,7 @@ import msgspec
 import psutil
 
 from realtime.config import RuntimeSettings
+from realtime.errors import MerealtimeError
 from realtime.stages import habits, procfs
 from realtime.stages.runner import StageSpec
 from realtime.supervisor import signals
@@ -53,14 +54,18 @@ class StageProcess:
             filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))  # also from a checkout
         )
         self.phase, self.up, self.started = "starting", False, time.monotonic()
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "realtime.stages.runner", self.stage],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            process_group=0,  # Ctrl-C in the terminal is for the supervisor
-        )
+        environment |= _matplotlib_folder(self._spec.directory)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "realtime.stages.runner", self.stage],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                process_group=0,  # Ctrl-C in the terminal is for the supervisor
+            )
+        except OSError as error:  # no descriptor, no process, no memory left
+            raise MerealtimeError(f"{self.stage}: can't be started ({error.strerror})") from error
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(msgspec.msgpack.encode(self._spec))
@@ -104,6 +109,13 @@ class StageProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def _matplotlib_folder(directory: str) -> dict[str, str]:
+    """MediaPipe loads matplotlib, which leaves a temporary folder each time where it has no home: ours instead."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
+    kept = next((folder for folder in (home / "matplotlib", home, home.parent) if folder.exists()), None)
+    return {} if "MPLCONFIGDIR" in os.environ or (kept and os.access(kept, os.W_OK)) else {"MPLCONFIGDIR": directory}
 
 
 def usage(pid: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ from realtime.config import Settings
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import messages
 from realtime.sinks import Sink, open_sinks
-from realtime.supervisor import signals
+from realtime.supervisor import needs, signals
 from realtime.supervisor.account import Account, is_measured
 from realtime.supervisor.children import Children, Trouble
 from realtime.supervisor.journal import Journal
@@ -69,6 +69,7 @@ class Supervisor:
         self._refused = self._strangers = False
         self._degraded = ""
         """Why the analysis is over while the recording goes on."""
+        needs.met(settings)
         if settings.output.record is not None:
             _check_folder(settings.output.record)
         with contextlib.ExitStack() as undo:  # outputs last: what fails before them leaves no empty log
