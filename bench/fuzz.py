@@ -3,7 +3,7 @@
     python bench/fuzz.py [--seconds 20] [--only NAME …] [--json bench/results/fuzz.json]
 
 ``--seconds`` is for each reader. One must answer any bytes with a value or with its own typed error; all else, a
-hang of 10 s or more than 1 GiB of memory is a finding: printed, the input kept (``--keep DIR``), and the exit code is 1.
+hang of 10 s or more than 1 GiB of memory is a finding: printed, its input kept (``--keep DIR``), exit code 1.
 Without atheris (``pip install 'merealtime[fuzz]'``) the exit code is 2.
 """
 
