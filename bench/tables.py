@@ -291,7 +291,19 @@ def flow() -> str:
         )
         for name in times[0]
     ]
-    return markdown(("", "ms a pair", *(f"error, px: {label}" for label in errors)), rows) + stamp(result)
+    return markdown(("", "ms a pair", *(f"error, px: {label}" for label in errors)), rows) + stamp(result) + _on_a_gpu()
+
+
+def _on_a_gpu() -> str:
+    """The CUDA twin beside the CPU's on the machine that had a GPU."""
+    result = load("flow_gpu")
+    found, times = result["gpu"], result["gpu"]["milliseconds"]
+    batches = ", ".join(f"{name} {entry['pairs_per_s']} pairs a second" for name, entry in list(times.items())[1:])
+    return (
+        f"\nOn an {found['device']}: one pair {number(times['one pair']['median'], 2)} ms from host to host (the CPU twin there: "
+        f"{number(statistics.median(result['cpu_live_ms'].values()), 2)} ms), {batches}; no flow further than "
+        f"{found['largest_mean_difference_px']:.0e} px from the CPU's on average. Commit `{result['machine']['commit']}`.\n"
+    )
 
 
 def _median_error(rows: dict[str, dict[str, float]], name: str) -> str:
