@@ -300,9 +300,9 @@ def _on_a_gpu() -> str:
     found, times = result["gpu"], result["gpu"]["milliseconds"]
     batches = ", ".join(f"{name} {entry['pairs_per_s']} pairs a second" for name, entry in list(times.items())[1:])
     return (
-        f"\nOn an {found['device']}: one pair {number(times['one pair']['median'], 2)} ms from host to host (the CPU twin there: "
-        f"{number(statistics.median(result['cpu_live_ms'].values()), 2)} ms), {batches}; no flow further than "
-        f"{found['largest_mean_difference_px']:.0e} px from the CPU's on average. Commit `{result['machine']['commit']}`.\n"
+        f"\nOn an {found['device']}: one pair {number(times['one pair']['median'], 2)} ms from host to host "
+        f"(the CPU twin there: {number(statistics.median(result['cpu_live_ms'].values()), 2)} ms), {batches}; "
+        f"no flow further than {found['largest_mean_difference_px']:.0e} px from the CPU's on average. Commit `{result['machine']['commit']}`.\n"
     )
 
 
