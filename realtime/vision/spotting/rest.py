@@ -40,6 +40,8 @@ class Rest:
         self.stale = True
         """The reference is of another place: the next frame is."""
         self._track = track
+        self._moved = np.zeros(track.channels)
+        """(C,) what expressions have left so far: a step that the head's pose does not explain, and must not be taught."""
         self._seen = 0
         self._tail_ns = 0
         self._learned_ns = self._solved_ns = 0
@@ -59,6 +61,8 @@ class Rest:
 
     def take(self) -> None:
         """The face is at rest where it is now."""
+        if not self.stale:
+            self._moved += self.off(self._track.smooth - self.reference)
         self.reference[:] = self._track.smooth
         self._seen = 1
         self.stale = False
@@ -66,8 +70,9 @@ class Rest:
     def take_channels(self, which: NDArray[np.bool_]) -> None:
         """Take these channels (C,) as they are now: they had been lost."""
         split = self._track.channels
-        change = self._track.smooth - self.reference
-        self.reference[:split][which] += self.off(change)[which]
+        left = self.off(self._track.smooth - self.reference)
+        self.reference[:split][which] += left[which]
+        self._moved[which] += left[which]
 
     def off(self, change: Values, weights: Values | None = None) -> Values:
         """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,).
@@ -115,7 +120,10 @@ class Rest:
         """Let the reference follow the face, and learn what the head's pose does to it."""
         self._seen += 1
         gain = 1.0 if self.in_tail else max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
-        self.reference += min(gain, 1.0) * (self._track.smooth - self.reference)
+        change = self._track.smooth - self.reference
+        if self.in_tail:
+            self._moved += self.off(change)
+        self.reference += min(gain, 1.0) * change
         self._learn_head()
 
     def _learn_head(self) -> None:
@@ -125,7 +133,7 @@ class Rest:
         if now - self._learned_ns >= _LEARN_S * 1e9:
             dt_s = min((now - self._learned_ns) / 1e9, 1.0) if self._learned_ns else _LEARN_S
             self._learned_ns = now
-            forecast.learn(track.latest[track.channels :], track.latest[: track.channels], dt_s)
+            forecast.learn(track.latest[track.channels :], track.latest[: track.channels] - self._moved, dt_s)
         if now - self._solved_ns >= _SOLVE_S * 1e9:
             self._solved_ns = now
             forecast.solve()
@@ -136,7 +144,7 @@ class Rest:
             return
         split = self._track.channels
         for row in rows[:: max(1, round(_LEARN_S * fps))]:
-            self.forecast.learn(row[split:], row[:split], _LEARN_S)
+            self.forecast.learn(row[split:], row[:split] - self._moved, _LEARN_S)
         self.forecast.solve()
 
 
