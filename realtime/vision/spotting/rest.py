@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
+from realtime.vision.spotting import kernels
+from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.forecast import Forecast
 from realtime.vision.spotting.movement import Track
 
@@ -41,7 +43,8 @@ class Rest:
         """The reference is of another place: the next frame is."""
         self._track = track
         self._moved = np.zeros(track.channels)
-        """(C,) what expressions have left so far: a step that the head's pose does not explain, and must not be taught."""
+        """(C,) what expressions have left so far: a step that the head's pose does not explain must not be taught."""
+        self._no_weights = np.zeros((track.channels, 0))
         self._seen = 0
         self._tail_ns = 0
         self._learned_ns = self._solved_ns = 0
@@ -85,6 +88,13 @@ class Rest:
         left: Values = change[:split] - (self.forecast.weights if weights is None else weights) @ change[split:]
         return left
 
+    def measure(self, trust: Values, channels: Channels) -> tuple[Values, Values]:
+        """(C,) how far each channel, and (R,) each ROI, is from the reference now, the head's part removed."""
+        off, size = np.empty(self._track.channels), np.empty(len(channels.names))
+        weights = self._no_weights if self.forecast is None else self.forecast.weights
+        kernels.measure(self._track.smooth, self.reference, weights, trust, channels.roi_of, channels.signed, off, size)
+        return off, size
+
     def project(self, rows: Values, direction: Values) -> Values:
         """(T,) of stored rows (T, C + P): how far along ``direction`` the group has moved from the reference."""
         split = self._track.channels
@@ -104,17 +114,17 @@ class Rest:
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly."""
         self.settled += 1
-        most = _CEILING / 3.0 * self.floor if self.floor else np.inf
-        self.learn_noise(np.clip(size, -most, most), 1.0 / self.settled)
+        most = np.full(len(size), _CEILING / 3.0 * self.floor if self.floor else 1e300)
+        self.learn_noise(size, -most, most, 1.0 / self.settled)
         self.roll(dt_s)
 
-    def learn_noise(self, size: Values, gain: float) -> None:
-        """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm."""
-        _follow(size, gain, self.level, self.variance)
-        level, variance = self._lately
-        _follow(size, max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES)), level, variance)
-        np.minimum(self.variance, _CALMER * variance, out=self.variance)
-        np.minimum(self.level, level + np.sqrt(_CALMER * variance), out=self.level)
+    def learn_noise(self, size: Values, low: Values, high: Values, gain: float) -> None:
+        """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm.
+
+        low, high: (R,) beyond which a size is no noise.
+        """
+        quick = max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES))
+        kernels.follow_noise(size, low, high, gain, quick, _CALMER, self.level, self.variance, self._lately)
 
     def roll(self, dt_s: float) -> None:
         """Let the reference follow the face, and learn what the head's pose does to it."""
@@ -146,10 +156,3 @@ class Rest:
         for row in rows[:: max(1, round(_LEARN_S * fps))]:
             self.forecast.learn(row[split:], row[:split] - self._moved, _LEARN_S)
         self.forecast.solve()
-
-
-def _follow(size: Values, gain: float, level: Values, variance: Values) -> None:
-    """Running mean and variance about it, in place."""
-    off = size - level
-    level += gain * off
-    variance += gain * (off * off - variance)
