@@ -30,9 +30,10 @@ def _on_a_gpu() -> str:
     batches = ", ".join(f"{name} {entry['pairs_per_s']} pairs a second" for name, entry in list(times.items())[1:])
     cpu_ms = statistics.median(result["cpu_live_ms"].values())
     return (
-        f"\nOn an {found['device']}: one pair {number(times['one pair']['median'], 2)} ms from host to host (the CPU twin "
-        f"there: {number(cpu_ms, 2)} ms), {batches}; no flow further than {found['largest_mean_difference_px']:.0e} px "
-        f"from the CPU's on average. Commit `{result['machine']['commit']}`.\n"
+        f"\nOn an {found['device']}: one pair {number(times['one pair']['median'], 2)} ms from host to host "
+        f"(the CPU twin there: {number(cpu_ms, 2)} ms), {batches}; no flow further than "
+        f"{found['largest_mean_difference_px']:.0e} px from the CPU's on average. "
+        f"Commit `{result['machine']['commit']}`.\n"
     )
 
 
