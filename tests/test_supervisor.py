@@ -142,9 +142,10 @@ def test_usage_of_processes() -> None:
 
 def test_resources_leave_nothing() -> None:
     resources = Resources()
-    resources.make_ring(INFO, 8)
+    assert resources.make_ring(INFO, 8, 8) == 8
     resources.shake_hands()
-    made = [resources.directory, Path("/dev/shm") / resources.board.name, Path("/dev/shm") / resources.ring_name]
+    names = (resources.board.name, resources.sent.name, resources.ring_name)
+    made = [resources.directory, *(Path("/dev/shm") / name for name in names)]
     assert all(path.exists() for path in made)
     assert not resources.ask("spot", messages.Control(order="start"), 0.05)
     resources.end_ring()
@@ -180,10 +181,10 @@ def test_a_failed_stage_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     resources.close()
 
 
-def test_an_output_that_fails_leaves_nothing() -> None:
+def test_an_output_that_fails_leaves_nothing(tmp_path: Path) -> None:
     before = set(Path("/dev/shm").iterdir())
     with pytest.raises(UserError):
-        Supervisor(load(overrides={"output.events": "/nonexistent/e.jsonl", "output.view": "none"}))
+        Supervisor(load(overrides={"output.events": f"{tmp_path}/not/e.jsonl", "output.view": "none"}))
     left = {path for path in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in path.name}
     assert not left - before
 
@@ -223,9 +224,9 @@ def test_an_output_that_breaks_while_closing_leaves_nothing_else() -> None:
 
     before = in_shared_memory()
     supervisor = Supervisor(load(overrides={"output.view": "none"}), sinks=[Bad()])
-    supervisor._resources.make_ring(INFO, 8)
+    supervisor._resources.make_ring(INFO, 8, 8)
     directory = supervisor._resources.directory
-    assert len(in_shared_memory() - before) == 2
+    assert len(in_shared_memory() - before) == 3
     with pytest.raises(ZeroDivisionError):
         supervisor._close()
     assert in_shared_memory() == before

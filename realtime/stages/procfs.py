@@ -24,6 +24,12 @@ def start_ticks(pid: int | str) -> int | None:
     return None if fields is None or fields[_STATE] in "ZX" else int(fields[_START])
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped it: not slow, not waiting."""
+    fields = _stat(pid)
+    return fields is not None and fields[_STATE] in "Tt"
+
+
 def own_arguments() -> tuple[int, int]:
     """Where our own command line lies in our memory: first address and the one behind the last; (0, 0) if unknown."""
     fields = _stat("self")
