@@ -23,6 +23,8 @@ def chosen_view(settings: OutputSettings) -> str:
 class PlainView:
     """Prints lines; draws nothing."""
 
+    lossy = True
+
     def __init__(self) -> None:
         self._closed = False
         self._faces = 1

@@ -41,6 +41,8 @@ def open_sink(settings: OutputSettings) -> Publisher | None:
 class Publisher:
     """The publishing socket. Never waits for a subscriber."""
 
+    never_waits = True
+
     def __init__(self, endpoint: str, curve_dir: str | None = None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._seq = dict.fromkeys(TOPICS, 0)

@@ -24,6 +24,7 @@ from realtime.supervisor.account import Account, is_measured
 from realtime.supervisor.children import Children, Trouble, tell_silence
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
+from realtime.supervisor.outlets import apart
 from realtime.supervisor.process import StageProcess
 from realtime.supervisor.resources import Resources
 from realtime.types import SourceInfo
@@ -76,7 +77,7 @@ class Supervisor:
             undo.callback(self._logs.close)
             self._resources = Resources()
             undo.callback(self._resources.close)
-            self._journal = Journal([*open_sinks(settings.output), *sinks])
+            self._journal = Journal(apart([*open_sinks(settings.output), *sinks]), lambda: self._hurry)
             undo.callback(self._journal.close)
             self._children = Children(settings, self._resources, self._logs, debug=debug)
             undo.callback(self._children.kill)
@@ -101,6 +102,11 @@ class Supervisor:
             finally:
                 self._close()
         return self.exit_code
+
+    @property
+    def stuck(self) -> bool:
+        """Whether, after the end, a thread still waits for an output that nobody reads."""
+        return self._journal.stuck
 
     def _on_signal(self, name: str) -> None:
         """The first ends the session; one that follows it, or a failure, cuts the draining short."""
@@ -192,6 +198,7 @@ class Supervisor:
         if now >= self._next_show:
             self._next_show = now + _SHOW_S
             self._journal.show(self._account.look())
+            self._journal.look_after()
 
     # ---------------------------------------------------------------- messages
 
