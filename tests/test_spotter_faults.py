@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import os
 import signal
@@ -75,7 +76,7 @@ def test_a_movement_under_way_comes_out_once(how: signal.Signals, tmp_path: Path
     near = [event for event in run.of_type("event") if event["onset"] <= under_way <= event["offset"] + 0.1 * FPS]
     assert len(near) == 1
     spans = sorted((event["onset"], event["offset"]) for event in run.of_type("event"))
-    assert all(before[1] < after[0] for before, after in zip(spans, spans[1:], strict=False)), "nothing told twice"
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(spans)), "nothing told twice"
     if how is signal.SIGSTOP:
         whats = [line["what"] for line in run.of_type("notice") if line["detail"].startswith("spot")]
         assert whats == ["stage stalls", "stage hangs", "stage restarted", "stage back"]

@@ -366,9 +366,10 @@ def test_an_event_that_a_spotter_died_over_is_sent_by_its_successor(
         def die(_: messages.Message) -> None:
             raise RuntimeError("killed")
 
-        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        with monkeypatch.context() as patch:
             patch.setattr(first._work, "send", die)
-            run_until_killed(first, 6)
+            with pytest.raises(RuntimeError):
+                run_until_killed(first, 6)
     board.row("spot").put("next_id", 0)  # killed a moment earlier
     with RingReader.attach(ring.name) as reader:
         second, context = make_spot(board, reader, FakeMeter(every=99), fps=10.0, kept=kept)

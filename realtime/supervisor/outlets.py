@@ -8,6 +8,7 @@ where it is not read; the event log's lines wait, all of them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections import deque
@@ -117,7 +118,7 @@ class Outlet:
                 self._write(line)
             elif state is not None:
                 with contextlib.suppress(OSError):  # a terminal that has gone; its lines report it
-                    self._call(lambda: self._sink.show(state))
+                    self._call(functools.partial(self._sink.show, state))
             else:
                 break
             self._busy_since, self._moved = 0.0, self._moved + 1
@@ -128,7 +129,7 @@ class Outlet:
 
     def _write(self, line: AnyLine) -> None:
         try:
-            self._call(lambda: self._sink.line(line))
+            self._call(functools.partial(self._sink.line, line))
         except OSError as error:
             self.failing = error.strerror or str(error)
             with self._wake:
