@@ -106,7 +106,7 @@ def test_a_log_that_takes_nothing_is_told_at_the_end_and_holds_up_nothing(tmp_pa
             os.write(filler, b"x")
     except BlockingIOError:
         pass
-    command = [sys.executable, "-m", "realtime", *QUICK, "--view", "plain", "--events", str(fifo), "--duration", "2"]
+    command = [sys.executable, "-m", "realtime", *QUICK, "--view", "plain", "--events", str(fifo), "--duration", "4"]
     done = subprocess.run(
         [*command, "--record", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
