@@ -20,6 +20,7 @@ from realtime.config import Settings, load
 from realtime.errors import RingError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
+from realtime.ipc.ring import ring_bytes
 from realtime.sinks import lines
 from realtime.stages import runner
 from realtime.stages.runner import StageSpec
@@ -348,3 +349,20 @@ def test_a_session_under_nohup_outlives_its_terminal() -> None:
 )  # fmt: skip
 def test_the_telling_line(tail: list[str], line: str) -> None:
     assert telling(tail) == line
+
+
+def test_a_small_shared_memory_makes_the_ring_shorter_but_not_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = ring_bytes(1, INFO.height, INFO.width)
+    real = os.statvfs("/dev/shm")
+
+    def there(frames: int) -> types.SimpleNamespace:
+        return types.SimpleNamespace(f_bavail=frames * size, f_frsize=1, f_blocks=real.f_blocks)
+
+    for fits, wanted, least, made in ((100, 50, 20, 50), (30, 50, 20, 30), (5, 50, 20, 20)):
+        resources = Resources()
+        monkeypatch.setattr(os, "statvfs", lambda _, frames=fits: there(frames))
+        assert resources.make_ring(INFO, wanted, least) == made
+        resources.close()
+    settings = load(overrides={"output.view": "none", "ring.seconds": 5.0})
+    assert settings.ring.slots(200.0, 48, 64) == 1000
+    assert settings.ring.least_slots(200.0, 48, 64) == 200

@@ -24,7 +24,7 @@ _LEAVE_S = 3.0
 _SPARE_AFTER_S = 1.0
 _STOPPED_S = 0.3
 """A stage that the kernel says is stopped: told after so long a silence, where the stage itself waits for 0.25 s."""
-_REPLACE_S = 1.0
+_REPLACE_S = 0.6
 """A stopped stage on the way of live frames is replaced then: the ring holds more than that."""
 _STALL_S = 0.6
 """A stage that is not stopped may be at work; a frame takes no tenth of that."""
