@@ -6,6 +6,7 @@ import contextlib
 import glob
 import json
 import os
+import pty
 import random
 import resource
 import shutil
@@ -62,7 +63,8 @@ def parent_killed(place: Place, rng: random.Random) -> tuple[Trial, Account | No
     time.sleep(rng.uniform(0.0, 1.0))
     begun = time.monotonic()
     session.child.kill()
-    _, alive = psutil.wait_procs(children, timeout=10)
+    while (alive := [child for child in children if _runs(child)]) and time.monotonic() < begun + 10:
+        time.sleep(0.01)
     seconds = time.monotonic() - begun
     session.child.communicate()
     after = place.short()
@@ -73,18 +75,23 @@ def parent_killed(place: Place, rng: random.Random) -> tuple[Trial, Account | No
     return Trial(not alive and not left and whole, seconds, why=why), told
 
 
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def unread(view: str) -> Start:
-    """Standard output and error go into a pipe that nobody reads."""
+    """Standard output and error go into a terminal that nobody reads; so full a one that not a line fits."""
 
     def do(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
-        reader, writer = os.pipe()
+        reader, writer = pty.openpty()
         os.set_blocking(writer, False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                os.write(writer, b"x" * 512)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                os.write(writer, b"x")
+        for _ in range(20):  # the terminal hands on what it holds a moment later
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writer, b"x" * 512)
+            time.sleep(0.02)
         os.set_blocking(writer, True)
         session = place.session("--view", view, "--debug", output=writer)
         os.close(writer)
@@ -138,11 +145,10 @@ def full_disk(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
         return Trial(False, why="not run: needs the right to mount"), None
     try:
         session = place.session("--record", str(disk / "kept"), log=disk / "events.jsonl")
-        filler = disk / "filler"
+        filler, began = disk / "filler", time.monotonic()
         with contextlib.suppress(OSError), filler.open("wb") as file:
             while True:
                 file.write(bytes(1 << 20))
-        began = time.monotonic()
         ok = session.wait(lambda: session.get("record", "dropped") > 0)
         time.sleep(0.5)
         freed = time.monotonic()
@@ -239,7 +245,17 @@ STARTS: dict[str, Start] = {
     "disk full under log and recording": full_disk,
     "two sessions on one camera and one log": two_on_one_log,
     "Ctrl-C at any moment": interrupted,
-    "/dev/shm too small": refused("shared memory", "--set", "ring.min_slots=100000", "--set", "ring.max_mib=1000000"),
+    "/dev/shm too small": refused(
+        "shared memory",
+        "--camera",
+        "demo",
+        "--size",
+        "3840x2160",
+        "--set",
+        "ring.min_slots=100000",
+        "--set",
+        "ring.max_mib=1000000",
+    ),
     "descriptors used up": refused("", prepare=_few_descriptors),
     "HOME unset": works(HOME="-"),
     "HOME read-only": works(HOME="{bare}"),
