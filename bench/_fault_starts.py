@@ -250,7 +250,7 @@ STARTS: dict[str, Start] = {
         "--camera",
         "demo",
         "--size",
-        "3840x2160",
+        "1920x1080",
         "--set",
         "ring.min_slots=100000",
         "--set",
