@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -143,8 +144,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def table_of(where: Place, period: int, arguments: argparse.Namespace, rng: random.Random) -> Iterator[Row]:
+    """Row after row. A session that does not even end is a row too."""
+    reference, quiet = undisturbed(where, period)
+    yield {**quiet, "expected": 2 * len(reference), "lost": 0}
+    faults = {fault.name: fault for fault in IN_SESSION}
+    for name in (*faults, *STARTS):
+        if arguments.only not in name:
+            continue
+        try:
+            if name in faults:
+                yield do_in_session(faults[name], where, arguments.times, rng, (reference, period))
+            else:
+                yield do_start(name, where, arguments.times, rng)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            yield summed(name, [Trial(False, why=f"the trials broke off: {error}")], [])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
+    path = arguments.json or RESULTS / ("faults_soak.json" if arguments.soak else "faults.json")
     width, _, height = arguments.size.partition("x")
     console, rng, stamp = Console(width=150), random.Random(arguments.seed), machine()
     with place(arguments.fps, (int(width), int(height))) as (where, period):
@@ -153,21 +172,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.soak:
             result |= soak(where, arguments.soak * 60, rng, console)
         else:
-            reference, quiet = undisturbed(where, period)
-            rows.append({**quiet, "expected": 2 * len(reference), "lost": 0})
-            for fault in IN_SESSION:
-                if arguments.only in fault.name:
-                    rows.append(do_in_session(fault, where, arguments.times, rng, (reference, period)))
-                    show(rows[-1:], console)
-            for name in STARTS:
-                if arguments.only in name:
-                    rows.append(do_start(name, where, arguments.times, rng))
-                    show(rows[-1:], console)
+            result["faults"] = rows
+            for row in table_of(where, period, arguments, rng):
+                rows.append(row)
+                show([row], console)
+                write_json(path, result)  # what has been measured is not lost with the rest
             console.rule()
             show(rows, console)
-            result["faults"] = rows
-    path = write_json(arguments.json or RESULTS / ("faults_soak.json" if arguments.soak else "faults.json"), result)
-    console.print(f"written: {path}")
+    console.print(f"written: {write_json(path, result)}")
     return 0
 
 
