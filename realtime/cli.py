@@ -198,10 +198,11 @@ def _reader_has_left() -> bool:
 
 def _complain(text: str) -> None:
     from realtime.errors import without_passwords
+    from realtime.quiet import say
 
     line = without_passwords(" ".join(text.split()))
     plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)  # no escapes of others' files
-    sys.stderr.write(f"merealtime: {plain}\n")
+    say(f"merealtime: {plain}\n")
 
 
 def _complain_of_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -231,19 +232,22 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _session(settings: Any, *, debug: bool) -> int:
     from realtime.errors import without_passwords
+    from realtime.quiet import say
     from realtime.supervisor import Supervisor
 
     def show_log(line: str) -> None:
-        sys.stderr.write(without_passwords(line) + "\n")
+        say(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
     if settings.output.record:
-        sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
+        say("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()
     if code:
         if debug and supervisor.traceback:
-            sys.stderr.write(without_passwords(supervisor.traceback))
+            say(without_passwords(supervisor.traceback))
         _complain(supervisor.error)
+    if supervisor.stuck:
+        os._exit(code)  # Python's own end would wait for the output that nobody reads
     return code
 
 
@@ -256,8 +260,9 @@ class _Progress:
 
     def show(self, text: str) -> None:
         if self._on and text != self._shown:
-            sys.stderr.write(f"\r\x1b[K{'starting: ' + text if text else ''}")
-            sys.stderr.flush()
+            from realtime.quiet import say
+
+            say(f"\r\x1b[K{'starting: ' + text if text else ''}")
             self._shown = text
 
 

@@ -28,6 +28,7 @@ T = TypeVar("T")
 _MOST_BYTES = 1 << 20
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+_LEAST_RING_S = 1.0
 
 
 class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,13 +47,20 @@ class SourceSettings(_Settings, SourceRequest, frozen=True, kw_only=True):
 class RingSettings(_Settings, frozen=True, kw_only=True):
     """Shared memory between capture and its readers."""
 
-    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 2.5
     min_slots: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 64
     max_mib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 512
 
     def slots(self, fps: float, height: int, width: int) -> int:
         """Frames that the ring holds: ``seconds`` of video, within ``min_slots`` and ``max_mib``."""
-        wanted = max(self.min_slots, round(self.seconds * fps))
+        return self._within(self.seconds, fps, height, width)
+
+    def least_slots(self, fps: float, height: int, width: int) -> int:
+        """Frames that it must hold, though a killed spotter may then lose the event that was under way."""
+        return self._within(min(self.seconds, _LEAST_RING_S), fps, height, width)
+
+    def _within(self, seconds: float, fps: float, height: int, width: int) -> int:
+        wanted = max(self.min_slots, round(seconds * fps))
         return max(8, min(wanted, self.max_mib * 2**20 // (height * width)))
 
 
@@ -115,6 +123,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     lock_memory: bool = False
     freeze_gc: bool = True
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    spare: bool = True
     start_timeout_s: Seconds = 180.0
     heartbeat_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 10.0
     drain_timeout_s: Seconds = 15.0

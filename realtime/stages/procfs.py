@@ -11,6 +11,12 @@ __all__ = ["own_arguments", "peak_rss_mb", "start_ticks"]
 _ARG_START, _ARG_END = 45, 46  # of proc(5)'s fields, counted from the state
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped it: not slow, not waiting."""
+    fields = _stat(pid)
+    return fields is not None and fields[_STATE] in "Tt"
+
+
 def own_arguments() -> tuple[int, int]:
     """Where our own command line lies in our memory: first address and the one behind the last; (0, 0) if unknown."""
     fields = stat_fields("self")
