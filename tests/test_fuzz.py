@@ -82,6 +82,16 @@ def test_anything_else_is_the_typed_error(name: str) -> None:
     check()
 
 
+def test_a_row_that_is_cut_is_the_typed_error() -> None:
+    """Found by atheris: a missing cell is None."""
+    target = made()["predictions"]
+    for cut in range(1, len(target.seeds[0])):
+        try:
+            target.run(target.seeds[0][:cut])
+        except target.typed:
+            continue
+
+
 SHEET = (
     b'<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
     b"<sheetData>%s</sheetData></worksheet>"
