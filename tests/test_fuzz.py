@@ -92,6 +92,17 @@ def test_a_row_that_is_cut_is_the_typed_error() -> None:
             continue
 
 
+def test_an_xls_with_sectors_of_no_size_is_the_typed_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """Found by atheris: a division by zero in xlrd, which also says what it thinks on standard output."""
+    target = made()["xls"]
+    data = bytearray(target.seeds[0])
+    for at in (30, 32):
+        data[at : at + 2] = bytes(2)
+        with pytest.raises(target.typed):
+            target.run(bytes(data))
+    assert capfd.readouterr().out == ""
+
+
 SHEET = (
     b'<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
     b"<sheetData>%s</sheetData></worksheet>"
