@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
-import mmap
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -22,23 +20,9 @@ import psutil
 
 from bench._pipeline import ROOT
 from realtime.ipc.board import Board
+from tests.fakev4l2 import Control
 
-_CONTROL = {"unplugged": 8, "stall_ms": 12, "corrupt_n": 16, "short_n": 20, "skip_n": 24, "ts_jump_ms": 28}
-_CONTROL |= {"seq_wild": 88}
 _PATIENCE_S = 30.0
-
-
-class Control:
-    """The page of the emulated camera: faults in."""
-
-    def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(fd, 4096)
-        self._page = mmap.mmap(fd, 4096)
-        os.close(fd)
-
-    def put(self, name: str, value: int) -> None:
-        struct.pack_into("<i", self._page, _CONTROL[name], value)
 
 
 @dataclass

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,53 +18,35 @@ from rich.table import Table
 from bench._fault_kinds import RANDOM
 from bench._fault_session import Trial, doubled_in
 from bench._fault_starts import Place
+from bench._pipeline import Sampler
 from realtime.sinks.lines import percentiles
 
 _EVERY_S = 10.0
-_SAMPLE_S = 1.0
 HELD = ("supervisor_mb", "all_mb", "supervisor_descriptors", "descriptors", "shared_memory_mb", "shared_files",
         "semaphores", "processes", "supervisor_threads")  # fmt: skip
 
 
-class Holdings:
-    """What a session holds, once a second."""
-
-    def __init__(self, pid: int) -> None:
-        self.samples: list[dict[str, float]] = []
-        self._pid = pid
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._done.wait(_SAMPLE_S):
-            with contextlib.suppress(psutil.Error, OSError):
-                self.samples.append(self._sample())
-
-    def _sample(self) -> dict[str, float]:
-        root = psutil.Process(self._pid)
-        rss_mb = descriptors = 0.0
-        children = root.children(recursive=True)
-        for process in (root, *children):
-            with contextlib.suppress(psutil.Error):
-                rss_mb += _own_mb(process.pid)
-                descriptors += process.num_fds()
-        shared = [entry for entry in os.scandir("/dev/shm") if f"-{self._pid}-" in entry.name]
-        return {
-            "supervisor_mb": round(_own_mb(self._pid), 2),
-            "all_mb": round(rss_mb, 1),
-            "supervisor_descriptors": float(root.num_fds()),
-            "descriptors": descriptors,
-            "shared_memory_mb": round(sum(entry.stat().st_blocks * 512 for entry in shared) / 1e6, 2),
-            "shared_files": float(len(shared)),
-            "semaphores": float(sum(entry.name.startswith("sem.") for entry in os.scandir("/dev/shm"))),
-            "processes": float(len(children)),
-            "supervisor_threads": float(root.num_threads()),
-        }
-
-    def stop(self) -> None:
-        self._done.set()
-        self._thread.join()
+def holdings(pid: int) -> dict[str, float]:
+    """What a session holds now."""
+    root = psutil.Process(pid)
+    rss_mb = descriptors = 0.0
+    children = root.children(recursive=True)
+    for process in (root, *children):
+        with contextlib.suppress(psutil.Error):
+            rss_mb += _own_mb(process.pid)
+            descriptors += process.num_fds()
+    shared = [entry for entry in os.scandir("/dev/shm") if f"-{pid}-" in entry.name]
+    return {
+        "supervisor_mb": round(_own_mb(pid), 2),
+        "all_mb": round(rss_mb, 1),
+        "supervisor_descriptors": float(root.num_fds()),
+        "descriptors": descriptors,
+        "shared_memory_mb": round(sum(entry.stat().st_blocks * 512 for entry in shared) / 1e6, 2),
+        "shared_files": float(len(shared)),
+        "semaphores": float(sum(entry.name.startswith("sem.") for entry in os.scandir("/dev/shm"))),
+        "processes": float(len(children)),
+        "supervisor_threads": float(root.num_threads()),
+    }
 
 
 def _own_mb(pid: int) -> float:
@@ -90,7 +72,7 @@ def compare_halves(samples: Sequence[dict[str, float]]) -> dict[str, dict[str, f
 def soak(where: Place, seconds: float, rng: random.Random, console: Console) -> dict[str, Any]:
     """One session; a fault every ten seconds. Rows by fault, the account, and what it held."""
     session = where.session()
-    holdings = Holdings(session.child.pid)
+    held = Sampler(functools.partial(holdings, session.child.pid))
     trials: dict[str, list[Trial]] = {fault.name: [] for fault in RANDOM}
     begun = time.monotonic()
     while time.monotonic() - begun < seconds:
@@ -98,7 +80,7 @@ def soak(where: Place, seconds: float, rng: random.Random, console: Console) -> 
         fault = rng.choice(RANDOM)
         trials[fault.name].append(fault.do(session, rng))
         time.sleep(max(0.0, next_at - time.monotonic()))
-    holdings.stop()
+    held.stop()
     told = session.end()
     rows = [
         {
@@ -111,7 +93,7 @@ def soak(where: Place, seconds: float, rng: random.Random, console: Console) -> 
         }
         for name, done in trials.items()
     ]
-    held = compare_halves(holdings.samples)
+    held = compare_halves(held.samples)
     table = Table("fault", "times", "recovered", "back p50 / max", box=None)
     for row in rows:
         back = row["recover_s"]

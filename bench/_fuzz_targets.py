@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +35,9 @@ class Target:
     """Whole examples, to be changed."""
 
 
-def targets() -> dict[str, Target]:
-    """All of them, by name; those of ``offline`` too."""
-    folder = Path(tempfile.mkdtemp(prefix="merealtime-fuzz-"))
+def targets(folder: Path) -> dict[str, Target]:
+    """All of them, by name; those of ``offline`` too. They work in ``folder``."""
     return {**_codec(), **_settings(folder), **_bundle(folder), **_session(folder), **_sheets(folder), **_runs(folder)}
-
-
-def remove(made: dict[str, Target]) -> None:
-    """Remove the folder in which they work."""
-    shutil.rmtree(made["config"].run.__defaults__[0].parent)  # type: ignore[attr-defined,index]
 
 
 def _codec() -> dict[str, Target]:
@@ -72,16 +65,25 @@ def _codec() -> dict[str, Target]:
 def _settings(folder: Path) -> dict[str, Target]:
     file = folder / "settings.toml"
 
-    def load(data: bytes, file: Path = file) -> config.Settings:
-        file.write_bytes(data)
-        return config.load(file)
-
     def assign(data: bytes) -> config.Settings:
         return config.load(overrides=dict([config.parse_assignment(data.decode("utf-8", "surrogateescape"))]))
 
     shipped = tuple(path.read_bytes() for path in sorted((ROOT / "configs").glob("*.toml")))
     lines = (b"spot.detector=lbp", b"runtime.cpus={spot=[1]}", b"source.size=640x480", b"source.fps=1e3")
-    return {"config": Target(load, ConfigError, shipped), "assignment": Target(assign, ConfigError, lines)}
+    return {
+        "config": Target(_of(file, config.load), ConfigError, shipped),
+        "assignment": Target(assign, ConfigError, lines),
+    }
+
+
+def _of(path: Path, read: Callable[[Path], object], where: Path | None = None) -> Callable[[bytes], object]:
+    """The bytes are written to ``path``; then ``where``, or that file itself, is read."""
+
+    def target(data: bytes) -> object:
+        path.write_bytes(data)
+        return read(where or path)
+
+    return target
 
 
 def _bundle(folder: Path) -> dict[str, Target]:
@@ -92,17 +94,9 @@ def _bundle(folder: Path) -> dict[str, Target]:
     keys.make_keys(secret)
     key = secret / "clients" / "client.key"
 
-    def load(data: bytes) -> object:
-        card.write_bytes(data)
-        return bundle.verified(copy)
-
-    def allow(data: bytes) -> object:
-        key.write_bytes(data)
-        return keys.server_keys(secret)
-
     return {
-        "bundle card": Target(load, BundleError, (card.read_bytes(),)),
-        "key": Target(allow, UserError, (key.read_bytes(),)),
+        "bundle card": Target(_of(card, bundle.verified, copy), BundleError, (card.read_bytes(),)),
+        "key": Target(_of(key, keys.server_keys, secret), UserError, (key.read_bytes(),)),
     }
 
 
@@ -157,22 +151,10 @@ def _sheets(folder: Path) -> dict[str, Target]:
     many = {name: np.array(["a", "b"]) for name in ("subject", "dataset", "clip")}
     np.savez(arrays, maps=np.full((2, 28, 28, 3), 9, np.uint8), label=np.array([0, 1]), **many)
 
-    def read_new(data: bytes) -> object:
-        new.write_bytes(data)
-        return spreadsheets.pages(new)
-
-    def read_old(data: bytes) -> object:
-        old.write_bytes(data)
-        return spreadsheets.pages(old)
-
-    def load(data: bytes) -> object:
-        maps.write_bytes(data)
-        return flowmaps.load(maps)
-
     return {
-        "xlsx": Target(read_new, DatasetError, (stored.getvalue(),)),
-        "xls": Target(read_old, DatasetError, (_old_sheet(rows),)),
-        "npz": Target(load, DatasetError, (arrays.getvalue(),)),
+        "xlsx": Target(_of(new, spreadsheets.pages), DatasetError, (stored.getvalue(),)),
+        "xls": Target(_of(old, spreadsheets.pages), DatasetError, (_old_sheet(rows),)),
+        "npz": Target(_of(maps, flowmaps.load), DatasetError, (arrays.getvalue(),)),
     }
 
 

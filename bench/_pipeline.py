@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -11,15 +12,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import psutil
 
 from realtime.sinks.lines import percentiles
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 EMULATOR = ROOT / "tests" / "fakev4l2" / "fakev4l2.c"
 RESULTS = ROOT / "bench" / "results"
@@ -75,42 +77,50 @@ def write_swinging_clip(path: Path, fps: float, size: tuple[int, int], seed: int
         frames[-2:0:-1].tofile(file)
 
 
-class Watch:
-    """Samples CPU seconds and memory of every process of a session, once a second."""
+Looks = tuple[float, dict[str, tuple[float, float]]]
+"""When, and by process CPU seconds and MB."""
 
-    def __init__(self, pid: int, ballast_mb: float = 0.0) -> None:
-        """``ballast_mb``: what the emulated camera maps into every process, to be left out."""
-        self._ballast_mb = ballast_mb
-        self.samples: list[tuple[float, dict[str, tuple[float, float]]]] = []
-        self._pid = pid
+
+class Sampler(Generic[T]):
+    """Calls ``look`` once a second, in a thread, until ``stop``."""
+
+    def __init__(self, look: Callable[[], T]) -> None:
+        self.samples: list[T] = []
+        self._look = look
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._done.wait(_SAMPLE_S):
-            found: dict[str, tuple[float, float]] = {}
-            with contextlib.suppress(psutil.Error):
-                root = psutil.Process(self._pid)
-                for process in (root, *root.children()):
-                    title = (process.cmdline() or [""])[0]
-                    name = title.removeprefix("merealtime-") if process.pid != self._pid else "supervisor"
-                    times = process.cpu_times()
-                    found[name] = (
-                        times.user + times.system,
-                        process.memory_info().rss / 1e6 - self._ballast_mb,
-                    )
-            self.samples.append((time.monotonic(), found))
+            with contextlib.suppress(psutil.Error, OSError):
+                self.samples.append(self._look())
 
     def stop(self) -> None:
         self._done.set()
         self._thread.join()
 
 
+def look_at(pid: int, ballast_mb: float) -> Looks:
+    """Now, and CPU seconds and memory (MB) of every process of a session by name.
+
+    ballast_mb: what the emulated camera maps into every process, to be left out.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in (root, *root.children()):
+            title = (process.cmdline() or [""])[0]
+            name = title.removeprefix("merealtime-") if process.pid != pid else "supervisor"
+            times = process.cpu_times()
+            found[name] = (times.user + times.system, process.memory_info().rss / 1e6 - ballast_mb)
+    return time.monotonic(), found
+
+
 class Outcome:
     """What a session wrote, and what was observed."""
 
-    def __init__(self, lines: list[dict[str, Any]], watch: Watch) -> None:
+    def __init__(self, lines: list[dict[str, Any]], watch: Sampler[Looks]) -> None:
         self.session, self.summary = lines[0], lines[-1]
         self.events = [line for line in lines if line["type"] == "event"]
         self.notices = [line for line in lines if line["type"] == "notice"]
@@ -145,7 +155,7 @@ def run_session(options: Sequence[str], environment: dict[str, str] | None = Non
             command, cwd=ROOT, env={**os.environ, **(environment or {})}, stderr=subprocess.PIPE, text=True
         )
         clip = (environment or {}).get("FAKECAM_FILE")
-        watch = Watch(child.pid, os.path.getsize(clip) / 1e6 if clip else 0.0)
+        watch = Sampler(functools.partial(look_at, child.pid, os.path.getsize(clip) / 1e6 if clip else 0.0))
         try:
             _, errors = child.communicate()
         except KeyboardInterrupt:

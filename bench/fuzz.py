@@ -43,7 +43,7 @@ def child(name: str, corpus: str, keep: str, seconds: int) -> None:
     with atheris.instrument_imports(include=MODULES, enable_loader_override=False):
         import _fuzz_targets
 
-        made = _fuzz_targets.targets()
+        made = _fuzz_targets.targets(Path(tempfile.mkdtemp(prefix="merealtime-fuzz-")))
     target = made[name]
     for number, seed in enumerate(target.seeds):
         (Path(corpus) / str(number)).write_bytes(seed)
@@ -106,8 +106,8 @@ def main() -> int:
         return 0
     import _fuzz_targets
 
-    made = _fuzz_targets.targets()
-    _fuzz_targets.remove(made)
+    with tempfile.TemporaryDirectory(prefix="merealtime-fuzz-") as folder:
+        made = list(_fuzz_targets.targets(Path(folder)))
     unknown = sorted(set(options.only or ()) - set(made))
     if unknown:
         sys.stderr.write(f"fuzz: no reader {', '.join(unknown)}; there are {', '.join(made)}\n")

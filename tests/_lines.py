@@ -29,6 +29,10 @@ def classified(number: int = 0) -> messages.Classified:
     )  # fmt: skip
 
 
+def tick_line(frame: int, peak: dict[str, float], face: bool | int = True, found: bool = True) -> lines.TickLine:
+    return lines.TickLine(frame=frame, t_ns=0, difference={}, face=face, found=found, fps=200, dropped=0, peak=peak)
+
+
 class Keep:
     """A sink that keeps its lines."""
 
@@ -43,3 +47,14 @@ class Keep:
 
     def close(self) -> None:
         pass
+
+
+class Full(Keep):
+    """A sink whose disk is full until ``space``."""
+
+    space = False
+
+    def line(self, line: lines.AnyLine) -> None:
+        if not self.space:
+            raise OSError(28, "No space left on device")
+        super().line(line)

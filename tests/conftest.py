@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from realtime.ipc.board import Board
 from realtime.ipc.ring import RingWriter
 from realtime.supervisor import cleanup
+
+if TYPE_CHECKING:
+    from _spot_stage import Sent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,3 +77,20 @@ def ring() -> Iterator[RingWriter]:
     """Its ring, 32 frames of 64×48."""
     with RingWriter.create(f"{cleanup.session_prefix()}tests-ring", 32, 48, 64) as made:
         yield made
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Sent]:
+    """The spotting stage's sending ends, by endpoint."""
+    from _spot_stage import Sent
+
+    from realtime.stages import spot as spot_stage
+
+    made: dict[str, Sent] = {}
+
+    def sender(_: object, endpoint: str) -> Sent:
+        return made.setdefault(endpoint, Sent())
+
+    monkeypatch.setattr(spot_stage.bus, "Sender", sender)
+    monkeypatch.setattr(spot_stage.bus, "Broadcaster", sender)
+    return made

@@ -6,8 +6,8 @@ import functools
 import random
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +28,12 @@ NAMES = [
 ]  # fmt: skip
 
 
+FOLDER = tempfile.TemporaryDirectory(prefix="merealtime-fuzz-")
+
+
 @functools.cache
 def made() -> dict[str, _fuzz_targets.Target]:
-    return _fuzz_targets.targets()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _removed() -> Iterator[None]:
-    yield
-    _fuzz_targets.remove(made())
+    return _fuzz_targets.targets(Path(FOLDER.name))
 
 
 def changed(seed: bytes, draw: random.Random) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _lines import SESSION, SUMMARY, Keep, classified
+from _lines import SESSION, SUMMARY, Full, Keep, classified
 from _session import ROOT, assert_balanced, left_behind
 
 from realtime.sinks import lines
@@ -167,14 +167,6 @@ def test_lines_of_a_log_wait_and_those_of_a_view_are_left_out(monkeypatch: pytes
 
 
 def test_what_an_output_met_with_is_met_in_the_supervisor() -> None:
-    class Full(Keep):
-        space = False
-
-        def line(self, line: lines.AnyLine) -> None:
-            if not self.space:
-                raise OSError(28, "No space left on device")
-            super().line(line)
-
     class Bad(Keep):
         def show(self, state: lines.State) -> None:
             raise ZeroDivisionError("of its own")
