@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.config import SpotSettings
+from realtime.vision.face.tracking import moved
 from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.forecast import Forecast
@@ -54,6 +55,7 @@ def test_distance_from_rest_is_the_weighted_root_mean_square_less_the_forecast()
     trust[:2] = 0.0
     assert kernels.alive(np.arange(8.0), trust) == pytest.approx(27 / 28)
     assert kernels.alive(np.zeros(8), trust) == 0.0
+    assert kernels.alive(np.ones(8), np.full(8, 0.1)) == 2.0
 
 
 def test_noise_follows_a_running_mean_and_the_calm_of_the_last_moments():
@@ -61,9 +63,9 @@ def test_noise_follows_a_running_mean_and_the_calm_of_the_last_moments():
     mean, spread, late = level.copy(), variance.copy(), lately.copy()
     for _ in range(50):
         size = RNG.uniform(0, 0.2, 2)
-        low, high = np.full(2, 0.05), np.full(2, 0.15)
-        kernels.follow_noise(size, low, high, 0.01, 0.08, 8.0, level, variance, lately)
-        value = np.clip(size, low, high)
+        below = np.array([0.05, 0.2])
+        value = np.clip(size, level - below, level + 0.5 * below)
+        kernels.follow_noise(size, below, 0.5, 0.01, 0.08, 8.0, level, variance, lately)
         for m, v, gain in ((mean, spread, 0.01), (late[0], late[1], 0.08)):
             apart = value - m
             m += gain * apart
@@ -71,6 +73,28 @@ def test_noise_follows_a_running_mean_and_the_calm_of_the_last_moments():
         np.minimum(spread, 8.0 * late[1], out=spread)
         np.minimum(mean, late[0] + np.sqrt(8.0 * late[1]), out=mean)
         np.testing.assert_allclose(np.r_[level, variance, lately.ravel()], np.r_[mean, spread, late.ravel()])
+
+
+def test_limits_rises_and_the_rolling_reference():
+    variance, limit = np.array([0.0, 1e-4, 4.0]), np.empty(3)
+    kernels.limits(variance, 5.0, 0.15, 2.0, limit)
+    np.testing.assert_allclose(limit, np.clip(5.0 * np.sqrt(variance), 0.15, 2.0))
+    level = np.full(3, 0.1)
+    assert not kernels.rises(level + limit, level, limit)
+    assert kernels.rises(level + np.array([0.0, 0.16, 0.0]), level, limit)
+    reference, smooth = RNG.normal(size=(2, 9))
+    expected = reference + 0.3 * (smooth - reference)
+    kernels.approach(reference, smooth, 0.3)
+    np.testing.assert_allclose(reference, expected)
+
+
+def test_a_pose_moves_by_a_similarity_about_a_centre():
+    to_frame, (tx, ty, a, b), centre = RNG.normal(size=(2, 3)), RNG.normal(0, 0.1, 4), np.array([76.0, 90.0])
+    found = moved(to_frame, np.array([tx, ty, a, b]), centre)
+    for point in RNG.uniform(0, 150, (5, 2)):
+        x, y = point - centre
+        near = point + [tx + a * x - b * y, ty + b * x + a * y]
+        np.testing.assert_allclose(found[:, :2] @ point + found[:, 2], to_frame[:, :2] @ near + to_frame[:, 2])
 
 
 def make_spotter(channels=6, features=2):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
-from realtime.vision.face.tracking import PATCH_RADIUS_PX, agree, build_template, change_in, follow
+from realtime.vision.face.tracking import PATCH_RADIUS_PX, agree, build_template, change_in, follow, moved
 from realtime.vision.features.crop import apply, compose, invert
 
 BLUR_PX = 1.0
@@ -112,8 +112,12 @@ class Anchor:
 
     def region(self, shape: tuple[int, ...], margin_px: int = 4) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the face in a frame of ``shape`` at the present pose, at least 8 px wide and high."""
-        corners = apply(self.to_frame, _CORNERS)
-        low, high = corners.min(0), corners.max(0)
+        # in plain numbers: four corners are too few for arrays
+        low, high = [], []
+        for across, down, shift in self.to_frame.tolist():
+            ends = 0.0, across * IMAGE_WIDTH, down * IMAGE_HEIGHT, across * IMAGE_WIDTH + down * IMAGE_HEIGHT
+            low.append(min(ends) + shift)
+            high.append(max(ends) + shift)
         height, width = shape[:2]
         x0 = min(max(int(low[0]) - margin_px, 0), width - 8)
         y0 = min(max(int(low[1]) - margin_px, 0), height - 8)
@@ -174,10 +178,7 @@ class Anchor:
 
     def _move(self, step: NDArray[np.float64]) -> None:
         """Move the pose by a similarity of the face image (tx, ty, a, b about its centre)."""
-        tx, ty, a, b = step
-        turn = np.array([[1 + a, -b], [b, 1 + a]])
-        shift = _CENTRE + np.array([tx, ty]) - turn @ _CENTRE
-        self.to_frame = compose(self.to_frame, np.column_stack([turn, shift]))
+        self.to_frame = moved(self.to_frame, step, _CENTRE)
 
     def is_folded(self, patches: NDArray[np.int64]) -> bool:
         """Half of these region patches still show their skin, but changed so much that they may soon be lost."""
@@ -281,9 +282,6 @@ class Anchor:
     def mesh_in_frame(self) -> NDArray[np.float32]:
         """(478, 2) px: the anchor's mesh carried into the frame just seen."""
         return apply(self.to_frame, self.layout.mesh).astype(np.float32)
-
-
-_CORNERS = np.array([[0, 0], [IMAGE_WIDTH, 0], [0, IMAGE_HEIGHT], [IMAGE_WIDTH, IMAGE_HEIGHT]], np.float64)
 
 
 def register(

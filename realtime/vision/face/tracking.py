@@ -21,6 +21,8 @@ _SIDE = 2 * PATCH_RADIUS_PX + 1
 
 Image = NDArray[np.float32]
 """(H, W) float32, grey levels: the blurred, head-aligned face."""
+Affine = NDArray[np.float64]
+"""(2, 3)."""
 
 
 @jit
@@ -283,3 +285,17 @@ def agree(
         full = xx * yy - xy * xy
         displacement[i, 0] = (yy * bx - xy * by) / full
         displacement[i, 1] = (xx * by - xy * bx) / full
+
+
+@jit
+def moved(to_frame: Affine, step: NDArray[np.float64], centre: NDArray[np.float64]) -> Affine:
+    """(2, 3) affine that first applies the similarity ``step`` (tx, ty, a, b) about ``centre`` (2,), then ``to_frame``."""
+    tx, ty, a, b = step[0], step[1], step[2], step[3]
+    x, y = tx - a * centre[0] + b * centre[1], ty - b * centre[0] - a * centre[1]
+    out = np.empty((2, 3))
+    for k in range(2):
+        p, q = to_frame[k, 0], to_frame[k, 1]
+        out[k, 0] = p * (1.0 + a) + q * b
+        out[k, 1] = q * (1.0 + a) - p * b
+        out[k, 2] = p * x + q * y + to_frame[k, 2]
+    return out

@@ -306,8 +306,8 @@ class FaceMeter:
         return self._history.crops((event.onset, event.apex, event.offset), spec, spec.neighbours(self.fps))
 
     def warm_up(self, height: int, width: int) -> None:
-        """Load and compile everything on a flat picture, so that no frame waits for it."""
-        picture = np.full((height, width), 128, np.uint8)
+        """Load and compile everything on a picture of noise, so that no frame waits for it."""
+        picture = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)  # a flat one is nowhere followed
         self.follower.warm_up(height, width)
         anchor = Anchor(picture, _plain_mesh(height, width))
         anchor.update(picture)

@@ -76,26 +76,55 @@ def measure(
 
 @jit
 def alive(own: Values, trust: Values) -> float:
-    """Share of the group's weight (C,) that shows the skin that it should, well or badly."""
+    """Share of the group's weight (C,) that shows the skin that it should, well or badly; 2 if every channel does."""
     total = shown = 0.0
+    lost = 0
     for c in range(len(own)):
         total += own[c]
         if trust[c] > 0.0:
             shown += own[c]
+        else:
+            lost += 1
+    if lost == 0:
+        return 2.0
     return shown / total if total > 0.0 else 0.0
 
 
 @jit
+def rises(size: Values, level: Values, limit: Values) -> bool:
+    """Whether a ROI (R,) has risen by more than its limit."""
+    for r in range(len(size)):  # noqa: SIM110 (numba has no any() of a generator)
+        if size[r] - level[r] > limit[r]:
+            return True
+    return False
+
+
+@jit
+def limits(variance: Values, sigmas: float, floor: float, ceiling: float, limit: Values) -> None:
+    """Fills (R,) so many standard deviations, between floor and ceiling."""
+    for r in range(len(variance)):
+        limit[r] = min(max(sigmas * np.sqrt(variance[r]), floor), ceiling)
+
+
+@jit
+def approach(reference: Values, smooth: Values, gain: float) -> None:
+    """reference (N,) goes ``gain`` of the way to ``smooth``."""
+    for k in range(len(reference)):
+        reference[k] += gain * (smooth[k] - reference[k])
+
+
+@jit
 def follow_noise(
-    size: Values, low: Values, high: Values, gain: float, quick_gain: float, calmer: float, level: Values,
+    size: Values, below: Values, above: float, gain: float, quick_gain: float, calmer: float, level: Values,
     variance: Values, lately: Values,
 ) -> None:  # fmt: skip
-    """Running mean and variance of ``size`` clipped to low … high, all (R,), in place, and those of the last moments.
+    """Running mean and variance of ``size``, all (R,), in place, and those of the last moments.
 
-    Where the last moments (2, R) are ``calmer`` times as calm, they count.
+    size counts from ``below`` under the level to ``above`` times that over it. Where the last moments (2, R) are
+    ``calmer`` times as calm, they count.
     """
     for r in range(len(size)):
-        value = min(max(size[r], low[r]), high[r])
+        value = min(max(size[r], level[r] - below[r]), level[r] + above * below[r])
         for mean, spread, pace in ((level, variance, gain), (lately[0], lately[1], quick_gain)):
             apart = value - mean[r]
             mean[r] += pace * apart

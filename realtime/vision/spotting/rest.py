@@ -21,6 +21,7 @@ _LATELY_FRAMES = 25.0
 """The last moments are so many frames at least: a slow or compressed video repeats pictures, which is no calm."""
 _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
+_NO_LIMIT = 1e300
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _RENEWED_S = 0.06
 _STEP_PX = 0.7
@@ -121,34 +122,36 @@ class Rest:
 
     def threshold(self) -> Values:
         """(R,) rise above the resting level that opens an event, in the unit of the difference."""
-        wanted = self.params.threshold_sigmas * np.sqrt(self.variance)
+        limit = np.empty(len(self.variance))
         floor = max(self.floor, _LEAST_FLOOR)
-        limit = np.maximum(wanted, floor)
-        return np.minimum(limit, _CEILING * floor) if self.floor else limit
+        most = _CEILING * floor if self.floor else _NO_LIMIT
+        kernels.limits(self.variance, self.params.threshold_sigmas, floor, most, limit)
+        return limit
 
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly."""
         self.settled += 1
-        most = np.full(len(size), _CEILING / 3.0 * self.floor if self.floor else 1e300)
-        self.learn_noise(size, -most, most, 1.0 / self.settled)
+        most = _CEILING / 3.0 * self.floor if self.floor else _NO_LIMIT
+        self.learn_noise(np.clip(size, -most, most), np.full(len(size), _NO_LIMIT), 1.0, 1.0 / self.settled)
         self.roll(dt_s)
 
-    def learn_noise(self, size: Values, low: Values, high: Values, gain: float) -> None:
+    def learn_noise(self, size: Values, below: Values, above: float, gain: float) -> None:
         """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm.
 
-        low, high: (R,) beyond which a size is no noise.
+        below: (R,) under the level a size is no noise, nor ``above`` times that over it.
         """
         quick = max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES))
-        kernels.follow_noise(size, low, high, gain, quick, _CALMER, self.level, self.variance, self._lately)
+        kernels.follow_noise(size, below, above, gain, quick, _CALMER, self.level, self.variance, self._lately)
 
     def roll(self, dt_s: float) -> None:
         """Let the reference follow the face, and learn what the head's pose does to it."""
         self._seen += 1
-        gain = 1.0 if self.in_tail else max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
-        change = self._track.smooth - self.reference
         if self.in_tail:
-            self._moved += self._left_by_expression(change)
-        self.reference += min(gain, 1.0) * change
+            self._moved += self._left_by_expression(self._track.smooth - self.reference)
+            self.reference[:] = self._track.smooth
+        else:
+            gain = max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
+            kernels.approach(self.reference, self._track.smooth, min(gain, 1.0))
         self._learn_head()
 
     def _learn_head(self) -> None:

@@ -103,7 +103,7 @@ class Spotter:
                 raise InputError(f"ROIs are {list(difference)}, were {list(self._names)}: reset() the spotter first")
             difference = [difference[name] for name in self._names]
         values = difference if isinstance(difference, np.ndarray) else np.atleast_1d(np.asarray(difference, np.float64))
-        if values.ndim != 1 or not math.isfinite(float(values.sum())):
+        if values.ndim != 1 or not math.isfinite(values @ values):
             raise InputError(f"a difference is (ROIs,) finite values, not {values}")
         return values
 

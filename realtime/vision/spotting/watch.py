@@ -28,6 +28,8 @@ _SETTLE_S = 0.30
 _BEFORE_S = 0.60
 _TAIL, _TAIL_S = 0.3, 0.25
 """An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
+_EACH = 2.0
+"""What ``kernels.alive`` says of a group of which every channel is."""
 _ALIVE = 0.3
 """A group with less of its weight alive is out of play."""
 _HELD = 0.6
@@ -87,8 +89,11 @@ class Watch:
         track, rest = self.track, self.rest
         if rest.stale:
             rest.take()
-        trust = self._known(trust)
-        if not self._in_play(trust):
+        share = kernels.alive(self.channels.weights, trust)
+        if share < _EACH or self._some_strange:
+            trust = self._known(trust)
+            share = kernels.alive(self.channels.weights, trust)
+        if not self._in_play(share):
             return None
         if rest.settled == 0:
             self.settle_ns = track.now_ns + round(_SETTLE_S * 1e9)
@@ -115,8 +120,6 @@ class Watch:
 
     def _known(self, trust: Values) -> Values:
         """A patch that was lost since the reference was taken says nothing until the group rests again."""
-        if trust.min() > 0.0 and not self._some_strange:
-            return trust
         lost = trust <= 0.0
         if self.movement is None:
             back = self._strange & ~lost
@@ -128,9 +131,9 @@ class Watch:
         self._some_strange = bool(self._strange.any())
         return np.where(self._strange, 0.0, trust)
 
-    def _in_play(self, trust: Values) -> bool:
+    def _in_play(self, share: float) -> bool:
         """False while most patches show something else (a hand, a shadow); then rest is where they come back."""
-        alive = kernels.alive(self.channels.weights, trust) >= _ALIVE
+        alive = share >= _ALIVE
         if alive and not self.alive:
             self.hold = None
             self.rest.take()
@@ -147,12 +150,12 @@ class Watch:
     def _watch(self, size: Values, off: Values, trust: Values, dt_s: float) -> SpotEvent | None:
         """At rest: does a movement begin?"""
         rest, now_ns = self.rest, self.track.now_ns
-        rise, limit = size - rest.level, rest.threshold()
-        if rest.in_tail or not (rise > limit).any():
+        limit = rest.threshold()
+        if rest.in_tail or not kernels.rises(size, rest.level, limit):
             self._hits = 0
             # what is half-way to an event is no noise, but a level that drifts must be followed in the end
             gain = min(1.0, dt_s / self.params.noise_window_s)
-            rest.learn_noise(size, rest.level - limit, rest.level + 0.5 * limit, gain)
+            rest.learn_noise(size, limit, 0.5, gain)
             rest.roll(dt_s)
             return None if self.hold is None else self._watch_hold(self.hold, size, limit)
         if self._hits == 0:
@@ -161,7 +164,7 @@ class Watch:
         if now_ns - self._first_ns < (_CONFIRM_S - 0.5 * self._frame_s) * 1e9 and self._hits < 3:
             return None
         self.movement = Movement(self._first_ns, limit, self._frame_s, trust)
-        self.movement.follow(rise, off, trust, self.channels, now_ns)
+        self.movement.follow(size - rest.level, off, trust, self.channels, now_ns)
         return None
 
     def _watch_hold(self, hold: Hold, size: Values, limit: Values) -> SpotEvent | None:
