@@ -93,7 +93,7 @@ def test_a_pose_moves_by_a_similarity_about_a_centre():
     found = moved(to_frame, np.array([tx, ty, a, b]), centre)
     for point in RNG.uniform(0, 150, (5, 2)):
         x, y = point - centre
-        near = point + [tx + a * x - b * y, ty + b * x + a * y]
+        near = point + np.array([tx + a * x - b * y, ty + b * x + a * y])
         np.testing.assert_allclose(found[:, :2] @ point + found[:, 2], to_frame[:, :2] @ near + to_frame[:, 2])
 
 

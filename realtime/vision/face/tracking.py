@@ -289,7 +289,7 @@ def agree(
 
 @jit
 def moved(to_frame: Affine, step: NDArray[np.float64], centre: NDArray[np.float64]) -> Affine:
-    """(2, 3) affine that first applies the similarity ``step`` (tx, ty, a, b) about ``centre`` (2,), then ``to_frame``."""
+    """First the similarity ``step`` (tx, ty, a, b) about ``centre`` (2,), then ``to_frame``."""
     tx, ty, a, b = step[0], step[1], step[2], step[3]
     x, y = tx - a * centre[0] + b * centre[1], ty - b * centre[0] - a * centre[1]
     out = np.empty((2, 3))
