@@ -38,12 +38,14 @@ sources:
 
 commands (each has a --help of its own):
   check                  as --check
+  review SESSION_DIR     the page over a recorded session: look again, say what was true
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
 
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
 
+DEFAULT_PAGE = "127.0.0.1:8410"
 OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models")
 """Commands of ``offline``: there, ``offline.commands.NAME`` each."""
 
@@ -108,6 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--record", metavar="DIR", help="keep the native frames; ask the person first")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine")
+    add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
     add("--list-cameras", action="store_true", help="list cameras with their modes, and leave")
@@ -131,6 +134,7 @@ _OPTIONS = {
     "record": "output.record",
     "publish": "output.publish",
     "curve_dir": "output.curve_dir",
+    "web": "output.web",
     "view": "output.view",
 }
 
@@ -156,6 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] and words[0] in OFFLINE_COMMANDS:
         return _hand_over(words[0], words[1:])
+    if words[:1] == ["review"]:
+        return _review(words[1:])
     if words[:1] == ["check"]:
         words[0] = "--check"
     arguments = make_parser().parse_args(words)
@@ -181,6 +187,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _hand_over(command: str, words: list[str]) -> int:
     """Run ``python -m offline.COMMAND``. By name and only now: a live session never loads ``offline``."""
     code: int = importlib.import_module("offline.commands.cli").command(command, words)
+    return code
+
+
+def _review(words: list[str]) -> int:
+    """The page over a recorded session."""
+    code: int = importlib.import_module("realtime.web.command").review(words)
     return code
 
 
@@ -230,6 +242,9 @@ def _session(settings: Any, *, debug: bool) -> int:
         sys.stderr.write(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
+    if supervisor.page_url:
+        sys.stdout.write(f"page    {supervisor.page_url}\n")
+        sys.stdout.flush()
     if settings.output.record:
         sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()
