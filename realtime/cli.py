@@ -39,6 +39,7 @@ sources:
 commands (each has a --help of its own):
   check                  as --check
   review SESSION_DIR     the page over a recorded session: look again, say what was true
+  keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
 
@@ -109,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
     add("--record", metavar="DIR", help="keep the native frames; ask the person first")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
-    add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine")
+    add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
     add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
@@ -164,6 +165,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _review(words[1:])
     if words[:1] == ["check"]:
         words[0] = "--check"
+    if words[:1] == ["keys"]:
+        from realtime.ipc.keys import main as make_keys
+
+        return make_keys(words[1:])
     arguments = make_parser().parse_args(words)
     if not arguments.debug:
         sys.excepthook = _complain_of_bug

@@ -54,6 +54,11 @@ class Resources:
         """Prove that broadcasts arrive; BusError if they don't."""
         bus.hear_itself(self._zmq, self.ticks, self.endpoint("ticks"), _HANDSHAKE_S)
 
+    @property
+    def refused(self) -> int:
+        """What came to our sockets and was no message."""
+        return self.reports.refused + self.ticks.refused
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for a report or a tick."""
         return bool(self._poller.poll(round(timeout_s * 1000)))

@@ -70,7 +70,7 @@ class Supervisor:
         self._end_reason = ""
         self._busy: dict[str, str] = {}
         self._next_show = 0.0
-        self._refused = False
+        self._refused = self._strangers = False
         self._degraded = ""
         """Why the analysis is over while the recording goes on."""
         if settings.output.record is not None:
@@ -195,6 +195,10 @@ class Supervisor:
         if now >= self._next_show:
             self._next_show = now + _SHOW_S
             self._journal.show(self._account.look())
+            if not self._strangers and self._journal.connections().get("refused"):
+                self._strangers = True
+                detail = "no ZeroMQ, no known key, or more than a subscriber sends; all are counted in the summary"
+                self._journal.notice("connection refused", detail)
 
     # ---------------------------------------------------------------- messages
 
@@ -209,7 +213,7 @@ class Supervisor:
                 continue
             self._account.state.face = tick.found
             self._journal.tick(tick, self._account.state.fps)
-        if not self._refused and (self._resources.reports.refused or self._resources.ticks.refused):
+        if not self._refused and self._resources.refused:
             self._refused = True
             self._journal.notice("message refused", "something that is no stage of this session writes to its sockets")
 
@@ -371,7 +375,8 @@ class Supervisor:
                 recording = self._account.recording_trouble()
                 for trouble in filter(None, (self._degraded, recording)):
                     self._fail(trouble, 1)
-                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
+                refused = self._resources.refused
+                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost, refused=refused)
             self._children.end(in_time=True)  # the page has seen the last line
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
