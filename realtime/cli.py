@@ -108,9 +108,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--live", action="store_true", default=None, help="play a recording in real time, drop what is late")
     add("--events", metavar="FILE.jsonl", help="write the event log")
     add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
-    add("--record", metavar="DIR", help="keep the native frames; ask the person first")
+    add("--record", metavar="DIR", help="keep the session in a folder of its own there; ask the person first")
+    add("--record-frames", choices=("all", "events", "none"), help="all; a clip of each event and no more; none")
+    add("--subject", metavar="ID", help="who is recorded: a code, for the session's folder")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
+    add("--control", metavar="ENDPOINT", help="take orders over ZeroMQ: status, mark, record, rest, stop")
     add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
@@ -133,6 +136,9 @@ _OPTIONS = {
     "flow": "flow.backend",
     "events": "output.events",
     "record": "output.record",
+    "record_frames": "output.record_frames",
+    "subject": "output.subject",
+    "control": "output.control",
     "publish": "output.publish",
     "curve_dir": "output.curve_dir",
     "web": "output.web",
@@ -226,8 +232,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from realtime.errors import UserError
 
     settings = config.load(arguments.config, overrides_of(arguments))
-    if arguments.curve_dir is not None and settings.output.publish is None:
-        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish ENDPOINT")
+    if arguments.curve_dir is not None and settings.output.publish is None and settings.output.control is None:
+        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish or --control ENDPOINT")
     if arguments.list_cameras:
         from realtime.check import print_cameras
 
