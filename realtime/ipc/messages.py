@@ -236,6 +236,8 @@ class Command(Message, frozen=True, kw_only=True):
     """record: begin or pause."""
     t_ns: int = 0
     """When the request came in, monotonic ns."""
+    frame: int | None = None
+    """mark: number of the frame of that moment, where it is known already."""
     origin: str = "page"
 
 

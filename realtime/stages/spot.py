@@ -264,6 +264,8 @@ class Spot:
         self._ended = True
         span_s = (self._row.get("last_ns") - self._row.get("first_ns")) / 1e9
         figures = {"events": float(self._next_id), "torn": float(self._reader.torn), "span_s": span_s}
+        if self._curves is not None:
+            figures["curves_lost"] = float(self._curves.lost)
         self._context.drained(figures | timings | delay_percentiles(self._delays))
 
     def linger(self) -> None:

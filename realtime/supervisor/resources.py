@@ -32,6 +32,8 @@ class Resources:
         self.swept = cleanup.sweep()
         self.ring_name = f"{prefix}ring"
         self._ring: RingWriter | None = None
+        self.info: SourceInfo | None = None
+        """Of the source whose frames the ring has."""
         with contextlib.ExitStack() as undo:
             self.board = Board.create(f"{prefix}board")
             undo.callback(self.board.unlink)
@@ -63,6 +65,10 @@ class Resources:
         """Wait for a report or a tick."""
         return bool(self._poller.poll(round(timeout_s * 1000)))
 
+    def to_supervisor(self) -> bus.Sender:
+        """A way to its reports from another thread, which is to close it."""
+        return bus.Sender(self._zmq, self.endpoint("reports"))
+
     @property
     def has_ring(self) -> bool:
         return self._ring is not None
@@ -72,6 +78,7 @@ class Resources:
         from realtime.ipc.ring import RingWriter
 
         lossless = 0 if info.live else 1
+        self.info = info
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)

@@ -26,6 +26,7 @@ from realtime.supervisor import signals
 from realtime.supervisor.account import Account, is_measured
 from realtime.supervisor.children import Children, Trouble
 from realtime.supervisor.commands import frame_at
+from realtime.supervisor.control import open_control
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
 from realtime.supervisor.page import Page
@@ -89,7 +90,8 @@ class Supervisor:
             undo.callback(self._page.close)
             self._folder = _open_folder(settings)
             folder = [] if self._folder is None else [self._folder]
-            self._journal = Journal([*folder, *open_sinks(settings.output), *sinks, *self._page.sinks])
+            control = open_control(settings.output, self._resources)
+            self._journal = Journal([*folder, *open_sinks(settings.output), *sinks, *self._page.sinks, *control])
             undo.callback(self._journal.close)
             self._children = Children(
                 settings,
@@ -265,8 +267,9 @@ class Supervisor:
     def carry_out(self, command: messages.Command) -> None:
         """Do what the page or ``--control`` asks."""
         if command.do == "mark":
-            fps = self._account.info.fps if self._account.info else 0.0
-            frame = frame_at(command.t_ns, self._resources.board, fps)
+            frame = command.frame
+            if frame is None:
+                frame = frame_at(command.t_ns, self._resources.board, self._account.info)
             self._journal.marker(command.text, command.t_ns, frame, command.origin)
         elif command.do == "rest":
             self._children.order(pipeline.SPOTTER, messages.Control(order="rest"))
