@@ -39,6 +39,7 @@ sources:
 commands (each has a --help of its own):
   check                  as --check
   review SESSION_DIR     the page over a recorded session: look again, say what was true
+  export SESSION_DIR     a session for other tools: CSV, OpenFace's table, ELAN, BORIS, BIDS, Parquet
   keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
@@ -171,6 +172,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _review(words[1:])
     if words[:1] == ["check"]:
         words[0] = "--check"
+    if words[:1] == ["export"]:
+        from realtime.session.export.command import main as export
+
+        return export(words[1:])
     if words[:1] == ["keys"]:
         from realtime.ipc.keys import main as make_keys
 

@@ -54,7 +54,7 @@ class _Pair:
 
 
 class Gate:
-    """Connections to ``listener`` (bound) go on to the Unix socket ``inner``, in a thread of its own, after ``start``."""
+    """``listener`` (bound) is connected to the Unix socket ``inner``, in a thread of its own after ``start``."""
 
     def __init__(
         self,

@@ -1,9 +1,9 @@
-"""``--control ENDPOINT``: ZeroMQ REP for the script that runs an experiment. One JSON object a request, ``{"do":…}`` with
-``status``, ``mark`` (and ``text``), ``record`` (and ``on``), ``rest`` (the face is at rest now) or ``stop``.
+"""``--control ENDPOINT``: ZeroMQ REP for the script that runs an experiment.
 
-Back comes ``{"ok":true,…}`` or ``{"ok":false,"error":…}``. A thread of its own takes the time as soon as a request is
-there, whatever the session is busy with. Who may reach it, and how, is as for ``--publish``: this machine, or keys; and
-the gate before it (`realtime.ipc.gate`).
+One JSON object a request, ``{"do":…}`` with ``status``, ``mark`` (and ``text``), ``record`` (and ``on``), ``rest`` (the
+face is at rest now) or ``stop``. Back comes ``{"ok":true,…}`` or ``{"ok":false,"error":…}``. A thread of its own takes
+the time as soon as a request is there, whatever the session is busy with. Who may reach it, and how, is as for
+``--publish``: this machine, or keys; and the gate before it (`realtime.ipc.gate`).
 """
 
 from __future__ import annotations
