@@ -37,7 +37,7 @@ sources:
   demo, demo:SEED        a built-in 200 fps face with known movements
 
 commands (each has a --help of its own):
-  check                  as --check
+  check                  the rig: is this camera, light and face good for micro-expressions?
   review SESSION_DIR     the page over a recorded session: look again, say what was true
   export SESSION_DIR     a session for other tools: CSV, OpenFace's table, ELAN, BORIS, BIDS, Parquet
   keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
@@ -171,7 +171,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["review"]:
         return _review(words[1:])
     if words[:1] == ["check"]:
-        words[0] = "--check"
+        from realtime.rig.command import main as check_rig
+
+        return check_rig(words[1:])
     if words[:1] == ["export"]:
         from realtime.session.export.command import main as export
 

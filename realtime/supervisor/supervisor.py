@@ -109,6 +109,11 @@ class Supervisor:
             self._folder.granted = lambda: (self._account.info, self._account.details)
 
     @property
+    def ring_name(self) -> str:
+        """Of the shared memory in which the frames are, once the source is open."""
+        return self._resources.ring_name
+
+    @property
     def page_url(self) -> str:
         """Where the page is; empty without ``--web``."""
         return self._page.url
