@@ -23,6 +23,9 @@ _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _RENEWED_S = 0.06
+_STEP_PX = 0.7
+"""What expressions leave of a patch's place, as a standard deviation."""
+_ONE = np.ones(1)
 
 
 class Rest:
@@ -65,7 +68,7 @@ class Rest:
     def take(self) -> None:
         """The face is at rest where it is now."""
         if not self.stale:
-            self._moved += self.off(self._track.smooth - self.reference)
+            self._moved += self._left_by_expression(self._track.smooth - self.reference)
         self.reference[:] = self._track.smooth
         self._seen = 1
         self.stale = False
@@ -73,9 +76,9 @@ class Rest:
     def take_channels(self, which: NDArray[np.bool_]) -> None:
         """Take these channels (C,) as they are now: they had been lost."""
         split = self._track.channels
-        left = self.off(self._track.smooth - self.reference)
-        self.reference[:split][which] += left[which]
-        self._moved[which] += left[which]
+        change = self._track.smooth - self.reference
+        self.reference[:split][which] += self.off(change)[which]
+        self._moved[which] += self._left_by_expression(change)[which]
 
     def off(self, change: Values, weights: Values | None = None) -> Values:
         """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,).
@@ -94,6 +97,18 @@ class Rest:
         weights = self._no_weights if self.forecast is None else self.forecast.weights
         kernels.measure(self._track.smooth, self.reference, weights, trust, channels.roi_of, channels.signed, off, size)
         return off, size
+
+    def _left_by_expression(self, change: Values) -> Values:
+        """(C,) of a step (C + P,) that the forecast leaves, the part that is more likely an expression's.
+
+        The rest is likely the head's, by what the forecast does not know yet about so large a change of pose.
+        """
+        off = self.off(change)
+        if self.forecast is None:
+            return off
+        unknown_px = self.forecast.uncertainty(_ONE) * change[self._track.channels :]
+        heads = float(unknown_px @ unknown_px)
+        return off * (_STEP_PX**2 / (_STEP_PX**2 + heads))
 
     def project(self, rows: Values, direction: Values) -> Values:
         """(T,) of stored rows (T, C + P): how far along ``direction`` the group has moved from the reference."""
@@ -132,7 +147,7 @@ class Rest:
         gain = 1.0 if self.in_tail else max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
         change = self._track.smooth - self.reference
         if self.in_tail:
-            self._moved += self.off(change)
+            self._moved += self._left_by_expression(change)
         self.reference += min(gain, 1.0) * change
         self._learn_head()
 
