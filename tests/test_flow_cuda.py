@@ -1,4 +1,4 @@
-"""The CUDA twin: kernels compiled by nvcc, run on the CPU by a shim with the real host code, and on a GPU where one is."""
+"""The CUDA twin: kernels compiled by nvcc, run by a shim on the CPU with the real host code, and on a GPU if any."""
 
 from __future__ import annotations
 

@@ -14,8 +14,10 @@ from _lines import SESSION
 
 from realtime.config import OutputSettings
 from realtime.errors import UserError
+from realtime.ipc.endpoint import is_loopback
+from realtime.ipc.keys import make_keys
 from realtime.sinks import lines, open_sinks
-from realtime.sinks.publish import Publisher, is_loopback, make_keys
+from realtime.sinks.publish import Publisher
 
 
 @pytest.mark.parametrize(

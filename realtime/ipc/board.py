@@ -31,6 +31,7 @@ FIELDS = (
     "queue",  # frames or events waiting
     "face",  # spot: 1 while there is a face
     "next_id",  # spot: id of the next event
+    "paused",  # record: frames that were not to be kept
 )
 _AT = {name: at for at, name in enumerate(FIELDS)}
 _STRIDE = 32  # words a row: its own cache lines

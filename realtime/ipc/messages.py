@@ -236,7 +236,24 @@ class Command(Message, frozen=True, kw_only=True):
     """record: begin or pause."""
     t_ns: int = 0
     """When the request came in, monotonic ns."""
+    frame: int | None = None
+    """mark: number of the frame of that moment, where it is known already."""
     origin: str = "page"
+
+
+class Rows(Message, frozen=True, kw_only=True):
+    """Spotter → recorder, some ten times a second: every frame's curves."""
+
+    rows: bytes
+    """(n,) ``realtime.session.curves.ROW``."""
+
+
+class Span(Message, frozen=True, kw_only=True):
+    """Spotter → recorder: from when to when an event lasts, ns of exposure."""
+
+    id: int
+    onset_t_ns: int
+    offset_t_ns: int
 
 
 class Hello(Message, frozen=True, kw_only=True):
@@ -255,12 +272,14 @@ Work = Spotted | Mapped | Ended
 class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Supervisor → stage, answered by Reply."""
 
-    order: Literal["ring", "start", "stop", "resend"]
+    order: Literal["ring", "start", "stop", "resend", "rest", "record"]
     ring: str = ""
     info: SourceInfo | None = None
     fps: float = 0.0
     ids: list[int] = []
     """resend: the events that are missed, maybe none. The end mark, where it was given, follows them again."""
+    on: bool = True
+    """record: go on, or pause."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -277,6 +296,7 @@ _broadcast: msgspec.msgpack.Decoder[Tick | Dense | Hello] = msgspec.msgpack.Deco
 _pose = msgspec.msgpack.Decoder(Pose)
 _outline = msgspec.msgpack.Decoder(Outline)
 _told = msgspec.msgpack.Decoder(Told)
+_kept: msgspec.msgpack.Decoder[Rows | Span | Ended] = msgspec.msgpack.Decoder(Rows | Span | Ended)
 _control = msgspec.msgpack.Decoder(Control)
 _reply = msgspec.msgpack.Decoder(Reply)
 
@@ -327,6 +347,11 @@ def decode_outline(data: bytes) -> Outline:
 def decode_told(data: bytes) -> Told:
     """A line for the page."""
     return _strictly(_told, data)
+
+
+def decode_kept(data: bytes) -> Rows | Span | Ended:
+    """What the recorder keeps beside frames."""
+    return _strictly(_kept, data)
 
 
 def decode_control(data: bytes) -> Control:

@@ -143,6 +143,14 @@ class Journal:
     def latency_summary(self) -> dict[str, dict[str, float]]:
         return {name: percentiles(values) for name, values in self.latencies.items()}
 
+    def connections(self) -> dict[str, int]:
+        """Who came to the outputs that others reach, together: see the summary's field."""
+        found: dict[str, int] = {}
+        for sink in self._sinks:
+            for name, count in getattr(sink, "connections", {}).items():
+                found[name] = found.get(name, 0) + count
+        return found
+
     def close(self) -> None:
         """Close every sink, whatever another one does."""
         with contextlib.ExitStack() as stack:

@@ -32,6 +32,8 @@ class Resources:
         self.swept = cleanup.sweep()
         self.ring_name = f"{prefix}ring"
         self._ring: RingWriter | None = None
+        self.info: SourceInfo | None = None
+        """Of the source whose frames the ring has."""
         with contextlib.ExitStack() as undo:
             self.board = Board.create(f"{prefix}board")
             undo.callback(self.board.unlink)
@@ -54,9 +56,18 @@ class Resources:
         """Prove that broadcasts arrive; BusError if they don't."""
         bus.hear_itself(self._zmq, self.ticks, self.endpoint("ticks"), _HANDSHAKE_S)
 
+    @property
+    def refused(self) -> int:
+        """What came to our sockets and was no message."""
+        return self.reports.refused + self.ticks.refused
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for a report or a tick."""
         return bool(self._poller.poll(round(timeout_s * 1000)))
+
+    def to_supervisor(self) -> bus.Sender:
+        """A way to its reports from another thread, which is to close it."""
+        return bus.Sender(self._zmq, self.endpoint("reports"))
 
     @property
     def has_ring(self) -> bool:
@@ -67,6 +78,7 @@ class Resources:
         from realtime.ipc.ring import RingWriter
 
         lossless = 0 if info.live else 1
+        self.info = info
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)

@@ -13,16 +13,20 @@ import errno
 import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from realtime import pipeline
 from realtime.config import Settings
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import messages
+from realtime.session.folder import SessionFolder
 from realtime.sinks import Sink, open_sinks
 from realtime.supervisor import signals
 from realtime.supervisor.account import Account, is_measured
 from realtime.supervisor.children import Children, Trouble
 from realtime.supervisor.commands import frame_at
+from realtime.supervisor.control import open_control
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
 from realtime.supervisor.page import Page
@@ -64,13 +68,15 @@ class Supervisor:
         self.traceback = ""
         self._show_progress = show_progress
         self._running = False
+        self._paused = False
+        """No frame is recorded for now."""
         self._stop_reason = ""
         self._hurry = False
         self._expected_events: int | None = None
         self._end_reason = ""
         self._busy: dict[str, str] = {}
         self._next_show = 0.0
-        self._refused = False
+        self._refused = self._strangers = False
         self._degraded = ""
         """Why the analysis is over while the recording goes on."""
         if settings.output.record is not None:
@@ -82,14 +88,30 @@ class Supervisor:
             undo.callback(self._resources.close)
             self._page = Page.open(settings.output, self._resources)
             undo.callback(self._page.close)
-            self._journal = Journal([*open_sinks(settings.output), *sinks, *self._page.sinks])
+            self._folder = _open_folder(settings)
+            folder = [] if self._folder is None else [self._folder]
+            control = open_control(settings.output, self._resources)
+            self._journal = Journal([*folder, *open_sinks(settings.output), *sinks, *self._page.sinks, *control])
             undo.callback(self._journal.close)
-            listening = self._page.listening
-            self._children = Children(settings, self._resources, self._logs, debug=debug, listening=listening)
+            self._children = Children(
+                settings,
+                self._resources,
+                self._logs,
+                debug=debug,
+                listening=self._page.listening,
+                recording=self._folder.path.name if self._folder else "",
+            )
             undo.callback(self._children.kill)
             self._closing = undo.pop_all()
         self._stages = self._children.processes
         self._account = Account(settings, self._resources.board, self._stages, self._journal)
+        if self._folder is not None:
+            self._folder.granted = lambda: (self._account.info, self._account.details)
+
+    @property
+    def ring_name(self) -> str:
+        """Of the shared memory in which the frames are, once the source is open."""
+        return self._resources.ring_name
 
     @property
     def page_url(self) -> str:
@@ -160,6 +182,8 @@ class Supervisor:
         seen, deadline = -1, 0.0
         while not self._is_drained():
             self._turn()
+            if self._stages[pipeline.SPOTTER].phase == "gone" and "capture" in self._account.ended:
+                self._end_recorder()
             moved = self._moved()
             if moved != seen:
                 seen, deadline = moved, time.monotonic() + self._drain_patience_s()
@@ -167,6 +191,11 @@ class Supervisor:
                 waiting = ", ".join(self._children.waiting())
                 self._journal.notice("drain cut short", f"not waited for: {waiting}")
                 return
+
+    def _end_recorder(self) -> None:
+        """It waits for the end mark of a spotter that is no more."""
+        if not self._children.is_over("record"):
+            self._children.order("record", messages.Control(order="stop"))
 
     def _is_drained(self) -> bool:
         """Whether every frame is recorded, and every event written behind the end mark."""
@@ -195,6 +224,10 @@ class Supervisor:
         if now >= self._next_show:
             self._next_show = now + _SHOW_S
             self._journal.show(self._account.look())
+            if not self._strangers and self._journal.connections().get("refused"):
+                self._strangers = True
+                detail = "no ZeroMQ, no known key, or more than a subscriber sends; all are counted in the summary"
+                self._journal.notice("connection refused", detail)
 
     # ---------------------------------------------------------------- messages
 
@@ -209,7 +242,7 @@ class Supervisor:
                 continue
             self._account.state.face = tick.found
             self._journal.tick(tick, self._account.state.fps)
-        if not self._refused and (self._resources.reports.refused or self._resources.ticks.refused):
+        if not self._refused and self._resources.refused:
             self._refused = True
             self._journal.notice("message refused", "something that is no stage of this session writes to its sockets")
 
@@ -239,11 +272,24 @@ class Supervisor:
     def carry_out(self, command: messages.Command) -> None:
         """Do what the page or ``--control`` asks."""
         if command.do == "mark":
-            fps = self._account.info.fps if self._account.info else 0.0
-            frame = frame_at(command.t_ns, self._resources.board, fps)
+            frame = command.frame
+            if frame is None:
+                frame = frame_at(command.t_ns, self._resources.board, self._account.info)
             self._journal.marker(command.text, command.t_ns, frame, command.origin)
+        elif command.do == "rest":
+            self._children.order(pipeline.SPOTTER, messages.Control(order="rest"))
+        elif command.do == "record":
+            self._record(on=command.on)
         elif command.do == "stop":
             self._stop_reason = self._stop_reason or f"stopped by {command.origin}"
+
+    def _record(self, *, on: bool) -> None:
+        """Frames are kept from here on, or no longer; log and curves go on."""
+        if self._folder is None or on is not self._paused:
+            return
+        self._paused = not on
+        self._children.order("record", messages.Control(order="record", on=on))
+        self._journal.notice("recording goes on" if on else "recording paused", "by order")
 
     def _on_progress(self, message: messages.Progress) -> None:
         self._stages[message.stage].up = True
@@ -266,6 +312,8 @@ class Supervisor:
         self._busy.pop(message.stage, None)
         if message.stage == "web":
             self._page.tell_again()
+        if message.stage == "record" and self._paused:
+            self._children.order("record", messages.Control(order="record", on=False))
         for text in message.refused:
             self._journal.notice("refused", text)
         if self._running:
@@ -371,10 +419,19 @@ class Supervisor:
                 recording = self._account.recording_trouble()
                 for trouble in filter(None, (self._degraded, recording)):
                     self._fail(trouble, 1)
-                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
+                refused = self._resources.refused
+                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost, refused=refused)
             self._children.end(in_time=True)  # the page has seen the last line
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
+
+
+def _open_folder(settings: Settings) -> SessionFolder | None:
+    """The session's folder below ``--record``, where it was asked for."""
+    if settings.output.record is None:
+        return None
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    return SessionFolder(Path(settings.output.record) / name, settings)
 
 
 def _check_folder(folder: str) -> None:

@@ -23,6 +23,9 @@ SOURCE = Path(__file__).with_name("flow.cu")
 TILE, PHASE, THREADS, PLANES = 32, 4, 256, 22
 SHARED_BYTES = 6 * (TILE + 2 * PHASE) ** 2 * 4
 LEVEL_META, BARRIER_STRIDE = 16, 32
+LEAST_BLOCKS = 6
+"""Fewer pairs at once keep their planes nearer to the caches: on an H200 64 pairs of six blocks each came at 12 100
+pairs a second, 512 of one block each at 8 500."""
 WANT_FLOW, WANT_MAP = 1, 2
 
 
@@ -111,10 +114,10 @@ class Solver:
         return self.device.get("strain", (height, width), np.float32)
 
     def _shape(self, plan: Plan, pairs: int) -> tuple[int, int]:
-        """(blocks a pair, pairs at once): one pair gets a block a tile; a large batch one block a pair."""
+        """(blocks a pair, pairs at once): one pair gets a block a tile, one of a large batch LEAST_BLOCKS."""
         finest, blocks = plan.levels[0], self.device.blocks_at_once
         tiles = -(-finest.height // TILE) * -(-finest.width // TILE)
-        members = max(1, min(tiles, blocks // pairs, blocks))
+        members = max(1, min(tiles, max(blocks // pairs, LEAST_BLOCKS), blocks))
         return members, max(1, min(pairs, blocks // members))
 
 

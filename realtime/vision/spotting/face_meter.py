@@ -37,6 +37,9 @@ _HOLE_S = 0.1
 _HEAD_TURN_DEG = 3.0
 """A head that turns further during an event is named in it."""
 _KEEP_S = 1.5
+_RELIABLY = 1.33
+"""A movement is found nine times in ten where its peak is so many times the least rise that opens an event, because it
+must stay above that for a while: median of ``bench/check.py`` on its tuning seeds."""
 
 
 class Measurement(Struct):
@@ -104,6 +107,23 @@ class FaceMeter:
             for name, value in zip(GROUPS[group], least if len(least) > 1 else least.repeat(3), strict=False):
                 found[ROI_NAMES.index(name)] = value
         return found
+
+    @property
+    def blinking(self) -> bool:
+        """The eyes are not as they are at rest."""
+        return self._blinks.under_way
+
+    @property
+    def speaking(self) -> bool:
+        """Speech is going on."""
+        return self._assembler.speaking
+
+    def rest(self) -> None:
+        """The face is at rest now: what is under way ends here, and the next frame is what others are held against."""
+        self._cut += self._cut_all()
+        self._blinks.clear()
+        for spotter in self.detector.spotters.values():
+            spotter.let_go()
 
     @property
     def busy(self) -> bool:
@@ -271,11 +291,11 @@ class FaceMeter:
     _head: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def sensitivity_px(self) -> dict[str, float]:
-        """Per region the smallest movement that would be reported now, px on a face 152 px wide."""
+        """Per region the smallest movement that would be reported reliably now, px on a face 152 px wide."""
         found: dict[str, float] = {}
         for spotter in self.detector.spotters.values():
             if spotter.channels is not None and spotter.is_settled:
-                level = spotter.least_rise() * self.detector.unit_px
+                level = spotter.least_rise() * self.detector.unit_px * _RELIABLY
                 found.update(zip(spotter.channels.names, (round(float(v), 3) for v in level), strict=True))
         return {name: found[name] for name in ROI_NAMES if name in found}
 
