@@ -109,6 +109,11 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
     view: Literal["auto", "live", "plain", "none"] = "auto"
     tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
 
+    @property
+    def records_frames(self) -> bool:
+        """Whether frames are to be kept: all, or those of events."""
+        return self.record is not None and self.record_frames != "none"
+
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Processes: real-time habits, limits, patience.

@@ -271,6 +271,8 @@ class State(msgspec.Struct, kw_only=True):
     analysed: int = 0
     dropped: dict[str, int] = {}
     face: bool | None = None
+    recording: bool | None = None
+    """Whether frames are kept now; null where none are to be."""
     load: dict[str, float] = {}
     """Per stage: share of the last second at work, 0..1."""
     queue: dict[str, int] = {}

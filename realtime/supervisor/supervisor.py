@@ -105,6 +105,7 @@ class Supervisor:
             self._closing = undo.pop_all()
         self._stages = self._children.processes
         self._account = Account(settings, self._resources.board, self._stages, self._journal)
+        self._account.state.recording = True if settings.output.records_frames else None
         if self._folder is not None:
             self._folder.granted = lambda: (self._account.info, self._account.details)
 
@@ -288,6 +289,8 @@ class Supervisor:
         if self._folder is None or on is not self._paused:
             return
         self._paused = not on
+        if self._account.state.recording is not None:
+            self._account.state.recording = on
         self._children.order("record", messages.Control(order="record", on=on))
         self._journal.notice("recording goes on" if on else "recording paused", "by order")
 

@@ -11,10 +11,15 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realtime.errors import MerealtimeError, UserError
 from realtime.options import OneLineParser
+from realtime.quiet import native_log_dropped
 from realtime.web import address
+
+if TYPE_CHECKING:
+    from realtime.web.guard import Guard
 
 
 def make_parser() -> OneLineParser:
@@ -26,9 +31,7 @@ def make_parser() -> OneLineParser:
         allow_abbrev=False,
     )
     parser.add_argument("session", metavar="SESSION_DIR", type=Path, help="folder of one session, below --record's DIR")
-    parser.add_argument(
-        "--port", type=int, default=8411, metavar="N", help="default 8411; 0 picks one"
-    )
+    parser.add_argument("--port", type=int, default=8411, metavar="N", help="default 8411; 0 picks one")
     parser.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
@@ -39,7 +42,7 @@ def review(words: Sequence[str]) -> int:
     arguments = make_parser().parse_args(words)
     try:
         address.check_installed()
-        return _serve(arguments.session, arguments.port, browser=not arguments.no_browser)
+        return _serve(arguments.session, arguments.port, browser=not arguments.no_browser, debug=arguments.debug)
     except MerealtimeError as error:
         if arguments.debug:
             raise
@@ -49,7 +52,7 @@ def review(words: Sequence[str]) -> int:
         return 0
 
 
-def _serve(folder: Path, port: int, *, browser: bool) -> int:
+def _serve(folder: Path, port: int, *, browser: bool, debug: bool) -> int:
     from realtime.web.recorded import Recorded
     from realtime.web.review import ReviewPage
 
@@ -65,17 +68,16 @@ def _serve(folder: Path, port: int, *, browser: bool) -> int:
             threading.Thread(target=page.warm_up, daemon=True).start()
             if browser:
                 threading.Thread(target=webbrowser.open, args=(where.url(),), daemon=True).start()
-            asyncio.run(_until_told(page.app(where), listening))
+            with contextlib.nullcontext() if debug else native_log_dropped():
+                asyncio.run(_until_told(page.app(where), listening))
     finally:
         recorded.close()
     return 0
 
 
-async def _until_told(app: object, listening: socket.socket) -> None:
-    from realtime.web.guard import Guard
+async def _until_told(app: Guard, listening: socket.socket) -> None:
     from realtime.web.serving import make_server, serve
 
-    assert isinstance(app, Guard)
     server = make_server(app)
 
     def stop() -> None:

@@ -83,9 +83,9 @@ class Looker:
         from realtime.recognition import bundle as bundles
 
         if self._bundle is None:
-            session = self._recorded.session
+            first = self._recorded.session.first
             try:
-                self._bundle = bundles.load(session.model if session is not None else "laenet-composite")
+                self._bundle = bundles.load(first.model if first is not None else "laenet-composite")
             except UserError:
                 self._bundle = False
         if self._bundle is False:
@@ -107,7 +107,8 @@ class Looker:
         if offset - onset > _LONGEST_S * fps:
             raise MerealtimeError(f"longer than {_LONGEST_S:g} s: no flow is computed of it")
         wanted = [row for row in recorded.clip(number, onset, offset) if onset - lead <= row[0] <= offset + tail]
-        several = recorded.session.faces if recorded.session is not None else 1
+        first = recorded.session.first
+        several = 1 if first is None else first.faces
         meter = make_meter(SpotSettings(faces=several), fps)
         try:
             seen = 0

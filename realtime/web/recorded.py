@@ -5,26 +5,26 @@ A session that was killed, or recorded without frames, or with clips alone, show
 
 from __future__ import annotations
 
-import bisect
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import MerealtimeError, UserError
+from realtime.session.clips import FOLDER as CLIPS
+from realtime.session.curves import Rows
+from realtime.session.load import Session, load
 from realtime.session.pictures import Pictures
-from realtime.session.read import Rows
-from realtime.sinks.lines import EventLine, GapLine, MarkerLine, NoticeLine, SessionLine, SummaryLine
-from realtime.vision.face.regions import ROI_NAMES
-from realtime.web.curves import read_curves
+from realtime.sinks.lines import EventLine
+from realtime.vision.face.regions import FACE_WIDTH_PX, IMAGE_HEIGHT, ROI_NAMES
 
-_Logged = EventLine | GapLine | MarkerLine | NoticeLine | SessionLine | SummaryLine
 _MOST_FRAMES = 4000
 """Of one clip on the page."""
 _AROUND_S = 0.5
 """Of an event's clip, before the onset and after the offset."""
+MOST_BINS = 4000
+Times = npt.NDArray[np.int64]
+"""(n, 2) frame number and exposure, ns, rising."""
 
 
 class Recorded:
@@ -35,107 +35,91 @@ class Recorded:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; give the folder of one session, below --record's DIR")
         self.folder = folder
-        self.damaged = 0
-        """Lines of the log that can't be read."""
-        self.session: SessionLine | None = None
-        self.summary: SummaryLine | None = None
-        self.events: list[EventLine] = []
-        self.markers: list[MarkerLine] = []
-        self.notices: list[NoticeLine] = []
-        self.gaps: list[GapLine] = []
-        self.facts = self._facts()
-        self._read_log()
-        self.why_no_curves, self.curves = read_curves(folder / "curves.parquet")
+        self.session: Session = load(folder)
+        self.events = sorted(self.session.events, key=lambda event: (event.onset_t_ns, event.id))
         self.why_no_pictures, self._whole = _open(folder / "frames.mkv")
         self._clips: dict[int, Pictures | None] = {}
-        if not self.events and self.session is None and self._whole is None:
-            raise UserError(f"{folder}: holds neither events.jsonl nor frames.mkv; give the folder of one session")
-        self.zero_ns = self._zero_ns()
+        self.fps = self.session.fps or 200.0
+        self.zero_ns = self.session.zero_ns
+        self._times = self._known_times()
 
-    def _facts(self) -> dict[str, Any]:
-        """``session.json``, empty where it is missing or damaged: the log says most of it too."""
-        try:
-            found = msgspec.json.decode((self.folder / "session.json").read_bytes())
-        except (OSError, msgspec.DecodeError, RecursionError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def _read_log(self) -> None:
-        path = self.folder / "events.jsonl"
-        try:
-            lines = path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UserError(f"{path}: can't be read ({error.strerror})") from error
-        decoder = msgspec.json.Decoder(_Logged)
-        for line in filter(None, lines):
-            try:
-                self._keep(decoder.decode(line))
-            except (msgspec.DecodeError, RecursionError, ValueError):
-                self.damaged += 1
-        self.events.sort(key=lambda event: (event.onset_t_ns, event.id))
-
-    def _keep(self, line: _Logged) -> None:
-        match line:
-            case EventLine():
-                self.events.append(line)
-            case MarkerLine():
-                self.markers.append(line)
-            case NoticeLine():
-                self.notices.append(line)
-            case GapLine():
-                self.gaps.append(line)
-            case SessionLine():
-                self.session = line
-            case SummaryLine():
-                self.summary = line
+    @property
+    def curves(self) -> Rows:
+        """(n,) ``realtime.session.curves.ROW``; empty where there are none."""
+        return self.session.curves
 
     # ---------------------------------------------------------------- time
 
-    @property
-    def fps(self) -> float:
-        """Frames a second: as measured over the whole, else at the start, else as the pictures say."""
-        for line in (self.summary, self.session):
-            if line is not None and line.fps_measured > 0:
-                return line.fps_measured
-        times = self._whole.frames[:, 1] if self._whole is not None else np.empty(0, np.int64)
-        return float(1e9 / np.median(np.diff(times))) if len(times) > 1 else 200.0
-
-    def _zero_ns(self) -> int:
-        """Where the time line begins: the first frame that is known of."""
-        firsts = [event.onset_t_ns for event in self.events[:1]] + [mark.t_ns for mark in self.markers[:1]]
+    def _known_times(self) -> Times:
+        """Frames whose time is known."""
         if self._whole is not None and len(self._whole.frames):
-            firsts.append(int(self._whole.frames[0, 1]))
-        if self.curves is not None and len(self.curves.t_ns):
-            firsts.append(int(self.curves.t_ns[0]))
-        return min(firsts, default=0)
-
-    def seconds(self) -> float:
-        """Length of the time line."""
-        lasts = [event.offset_t_ns for event in self.events] + [mark.t_ns for mark in self.markers]
-        if self._whole is not None and len(self._whole.frames):
-            lasts.append(int(self._whole.frames[-1, 1]))
-        if self.curves is not None and len(self.curves.t_ns):
-            lasts.append(int(self.curves.t_ns[-1]))
-        return max(0.1, (max(lasts, default=self.zero_ns) - self.zero_ns) / 1e9)
+            return self._whole.frames
+        if len(self.curves):
+            frames, first = np.unique(self.curves["frame"], return_index=True)
+            return np.column_stack([frames, self.curves["t_ns"][first]]).astype(np.int64)
+        moments = [(e.onset, e.onset_t_ns) for e in self.events] + [(e.offset, e.offset_t_ns) for e in self.events]
+        return np.array(sorted(moments), np.int64).reshape(-1, 2)
 
     def time_of(self, frame: int) -> int:
         """Exposure of a frame, ns: as the tables say, else counted from the nearest frame that they know."""
-        known = self._frame_times()
+        known = self._times
         if not len(known):
             return self.zero_ns + round(frame * 1e9 / self.fps)
         at = int(np.clip(np.searchsorted(known[:, 0], frame), 0, len(known) - 1))
         number, t_ns = (int(value) for value in known[at])
         return t_ns + round((frame - number) * 1e9 / self.fps)
 
-    def _frame_times(self) -> Rows:
-        if self._whole is not None:
-            return self._whole.frames
-        if self.curves is not None:
-            return np.column_stack([self.curves.frames, self.curves.t_ns])
-        rows = [(e.onset, e.onset_t_ns) for e in self.events] + [(e.apex, e.apex_t_ns) for e in self.events]
-        return np.array(sorted(rows), np.int64).reshape(-1, 2)
+    def seconds(self) -> float:
+        """Length of the time line."""
+        lasts = [event.offset_t_ns for event in self.events] + [mark.t_ns for mark in self.session.markers]
+        lasts += [int(times[-1]) for times in (self._times[:, 1], self.curves["t_ns"]) if len(times)]
+        return max(0.1, (max(lasts, default=self.zero_ns) - self.zero_ns) / 1e9)
+
+    # ---------------------------------------------------------------- curves
+
+    def reduced(
+        self, begin_ns: int, end_ns: int, bins: int, face: int
+    ) -> tuple[list[int], dict[str, list[float | None]]]:
+        """Times, ns, and per region the largest value of each bin: a short movement never falls between two points.
+        None where there was no face.
+        """
+        own = self.curves[self.curves["face"] == face]
+        first, last = np.searchsorted(own["t_ns"], [begin_ns, end_ns])
+        own = own[first:last]
+        if not len(own):
+            return [], {name: [] for name in ROI_NAMES}
+        count = max(1, min(bins, MOST_BINS, len(own)))
+        starts = np.unique(np.linspace(0, len(own), count, endpoint=False).astype(np.int64))
+        reduced: dict[str, list[float | None]] = {}
+        for name in ROI_NAMES:
+            peaks = np.fmax.reduceat(np.where(own["found"], own[name], np.nan), starts)
+            reduced[name] = [round(float(peak), 4) if np.isfinite(peak) else None for peak in peaks]
+        return own["t_ns"][starts].tolist(), reduced
+
+    def faces(self) -> list[int]:
+        """Which there are."""
+        return [int(face) for face in np.unique(self.curves["face"])] or [0]
+
+    def face_centre(self, event: EventLine) -> tuple[float, float] | None:
+        """Where the event's face was at its onset, px; None without curves."""
+        row = self._row_of(event.onset, event.face)
+        return None if row is None else (float(row["centre_x"]), float(row["centre_y"]))
+
+    def face_box(self, event: EventLine | None, frame: int) -> list[float] | None:
+        """x0, y0, x1, y1 around the face, frame px; None without curves, or where there is none."""
+        row = self._row_of(frame, 0 if event is None else event.face)
+        if row is None:
+            return None
+        x, y, wide, high = row["centre_x"], row["centre_y"], row["scale"] * FACE_WIDTH_PX, row["scale"] * IMAGE_HEIGHT
+        return [round(float(v), 1) for v in (x - 0.75 * wide, y - 0.5 * high, x + 0.75 * wide, y + 0.5 * high)]
+
+    def _row_of(self, frame: int, face: int) -> np.void | None:
+        """The curves' row of a face in a frame, or soon after."""
+        rows = self.curves
+        first = int(np.searchsorted(rows["frame"], frame))
+        near = rows[first : first + 64]
+        own = near[(near["face"] == face) & near["found"] & np.isfinite(near["centre_x"])]
+        return own[0] if len(own) else None
 
     # ---------------------------------------------------------------- pictures
 
@@ -152,55 +136,52 @@ class Recorded:
             return self._whole
         if event not in self._clips:
             self.event(event)
-            self._clips = {event: _open(self.folder / "clips" / f"event-{event}.mkv")[1]}  # one at a time
+            self._close_clips()
+            self._clips[event] = _open(self.folder / CLIPS / f"event-{event}.mkv")[1]
         return self._clips[event]
 
     def has_pictures(self) -> str:
         """``all``, ``clips`` or ``none``."""
         if self._whole is not None:
             return "all"
-        return "clips" if any((self.folder / "clips").glob("event-*.mkv")) else "none"
+        return "clips" if any((self.folder / CLIPS).glob("event-*.mkv")) else "none"
 
     def clip(self, event: int | None, first: int, last: int) -> list[tuple[int, int]]:
         """Number and time, ns, of the frames between two, inclusive, half a second more on both sides: those that have
-        a picture, else those of the curves, else as they must have been.
+        a picture, else those that were analysed, else as they must have been.
         """
         around = round(_AROUND_S * self.fps)
-        low, high = max(0, first - around), last + around
-        high = min(high, low + _MOST_FRAMES)
+        low = max(0, first - around)
+        high = min(last + around, low + _MOST_FRAMES)
         pictures = self.pictures_of(event)
-        known = pictures.frames if pictures is not None else self._frame_times() if self.curves is not None else None
-        if known is not None:
-            begin, end = np.searchsorted(known[:, 0], [low, high + 1])
-            rows: list[tuple[int, int]] = [(int(n), int(t)) for n, t in known[begin:end]]
-            return rows
-        return [(number, self.time_of(number)) for number in range(low, high + 1)]
+        known = pictures.frames if pictures is not None else self._times if len(self.curves) else None
+        if known is None:
+            return [(number, self.time_of(number)) for number in range(low, high + 1)]
+        begin, end = np.searchsorted(known[:, 0], [low, high + 1])
+        return [(int(number), int(t_ns)) for number, t_ns in known[begin:end]]
 
     def picture(self, event: int | None, number: int) -> npt.NDArray[np.uint8] | None:
         """(H, W) uint8, or None where it is not there."""
         pictures = self.pictures_of(event)
         return None if pictures is None else pictures.picture(number)
 
-    def face_centre(self, event: EventLine) -> tuple[float, float] | None:
-        """Where the event's face was at its onset, px; None without curves."""
-        return None if self.curves is None else self.curves.centre(event.onset, event.face)
-
     def sensitivity(self) -> dict[str, float]:
-        """Per region what was stated last."""
-        for notice in reversed(self.notices):
-            if isinstance(notice.sensitivity_px, dict):
-                return notice.sensitivity_px
-        return {}
+        """Per region what was stated last, px."""
+        stated = [notice.sensitivity_px for notice in self.session.notices if notice.sensitivity_px]
+        return dict(stated[-1]) if stated and isinstance(stated[-1], dict) else {}
 
-    def last_event_before(self, t_ns: int) -> int:
-        """How many events begin before that time."""
-        return bisect.bisect_right([event.onset_t_ns for event in self.events], t_ns)
+    def _close_clips(self) -> None:
+        """One is open at a time."""
+        for pictures in self._clips.values():
+            if pictures is not None:
+                pictures.close()
+        self._clips.clear()
 
     def close(self) -> None:
         """Close the files."""
-        for pictures in (self._whole, *self._clips.values()):
-            if pictures is not None:
-                pictures.close()
+        self._close_clips()
+        if self._whole is not None:
+            self._whole.close()
 
 
 def _open(video: Path) -> tuple[str, Pictures | None]:
@@ -211,8 +192,3 @@ def _open(video: Path) -> tuple[str, Pictures | None]:
         return "", Pictures(video)
     except MerealtimeError as error:
         return str(error), None
-
-
-def in_order(differences: dict[str, float]) -> dict[str, float]:
-    """Regions in the order of the page."""
-    return {name: differences[name] for name in ROI_NAMES if name in differences}

@@ -74,30 +74,29 @@ class ReviewPage:
     def account(self) -> dict[str, Any]:
         """Everything but curves and pictures."""
         recorded, seconds = self._recorded, self._seconds
-        session, summary = recorded.session, recorded.summary
+        session = recorded.session
         return {
             "name": recorded.folder.name,
-            "facts": {key: recorded.facts[key] for key in ("subject", "name") if key in recorded.facts},
-            "session": session,
-            "summary": summary,
+            "subject": session.subject,
+            "session": session.first,
+            "summary": session.summary,
             "seconds": recorded.seconds(),
             "fps": recorded.fps,
-            "faces": recorded.curves.faces() if recorded.curves is not None else [0],
+            "faces": recorded.faces(),
             "pictures": recorded.has_pictures(),
             "why_no_pictures": recorded.why_no_pictures,
-            "curves": recorded.curves is not None,
-            "why_no_curves": recorded.why_no_curves,
+            "curves": len(recorded.curves) > 0,
             "sensitivity": recorded.sensitivity(),
-            "damaged": recorded.damaged,
+            "damaged": session.damaged,
             "events": [self._told(event) for event in recorded.events],
-            "markers": [{**msgspec.to_builtins(mark), "s": seconds(mark.t_ns)} for mark in recorded.markers],
+            "markers": [{**msgspec.to_builtins(mark), "s": seconds(mark.t_ns)} for mark in session.markers],
             "gaps": [
                 {**msgspec.to_builtins(gap), "from_s": seconds(recorded.time_of(gap.first)),
                  "to_s": seconds(recorded.time_of(gap.last))}
-                for gap in recorded.gaps
+                for gap in session.gaps
             ],
             "notices": [
-                {"what": notice.what, "detail": notice.detail, "s": seconds(notice.t_ns)} for notice in recorded.notices
+                {"what": notice.what, "detail": notice.detail, "s": seconds(notice.t_ns)} for notice in session.notices
             ],
             **self._reviewed(),
         }  # fmt: skip
@@ -112,7 +111,6 @@ class ReviewPage:
         return {
             "verdicts": [self._timed(verdict) for verdict in counting],
             "agreements": review.agreements(found.verdicts),
-            "damaged_verdicts": found.damaged,
         }
 
     def _timed(self, verdict: review.Verdict) -> dict[str, Any]:
@@ -127,12 +125,10 @@ class ReviewPage:
 
     async def _curves(self, request: Request) -> Response:
         recorded = self._recorded
-        if recorded.curves is None:
-            return refuse(f"no curves: {recorded.why_no_curves}", 404)
         begin_s, end_s = _number(request, "from", 0.0), _number(request, "to", recorded.seconds())
         bins, face = int(_number(request, "bins", 1000)), int(_number(request, "face", 0))
         begin_ns, end_ns = (recorded.zero_ns + round(1e9 * s) for s in (begin_s, end_s))
-        times, regions = recorded.curves.reduced(begin_ns, end_ns, bins, face)
+        times, regions = recorded.reduced(begin_ns, end_ns, bins, face)
         return answer({"s": [self._seconds(t_ns) for t_ns in times], "regions": regions})
 
     async def _clip(self, request: Request) -> Response:
@@ -142,7 +138,8 @@ class ReviewPage:
         rows = await anyio.to_thread.run_sync(self._rows, event, first, last)
         pictures = self._recorded.pictures_of(None if event is None else event.id)
         frames = [[number, self._seconds(t_ns)] for number, t_ns in rows]
-        return answer({"frames": frames, "pictures": pictures is not None and bool(frames)})
+        there = pictures is not None and bool(frames)
+        return answer({"frames": frames, "pictures": there, "box": self._recorded.face_box(event, first)})
 
     def _rows(self, event: EventLine | None, first: int, last: int) -> list[tuple[int, int]]:
         with self._reading:

@@ -129,11 +129,11 @@ function showState(state) {
   say(byId("face"), state.face === null ? "…" : state.face ? "found" : "not found", state.face === false ? "warn" : "");
   say(byId("time"), clock(state.seconds), null);
   say(byId("losses"), `${state.analysed} frames analysed`, null);
-  byId("record").hidden = byId("recording-chip").hidden = !("record" in state.alive);
-  const recording = state.recording ?? "record" in state.alive;
+  const recording = state.recording;
+  byId("record").hidden = byId("recording-chip").hidden = recording === null;
   byId("record").firstChild.textContent = recording ? "Pause recording" : "Record";
   say(byId("recording"), recording ? "recording" : "recording paused", null);
-  byId("recording").classList.toggle("on", recording && !seen.ended);
+  byId("recording").classList.toggle("on", Boolean(recording) && !seen.ended);
   for (const id of ["mark", "rest", "record", "stop"]) byId(id).disabled = seen.ended || state.phase !== "running";
   showLoad(state);
 }
