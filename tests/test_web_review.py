@@ -170,7 +170,7 @@ def test_an_event_computed_again_is_what_the_live_session_saw(asked: Asked, sess
     ["/maps?event=0&onset=50&apex=20", "/maps", "/maps?event=0&apex=nan", "/maps?event=0&apex=1e400",
      "/maps?event=9999", "/maps?onset=1&apex=2&offset=3000", "/clip?event=-1", "/clip?event=x", "/clip?event=99",
      "/curves?from=x", "/curves?bins=inf", "/picture/1?event=88", "/picture/-1", "/picture/1e3",
-     "/picture/..%2fsession.json", "/picture/" + "9" * 400, "/session.json", "/events.jsonl", "/review.jsonl", 
+     "/picture/..%2fsession.json", "/picture/" + "9" * 400, "/session.json", "/events.jsonl", "/review.jsonl",
      "/static/../review.py"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_one_line(asked: Asked, path: str) -> None:
