@@ -289,6 +289,9 @@ def test_a_story_for_one_that_comes_late_and_for_one_that_was_behind() -> None:
         for k in range(5000):
             story.tell(b'{"type":"state"}', 404 + k)
         assert story.since(place)[0] is None, "it left the log: begin anew"
+        story.tell(b'{"type":"event","id":0}', 1, again=True)
+        story.tell(b'{"type":"event","id":7}', 2, again=True)
+        assert [line["id"] for line in msgspec.json.decode(story.whole()[0]) if line["type"] == "event"] == [0, 7]
         assert not await story.wait(story.whole()[1], 0.01)
         story.end()
         assert await story.wait(story.whole()[1], 10)

@@ -224,6 +224,8 @@ class Told(Message, frozen=True, kw_only=True):
 
     seq: int
     line: bytes
+    again: bool = False
+    """Told before under this ``seq``, maybe to a process that has died since."""
 
 
 class Command(Message, frozen=True, kw_only=True):

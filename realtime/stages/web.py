@@ -89,7 +89,7 @@ class Web:
 
     def _take(self) -> None:
         while (told := self._lines.take(messages.decode_told)) is not None:
-            self._story.tell(told.line, told.seq)
+            self._story.tell(told.line, told.seq, again=told.again)
         came = False
         while (outline := self._outlines.receive()) is not None:
             self._camera.note(outline)

@@ -30,16 +30,15 @@ class PageFeed:
         self._sender = sender
         self._encoder = msgspec.json.Encoder()
         self._seq = self._shown = 0
-        self._session = b""
-        self._kept: deque[bytes] = deque(maxlen=_KEEP)
+        self._session: messages.Told | None = None
+        self._kept: deque[messages.Told] = deque(maxlen=_KEEP)
 
     def line(self, line: AnyLine) -> None:
-        text = self._encoder.encode(line)
+        told = self._tell(self._encoder.encode(line))
         if isinstance(line, SessionLine):
-            self._session = text
+            self._session = told
         elif not isinstance(line, TickLine):
-            self._kept.append(text)
-        self._tell(text)
+            self._kept.append(told)
 
     def show(self, state: State) -> None:
         self._shown += 1
@@ -51,12 +50,14 @@ class PageFeed:
 
     def tell_again(self) -> None:
         """All that a page needs, to a process that begins with nothing."""
-        for text in filter(None, (self._session, *self._kept)):
-            self._tell(text)
+        for told in filter(None, (self._session, *self._kept)):
+            self._sender.send(msgspec.structs.replace(told, again=True))
 
-    def _tell(self, text: bytes) -> None:
-        self._sender.send(messages.Told(seq=self._seq, line=text))
+    def _tell(self, text: bytes) -> messages.Told:
+        told = messages.Told(seq=self._seq, line=text)
+        self._sender.send(told)
         self._seq += 1
+        return told
 
     def close(self) -> None:
         self._sender.close()

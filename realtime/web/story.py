@@ -34,6 +34,7 @@ class Story:
         self._log: deque[bytes] = deque(maxlen=_LOG)
         self._next = 0
         self._expected: int | None = None
+        self._seen: set[int] = set()
         self._latest: dict[str, bytes] = {}
         """Session, state, summary, the threshold of each face."""
         self._events: deque[bytes] = deque(maxlen=_EVENTS)
@@ -41,13 +42,17 @@ class Story:
         self._ticks: deque[tuple[int, bytes]] = deque()
         self._changed = asyncio.Event()
 
-    def tell(self, line: bytes, seq: int | None = None) -> None:
-        """Add a line; ``seq``: the sender's number."""
-        if seq is not None:
+    def tell(self, line: bytes, seq: int | None = None, *, again: bool = False) -> None:
+        """Add a line; ``seq``: the sender's number; ``again``: it may have come before."""
+        kind = msgspec.json.decode(line, type=_Kind)
+        if seq is not None and kind.type not in ("tick", "state"):
+            if again and seq in self._seen:
+                return
+            self._seen.add(seq)
+        if seq is not None and not again:
             if self._expected is not None and seq > self._expected:
                 self.lost += seq - self._expected
             self._expected = seq + 1
-        kind = msgspec.json.decode(line, type=_Kind)
         if kind.type == "tick":
             self._ticks.append((kind.t_ns, line))
             while kind.t_ns - self._ticks[0][0] > _CURVE_S * 1e9:
