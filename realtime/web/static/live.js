@@ -96,7 +96,7 @@ function announce(text) {
 }
 
 function notice(what, detail, t_ns) {
-  const at = t_ns && seen.first ? `${clock((t_ns - seen.first) / 1e9, 1)} ` : "";
+  const at = t_ns && seen.first !== null ? `${clock(Math.max(0, (t_ns - seen.first) / 1e9), 1)} ` : "";
   byId("notices").prepend(make("li", {}, at, make("b", {}, what), detail ? ` ${detail}` : ""));
   while (byId("notices").children.length > 60) byId("notices").lastElementChild.remove();
 }
@@ -131,7 +131,7 @@ function showState(state) {
   say(byId("losses"), `${state.analysed} frames analysed`, null);
   const recording = state.recording;
   byId("record").hidden = byId("recording-chip").hidden = recording === null;
-  byId("record").firstChild.textContent = recording ? "Pause recording" : "Record";
+  byId("record").firstChild.textContent = recording ? "Pause" : "Record";
   say(byId("recording"), recording ? "recording" : "recording paused", null);
   byId("recording").classList.toggle("on", Boolean(recording) && !seen.ended);
   for (const id of ["mark", "rest", "record", "stop"]) byId(id).disabled = seen.ended || state.phase !== "running";
