@@ -14,6 +14,7 @@ let marks = null; // onset, apex, offset as they are now
 let said = { verdict: null, label: null }; // as chosen, saved or not
 let dirty = false;
 let saving = Promise.resolve();
+const drafts = new Map(); // what was changed and not judged yet, by event
 let span = [-0.5, 1];
 
 const player = new Player(showWhere);
@@ -146,6 +147,11 @@ async function open(one) {
   said = { verdict: verdict?.verdict ?? null, label: verdict ? verdict.label : LABELS.includes(one.label) ? one.label : null };
   byId("note").value = verdict?.note ?? "";
   dirty = false;
+  const draft = drafts.get(one.id);
+  if (one.event && draft) {
+    ({ marks, said, dirty } = { ...draft, dirty: true });
+    byId("note").value = draft.note;
+  }
   const asked = one.missed ? `first=${one.onset}&last=${one.offset}` : `event=${one.id}`;
   await show(turn, asked, one.missed ? "" : `?event=${one.id}`);
 }
@@ -348,6 +354,7 @@ async function write({ item: one, body }) {
     Object.assign(whole, { verdicts: answer.verdicts, agreements: answer.agreements });
     const here = item === one;
     if (here) dirty = false;
+    drafts.delete(one.id);
     if (here && !one.event) {
       const kept = whole.verdicts.find((verdict) => verdict.at === answer.verdict.at && mine(verdict));
       item = kept ? { ...kept, id: null, missed: kept, kind: "missed" } : null;
@@ -361,9 +368,10 @@ async function write({ item: one, body }) {
   }
 }
 
-/** What was changed after the verdict is not lost by going on. */
+/** What was changed is not lost by going on: saved where there is a verdict, else kept until there is one. */
 async function settle() {
   if (dirty && said.verdict && reviewer()) save();
+  else if (dirty && item?.event) drafts.set(item.id, { marks, said, note: byId("note").value });
   await saving;
 }
 
@@ -420,6 +428,7 @@ byId("which").addEventListener("change", async () => { await drawWhole(); drawTi
 byId("note").addEventListener("input", () => { dirty = true; showItem(); });
 byId("reviewer").addEventListener("change", () => {
   localStorage.setItem("merealtime-reviewer", reviewer());
+  drafts.clear();
   listItems();
   if (item && !item.fresh && !dirty) open(items.find((one) => same(one, item)) ?? item);
 });
