@@ -113,7 +113,8 @@ def page() -> str:
         for case, row in result["cases"].items()
     ]
     head = ("", "frames", "dropped", "not recorded", "events", "total p50, ms", "p99, ms", "page's share of a core")
-    said = f"{result['rounds']} × {result['seconds']:g} s each, in turn, at {result['fps']:g} fps, {result['size']}, recorded.\n\n"
+    each = f"{result['rounds']} × {result['seconds']:g} s each, in turn"
+    said = f"{each}, at {result['fps']:g} fps, {result['size']}, recorded.\n\n"
     return said + markdown(head, rows) + stamp(result)
 
 
