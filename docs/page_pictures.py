@@ -29,7 +29,7 @@ def start(*words: str) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-m", "realtime", *words]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with contextlib.suppress(OSError):  # the browser draws on the same cores
-        os.setpriority(os.PRIO_PROCESS, child.pid, -10)
+        os.setpriority(os.PRIO_PROCESS, child.pid, -15)
     assert child.stdout is not None
     return child, child.stdout.readline().split()[-1]
 
