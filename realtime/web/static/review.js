@@ -176,7 +176,7 @@ async function show(turn, asked, query) {
   if (turn !== visit) return;
   player.width = whole.session?.width || undefined;
   const why = whole.pictures === "clips" ? "No picture here: clips of events were recorded, and no frame of anything else."
-    : whole.pictures === "none" ? "No frames were recorded: the curves are what there is." : "No picture of this frame.";
+    : whole.pictures === "none" ? `No frames were recorded${whole.curves ? ": the curves are what there is" : ""}.` : "No picture of this frame.";
   player.open({ frames: clip.frames, query, pictures: clip.pictures, box: clip.box, marks, why });
   span = clip.frames.length > 1 ? [clip.frames[0][1] - zero(), clip.frames.at(-1)[1] - zero()] : [-0.5, 0.5];
   showItem();
