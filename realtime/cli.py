@@ -32,6 +32,8 @@ from realtime.options import OneLineParser  # noqa: E402
 _EPILOG = """\
 sources:
   0, 1, …, /dev/videoN   a V4L2 camera
+  genicam:, genicam:ID   a GigE Vision or USB3 Vision camera, by id, serial number or address (needs Aravis)
+  gentl:FILE.cti[#SERIAL]  a camera by its vendor's GenTL producer (extra merealtime[gentl])
   FILE, FOLDER           a recording: every frame is analysed, as fast as the machine can, unless --live
   rtsp://…, http://…     a network stream
   demo, demo:SEED        a built-in 200 fps face with known movements
@@ -89,7 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--camera", metavar="SOURCE", help="where frames come from (below); default: demo")
     add("--fps", type=_positive, metavar="N", help="frames a second to ask for, or a recording's true rate")
     add("--size", type=_size, metavar="WxH", help="picture size to ask of a camera")
-    add("--pixel-format", choices=("auto", "GREY", "YUYV", "MJPG"), help="pixel format to ask of a camera")
+    formats = ("auto", "GREY", "YUYV", "MJPG", "Mono8", "Mono10", "Mono12", "Mono16")
+    add("--pixel-format", choices=formats, help="pixel format to ask of a camera")
     add("--config", metavar="FILE.toml", help="settings; configs/default.toml explains every key")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as spot.detector=lbp")
     add("--faces", type=_count, metavar="N", help="follow the N largest faces, 1 to 8; default: 1")
@@ -108,6 +111,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--record", metavar="DIR", help="keep the native frames; ask the person first")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine")
+    add("--lsl", action="store_true", default=None, help="events and curves as Lab Streaming Layer streams")
+    add("--lsl-markers", action="append", metavar="NAME", help="take in the LSL marker stream NAME; may be repeated")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
     add("--list-cameras", action="store_true", help="list cameras with their modes, and leave")
@@ -131,6 +136,8 @@ _OPTIONS = {
     "record": "output.record",
     "publish": "output.publish",
     "curve_dir": "output.curve_dir",
+    "lsl": "output.lsl",
+    "lsl_markers": "output.lsl_markers",
     "view": "output.view",
 }
 

@@ -98,6 +98,8 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
     record_format: Literal["raw", "ffv1"] = "raw"
     publish: str | None = None
     curve_dir: str | None = None
+    lsl: bool = False
+    lsl_markers: list[str] = []
     view: Literal["auto", "live", "plain", "none"] = "auto"
     tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
 
