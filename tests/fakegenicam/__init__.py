@@ -14,8 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE.parent)])}
 _FIELDS = ("ready", "produced", "lose_n", "tear_n", "kept_back", "exposure_us")
 
 
@@ -51,25 +54,30 @@ class Control:
 
 
 class LoopbackCamera:
-    """``serve.py`` as a process: a GigE camera with serial number ``serial`` that shows ``frames`` (n, H, W) uint8."""
+    """``serve.py`` as a process: a GigE camera with serial number ``serial``."""
 
-    def __init__(self, folder: Path, frames: Any, serial: str) -> None:
-        path = folder / f"{serial}.gray"
-        frames.tofile(path)
+    def __init__(self, folder: Path, serial: str, size: tuple[int, int], **shows: Any) -> None:
+        """shows: ``frames`` (n, H, W) uint8, or ``demo`` = (seed, fps) of the demo's face."""
+        if "frames" in shows:
+            path = folder / f"{serial}.gray"
+            shows["frames"].tofile(path)
+            shows["frames"] = str(path)
         self.serial = serial
         self.control = Control(folder / f"{serial}.bin")
-        self._options = {
-            "frames": str(path),
-            "width": frames.shape[2],
-            "height": frames.shape[1],
-            "serial": serial,
-            "control": str(folder / f"{serial}.bin"),
-        }
+        self._times = folder / f"{serial}.times"
+        np.zeros(100_000, np.int64).tofile(self._times)
+        paths = {"control": str(folder / f"{serial}.bin"), "times": str(self._times)}
+        self._options = {"width": size[0], "height": size[1], "serial": serial, **paths, **shows}
         self.start()
+
+    def times(self) -> np.ndarray:
+        """(n,) monotonic ns at which each frame was made."""
+        return np.fromfile(self._times, np.int64)[: self.control.get("produced")]
 
     def start(self) -> None:
         self.control.put("ready", 0)
-        self._process = subprocess.Popen([sys.executable, str(HERE / "serve.py"), json.dumps(self._options)])
+        command = [sys.executable, str(HERE / "serve.py"), json.dumps(self._options)]
+        self._process = subprocess.Popen(command, env=ENVIRONMENT)
         self.control.wait("ready", 1)
 
     def freeze(self, frozen: bool) -> None:
@@ -83,6 +91,5 @@ class LoopbackCamera:
 
 def play(**options: object) -> subprocess.Popen[str]:
     """Read a camera through ``realtime.sources`` in a process of its own: see ``fakev4l2/play.py``."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE.parent)])}
     command = [sys.executable, str(HERE.parent / "fakev4l2" / "play.py"), json.dumps(options)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)

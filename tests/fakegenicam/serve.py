@@ -1,7 +1,8 @@
 """A GigE Vision camera on loopback that shows given pictures: Aravis's own simulator, with a pattern of ours.
 
-One argument, a JSON object: ``frames`` (a raw gray file), ``width``, ``height``, ``serial``, ``control`` (a page shared
-with the test). Frame k of the camera shows picture k modulo their number. Whole frames (``lose_n``) or some of a
+One argument, a JSON object: ``frames`` (a raw gray file; frame k shows picture k modulo their number) or ``demo`` (seed
+and rate of the demo's face), ``width``, ``height``, ``serial``, ``control`` (a page shared with the test), ``times`` (a
+file that gets each frame's monotonic time, int64). Whole frames (``lose_n``) or some of a
 frame's packets (``tear_n``) are kept back at the test's word: the camera sends nothing twice, so each is a lost frame.
 """
 
@@ -11,10 +12,13 @@ import ctypes
 import json
 import sys
 import time
+from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_double, c_size_t, c_uint32, c_void_p
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from fakegenicam import Control
@@ -22,10 +26,28 @@ from fakegenicam import Control
 _FILL = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_uint32, c_uint32, c_uint32)
 
 
+def drawing(options: dict[str, Any]) -> Callable[[int, npt.NDArray[np.uint8]], None]:
+    """What puts the picture of a frame into an array (height, width)."""
+    width, height = options["width"], options["height"]
+    if "demo" in options:
+        from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings
+
+        seed, fps = options["demo"]
+        renderer = FaceRenderer(Portrait.packaged(), SynthesisSettings(macro_share=0.15), seed, (width, height), fps)
+        renderer.prepare()
+        return renderer.render
+    pictures = np.memmap(options["frames"], np.uint8, "r").reshape(-1, height, width)
+
+    def show(number: int, out: npt.NDArray[np.uint8]) -> None:
+        np.copyto(out, pictures[number % len(pictures)])
+
+    return show
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
-    shape = (-1, options["height"], options["width"])
-    pictures = np.memmap(options["frames"], np.uint8, "r").reshape(shape)
+    draw = drawing(options)
+    times = np.memmap(options["times"], np.int64, "r+")
     control = Control(Path(options["control"]))
     lib, gobject = ctypes.CDLL("libaravis-0.8.so.0"), ctypes.CDLL("libgobject-2.0.so.0")
     lib.arv_gv_fake_camera_new.restype = c_void_p
@@ -49,8 +71,10 @@ def main() -> None:
         number = control.get("produced")
         size = (lib.arv_buffer_get_image_width(buffer), lib.arv_buffer_get_image_height(buffer))
         if size == (options["width"], options["height"]):
-            picture = pictures[number % len(pictures)]
-            ctypes.memmove(lib.arv_buffer_get_data(buffer, None), picture.ctypes.data, picture.nbytes)
+            times[number % len(times)] = time.monotonic_ns()
+            data = lib.arv_buffer_get_data(buffer, None)
+            view = np.ctypeslib.as_array((ctypes.c_uint8 * (size[0] * size[1])).from_address(data))
+            draw(number, view.reshape(size[1], size[0]))
         lose, tear = control.get("lose_n"), control.get("tear_n")
         keep_back(1.0 if lose else 0.3 if tear else 0.0)
         if lose:

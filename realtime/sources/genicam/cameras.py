@@ -100,9 +100,7 @@ def _not_there(name: str, there: list[Found]) -> str:
     wanted = f"no camera {PREFIX}{name}" if name else "no GenICam camera found"
     if others:
         return f"{wanted}; cameras here: {others}"
-    return (
-        f"{wanted}; GigE: on the same network and subnet, no firewall for UDP 3956? USB3: plugged in, udev rule there?"
-    )
+    return f"{wanted}; GigE: same subnet, UDP port 3956 open? USB3: plugged in, udev rule there?"
 
 
 def list_cameras() -> list[Camera]:
@@ -123,10 +121,8 @@ def _describe(api: Aravis, found: Found) -> Camera:
         return Camera(path, card, driver, problem=str(error))
     try:
         formats = readable(api.texts("arv_camera_dup_available_pixel_formats_as_strings", camera))
-        width, height = (
-            (api.bounds(f"arv_camera_get_{side}_bounds", camera, ctypes.c_int) or (0, 0))[1]
-            for side in ("width", "height")
-        )
+        sides = [api.bounds(f"arv_camera_get_{side}_bounds", camera, ctypes.c_int) for side in ("width", "height")]
+        width, height = (limits[1] if limits else 0 for limits in sides)
         rates = api.bounds("arv_camera_get_frame_rate_bounds", camera)
         rate = (round(rates[1], 3),) if rates else ()
         return Camera(path, card, driver, tuple(Mode(name, width, height, rate) for name in formats))

@@ -269,7 +269,7 @@ class GenicamSource:
 
 
 def _socket_limit() -> int | None:
-    """The most that a socket may hold, bytes; None: unlimited (root may exceed it) or not known."""
+    """The most that a socket may hold, bytes; None: not known, or no matter (root reads packets without a socket)."""
     if os.geteuid() == 0:
         return None
     with contextlib.suppress(OSError, ValueError), open("/proc/sys/net/core/rmem_max") as file:
