@@ -40,12 +40,14 @@ sources:
 
 commands (each has a --help of its own):
   check                  as --check
+  review SESSION_DIR     the page over a recorded session: look again, say what was true
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
 
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
 
+DEFAULT_PAGE = "127.0.0.1:8410"
 OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models")
 """Commands of ``offline``: there, ``offline.commands.NAME`` each."""
 
@@ -113,6 +115,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine")
     add("--lsl", action="store_true", default=None, help="events and curves as Lab Streaming Layer streams")
     add("--lsl-markers", action="append", metavar="NAME", help="take in the LSL marker stream NAME; may be repeated")
+    add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
     add("--list-cameras", action="store_true", help="list cameras with their modes, and leave")
@@ -138,6 +141,7 @@ _OPTIONS = {
     "curve_dir": "output.curve_dir",
     "lsl": "output.lsl",
     "lsl_markers": "output.lsl_markers",
+    "web": "output.web",
     "view": "output.view",
 }
 
@@ -163,6 +167,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] and words[0] in OFFLINE_COMMANDS:
         return _hand_over(words[0], words[1:])
+    if words[:1] == ["review"]:
+        return _review(words[1:])
     if words[:1] == ["check"]:
         words[0] = "--check"
     arguments = make_parser().parse_args(words)
@@ -188,6 +194,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _hand_over(command: str, words: list[str]) -> int:
     """Run ``python -m offline.COMMAND``. By name and only now: a live session never loads ``offline``."""
     code: int = importlib.import_module("offline.commands.cli").command(command, words)
+    return code
+
+
+def _review(words: list[str]) -> int:
+    """The page over a recorded session."""
+    code: int = importlib.import_module("realtime.web.command").review(words)
     return code
 
 
@@ -237,6 +249,9 @@ def _session(settings: Any, *, debug: bool) -> int:
         sys.stderr.write(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
+    if supervisor.page_url:
+        sys.stdout.write(f"page    {supervisor.page_url}\n")
+        sys.stdout.flush()
     if settings.output.record:
         sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()

@@ -100,6 +100,8 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
     curve_dir: str | None = None
     lsl: bool = False
     lsl_markers: list[str] = []
+    web: str | None = None
+    web_token_file: str | None = None
     view: Literal["auto", "live", "plain", "none"] = "auto"
     tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
 

@@ -44,6 +44,8 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     recording: str = ""
     """Name of the session's folder below ``--record``: the same for a recorder that is started again."""
+    listening: int = -1
+    """web: descriptor of the socket on which the page is served; it outlives the process."""
     debug: bool = False
 
 

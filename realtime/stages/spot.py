@@ -1,5 +1,5 @@
 """Spot: ring → spotted events. Consumes frames in place; emits ``Spotted`` (PUSH, reliable), ``Tick`` (PUB,
-lossy).
+lossy) and, for the page, ``Outline`` (PUB, lossy).
 
 A thin loop around ``realtime.vision.spotting``: ``FaceMeter``, or for several faces ``Crowd``. Behind a live source it
 skips to the newest frame rather than read pixels that are about to be overwritten; every skipped frame is counted, with
@@ -18,6 +18,7 @@ from realtime.errors import MerealtimeError, SourceError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.stages.outlines import OutlineSender
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
 from realtime.stages.ticks import TickSender
@@ -92,6 +93,7 @@ class Spot:
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
         self._ticks = TickSender(context, meter.roi_names)
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
+        self._outlines = OutlineSender(context, meter) if context.settings.output.web is not None else None
         self._next_sense_ns = 0
         self._sensed: dict[str, dict[str, float]] = {}
         self._delays = [0] * (_BINS + 1)
@@ -156,6 +158,8 @@ class Spot:
             self._poses.send(header)
         now = self._account(header, measurement.face, begun)
         self._ticks.take(header, measurement.each(), now)
+        if self._outlines is not None:
+            self._outlines.take(header, now)
         return now
 
     def _sense(self, header: FrameHeader) -> None:
@@ -258,6 +262,8 @@ class Spot:
             self._resend()
         self._work.close()
         self._ticks.close()
+        if self._outlines is not None:
+            self._outlines.close()
 
 
 def _changed(before: float | None, now: float) -> bool:

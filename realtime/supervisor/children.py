@@ -35,12 +35,16 @@ class Trouble(NamedTuple):
 class Children:
     """``processes`` by stage, in the order of the data."""
 
-    def __init__(self, settings: Settings, resources: Resources, logs: LogThread, *, debug: bool) -> None:
+    def __init__(
+        self, settings: Settings, resources: Resources, logs: LogThread, *, debug: bool, listening: int = -1
+    ) -> None:
+        """``listening``: descriptor of the page's socket."""
         self._settings = settings
         self._resources = resources
         self.processes: dict[str, StageProcess] = {}
         recording = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
-        for stage in pipeline.stages_of(record=settings.output.record is not None):
+        output = settings.output
+        for stage in pipeline.stages_of(record=output.record is not None, web=output.web is not None):
             spec = StageSpec(
                 stage=stage.name,
                 directory=str(resources.directory),
@@ -48,6 +52,7 @@ class Children:
                 parent=os.getpid(),
                 settings=settings,
                 recording=recording,
+                listening=listening if stage.name == "web" else -1,
                 debug=debug,
             )
             self.processes[stage.name] = StageProcess(spec, settings.runtime, logs)
@@ -94,7 +99,7 @@ class Children:
                 yield Trouble(process, "late", age_s)
             elif process.phase == "ready" and silence_s > self.patience_s(stage, info):
                 yield Trouble(process, "hangs", silence_s)
-            elif process.phase == "ready" and pipeline.BY_NAME[stage].optional:
+            elif process.phase == "ready" and pipeline.BY_NAME[stage].keeps:
                 stalls = silence_s > _STALL_S
                 if stalls and not process.stalls:
                     yield Trouble(process, "stalls", silence_s)
@@ -107,15 +112,16 @@ class Children:
             patience_s += info.silence_s + 2 / info.fps
         return patience_s
 
-    def end(self, *, in_time: bool) -> None:
+    def end(self, *, in_time: bool, but: tuple[str, ...] = ()) -> None:
         """Have every process leave: ``in_time`` lets each finish what it holds, else they are killed."""
+        leaving = {stage: process for stage, process in self.processes.items() if stage not in but}
         if in_time:
-            for stage in self.processes:
+            for stage in leaving:
                 self.order(stage, messages.Control(order="stop"))
         deadline = time.monotonic() + (_LEAVE_S if in_time else 0.0)
-        for process in self.processes.values():
+        for process in leaving.values():
             process.wait(max(0.0, deadline - time.monotonic()))
-        self.kill()
+            process.kill()
 
     def kill(self) -> None:
         """End what still runs."""

@@ -16,6 +16,7 @@ from realtime.sinks.lines import (
     LATENCIES,
     AnyLine,
     GapLine,
+    MarkerLine,
     NoticeLine,
     SessionLine,
     State,
@@ -46,7 +47,7 @@ class Journal:
         self._finished = False
         self._dense: tuple[messages.Dense, float] | None = None
         self._sinks = list(sinks)
-        self._held: list[messages.Classified | GapLine | NoticeLine] = []
+        self._held: list[messages.Classified | GapLine | NoticeLine | MarkerLine] = []
 
     def begin(self, line: SessionLine) -> None:
         """Write the first line, then what was held back."""
@@ -94,6 +95,9 @@ class Journal:
                 what=what, detail=without_passwords(detail), t_ns=stamp, sensitivity_px=sensitivity_px or msgspec.UNSET
             )
         )
+
+    def marker(self, text: str, t_ns: int, frame: int, origin: str) -> None:
+        self._write_or_hold(MarkerLine(text=text, t_ns=t_ns, frame=frame, origin=origin))
 
     def tick(self, tick: messages.Tick, fps: float) -> None:
         line = TickLine(
@@ -151,7 +155,7 @@ class Journal:
         except OSError as error:
             self.failed_sinks[type(sink).__name__] = str(error)
 
-    def _write_or_hold(self, line: GapLine | NoticeLine) -> None:
+    def _write_or_hold(self, line: GapLine | NoticeLine | MarkerLine) -> None:
         if self.begun:
             self._write(line)
         else:

@@ -59,6 +59,7 @@ class StageProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
+            pass_fds=() if self._spec.listening < 0 else (self._spec.listening,),
             process_group=0,  # Ctrl-C in the terminal is for the supervisor
         )
         assert self._child.stdin is not None

@@ -83,6 +83,10 @@ class Resources:
             writer.close()
         return -1 if last is None else last.number
 
+    def feeder(self, name: str) -> bus.Feeder:
+        """A sending end that never waits."""
+        return bus.Feeder(self._zmq, self.endpoint(name))
+
     def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
         """Give a stage an order; False if it does not answer."""
         caller = bus.Caller(self._zmq, self.endpoint(pipeline.control_of(stage)))
