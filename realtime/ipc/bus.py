@@ -181,7 +181,7 @@ class Listener:
         self._next: dict[type, int] = {}
         self._hearing: set[str] = set()
 
-    def receive(self, timeout_s: float = 0.0) -> messages.Tick | messages.Dense | None:
+    def receive(self, timeout_s: float = 0.0) -> messages.Tick | messages.Curves | messages.Dense | None:
         """The next tick; handshakes are noted and passed over."""
         while self.socket.poll(round(timeout_s * 1000)):
             try:

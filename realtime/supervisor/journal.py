@@ -115,6 +115,13 @@ class Journal:
         if self.begun:
             self._write(line)
 
+    def curves(self, curves: messages.Curves) -> None:
+        """Every frame's curves, for the sinks that take them."""
+        for sink in self._sinks:
+            take = getattr(sink, "curves", None)
+            if take is not None:
+                take(curves)
+
     def dense(self, measured: messages.Dense) -> None:
         """What dense mode measured; it goes out with the next tick."""
         self._dense = measured, time.monotonic()

@@ -25,6 +25,7 @@ from realtime.supervisor.children import Children, Trouble
 from realtime.supervisor.commands import frame_at
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
+from realtime.supervisor.lsl_markers import MarkerInlets
 from realtime.supervisor.page import Page
 from realtime.supervisor.process import StageProcess
 from realtime.supervisor.resources import Resources
@@ -80,6 +81,8 @@ class Supervisor:
             undo.callback(self._logs.close)
             self._resources = Resources()
             undo.callback(self._resources.close)
+            self._inlets = MarkerInlets(settings.output.lsl_markers)
+            undo.callback(self._inlets.close)
             self._page = Page.open(settings.output, self._resources)
             undo.callback(self._page.close)
             self._journal = Journal([*open_sinks(settings.output), *sinks, *self._page.sinks])
@@ -189,6 +192,7 @@ class Supervisor:
     def _turn(self) -> None:
         """Messages, processes, view: once round."""
         self._take_messages(_POLL_S)
+        self._take_markers()
         for trouble in self._children.troubles(self._account.info):
             self._on_trouble(trouble)
         now = time.monotonic()
@@ -204,6 +208,9 @@ class Supervisor:
         while (report := self._resources.reports.take(messages.decode_report)) is not None:
             self._take(report)
         while (tick := self._resources.ticks.receive()) is not None:
+            if isinstance(tick, messages.Curves):
+                self._journal.curves(tick)
+                continue
             if isinstance(tick, messages.Dense):
                 self._journal.dense(tick)
                 continue
@@ -235,6 +242,16 @@ class Supervisor:
                 self._on_ended(message)
             case messages.Failed():
                 self._on_failed(message)
+
+    def _take_markers(self) -> None:
+        """Of other programs, by LSL."""
+        for taken in self._inlets.take():
+            if taken.what:
+                self._journal.notice(taken.what, taken.text, taken.t_ns)
+                continue
+            fps = self._account.info.fps if self._account.info else 0.0
+            frame = frame_at(taken.t_ns, self._resources.board, fps)
+            self._journal.marker(taken.text, taken.t_ns, frame, f"lsl:{taken.name}")
 
     def carry_out(self, command: messages.Command) -> None:
         """Do what the page or ``--control`` asks."""
