@@ -25,7 +25,7 @@ _KINDS = (
     (r"demo(:.*)?", "demo:DemoSource"),
     (r"\d+|/dev/video.*", "v4l2.source:open_camera"),
     (r"genicam:.*", "genicam.source:GenicamSource"),
-    (r"gentl:.*", "gentl:GentlSource"),
+    (r"gentl:.*", "gentl.source:GentlSource"),
     (r"(rtsps?|https?)://.*", "stream:StreamSource"),
     (r".*", "recording:open_recording"),
 )
