@@ -47,7 +47,7 @@ def test_colour_becomes_luma_and_an_id_opens_it(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("spec", "request_", "said"),
     [
-        ("gentl:", {}, "gentl: needs a producer, as in gentl:/opt/vendor/lib/producer.cti"),
+        ("gentl:", {}, "gentl: needs a producer, as in gentl:/opt/vendor/producer.cti"),
         ("gentl:/nowhere/vendor.cti", {}, "no GenTL producer /nowhere/vendor.cti; it comes with the vendor's SDK"),
         (f"gentl:{__file__}", {}, "can't be loaded as a GenTL producer"),
         (f"gentl:{PRODUCER}#77", {}, "cameras of this producer: gentl:viky.cti#0, gentl:viky.cti#1"),

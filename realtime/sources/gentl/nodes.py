@@ -12,7 +12,8 @@ class Nodes:
     """A camera's features by name; ``spec`` is what the user calls it."""
 
     def __init__(self, node_map: Any, spec: str, failures: tuple[type[Exception], ...]) -> None:
-        self._map, self._spec, self._failures = node_map, spec, (*failures, AttributeError, ValueError, TypeError)
+        self._map, self._spec = node_map, spec
+        self._failures: tuple[type[Exception], ...] = (*failures, AttributeError, ValueError, TypeError)
 
     def first(self, names: tuple[str, ...]) -> str | None:
         """The first of these that the camera has and lets be read."""

@@ -27,9 +27,7 @@ def find_producer(spec: str) -> tuple[Path, str]:
         if (folder / name).is_file():
             return folder / name, serial
     known = [producer.name for folder in folders if folder.is_dir() for producer in sorted(folder.glob("*.cti"))]
-    wanted = (
-        f"no GenTL producer {name}" if name else "gentl: needs a producer, as in gentl:/opt/vendor/lib/producer.cti"
-    )
+    wanted = f"no GenTL producer {name}" if name else "gentl: needs a producer, as in gentl:/opt/vendor/producer.cti"
     here = f"; producers in GENICAM_GENTL64_PATH: {', '.join(known)}" if known else "; it comes with the vendor's SDK"
     raise SourceError(wanted + here)
 

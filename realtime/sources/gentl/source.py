@@ -1,8 +1,8 @@
 """``gentl:PRODUCER.cti[#SERIAL]``: a camera by its vendor's GenTL producer (harvesters, genicam).
 
 For cameras that Aravis does not reach: CoaXPress, Camera Link HS, frame grabbers, a vendor's own USB protocol. The
-producer's buffers are decoded into the ring's slot; its frame ids make exact gaps. A producer that gives no times, or no
-ids, is said to: times are then those of arrival, and lost frames are found by the time that has passed.
+producer's buffers are decoded into the ring's slot; its frame ids make exact gaps. Where it gives no times, those of
+arrival are used; where it gives no ids, lost frames may go unnoticed. Either is told.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class GentlSource:
         self.notices: list[tuple[str, str]] = []
         self._spec = spec
         self._acquirer: Any = None
+        self._fps: float | None = None
         self._harvester, self._failures = load()
+        self._broken: tuple[type[Exception], ...] = (*self._failures, OSError, ValueError)
         try:
             path, serial = find_producer(spec)
             self._acquirer = self._open(path, serial)
@@ -63,7 +65,7 @@ class GentlSource:
         try:
             self._harvester.add_file(str(path), check_existence=True, check_validity=True)
             self._harvester.update()
-        except (*self._failures, OSError) as error:
+        except self._broken as error:
             raise SourceError(f"{self._spec}: {path} can't be loaded as a GenTL producer: {line_of(error)}") from None
         there = self._harvester.device_info_list
         called = [names_of(device, self._failures) for device in there]
@@ -95,13 +97,13 @@ class GentlSource:
             (_EXPOSURES, "ExposureAuto", "exposure_us", request.exposure_us),
             (_GAINS, "GainAuto", "gain", request.gain),
         ):
-            name = nodes.first(names)
+            named = nodes.first(names)
             if asked is not None:
                 nodes.set(automatic, "Off")
-                nodes.require(name or names[0], asked, f"source.{key}")
-            if name is not None:
+                nodes.require(named or names[0], asked, f"source.{key}")
+            if named is not None:
                 unit = "exposure {:g} µs" if key == "exposure_us" else "gain {:g}"
-                said.append(unit.format(nodes.get(name)))
+                said.append(unit.format(nodes.get(named)))
         self._fps, words = self._set_rate(request)
         said[0] += f" {words}"
         self._silence_s = max(_SILENCE_S, _SILENCE_PERIODS / (self._fps or request.fps or 30))
@@ -141,9 +143,8 @@ class GentlSource:
                     nodes.set(offset, int(most // 2 // step * step))
         size = nodes.get("Width"), nodes.get("Height")
         if request.size is not None and size != request.size:
-            raise SourceError(
-                f"{self._spec} has no size {request.size[0]}x{request.size[1]}; it gave {size[0]}x{size[1]}"
-            )
+            asked = f"{request.size[0]}x{request.size[1]}"
+            raise SourceError(f"{self._spec} has no size {asked}; it gave {size[0]}x{size[1]}")
         return int(size[0]), int(size[1])
 
     def _set_rate(self, request: SourceRequest) -> tuple[float | None, str]:
@@ -173,7 +174,7 @@ class GentlSource:
             acquirer.timeout_period_on_update_event_data_call = _EVENT_MS
             acquirer.num_buffers = max(_BUFFERS, acquirer.min_num_buffers)
             acquirer.start()
-        except (*self._failures, ValueError) as error:
+        except self._broken as error:
             raise SourceError(f"{self._spec}: cannot start streaming: {line_of(error)}") from None
         self._clock = DeviceClock(self.notices)
         self._counter = FrameCounter()
