@@ -1,7 +1,7 @@
 """``--lsl``: events and curves as streams of the Lab Streaming Layer, for LabRecorder and whatever else listens.
 
 * ``merealtime events`` (Markers, text, irregular): one JSON object an event, the line of the event log with
-  ``onset_lsl``, ``apex_lsl``, ``offset_lsl`` (s); the sample's stamp is that of the onset, which is in the past.
+  ``onset_lsl``, ``apex_lsl``, ``offset_lsl``, ``sent_lsl`` (s); the sample's stamp is the onset, which is in the past.
 * ``merealtime regions``, for further faces ``merealtime regions 1`` …: a sample each analysed frame: the difference of
   each region, whether there is a face (without one the regions are NaN), the frame's number; stamped by its exposure.
 
@@ -92,6 +92,7 @@ class LslOutlets:
         content = msgspec.to_builtins(line)
         for part in ("onset", "apex", "offset"):
             content[f"{part}_lsl"] = self._stamp(content[f"{part}_t_ns"])
+        content["sent_lsl"] = self._pylsl.local_clock()
         self._events.push_sample([msgspec.json.encode(content).decode()], content["onset_lsl"])
 
     def _open(self, session: SessionLine) -> None:
