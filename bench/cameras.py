@@ -2,9 +2,9 @@
 
 ``genicam:``: the simulator of Aravis as a GigE camera on loopback, a process of its own that shows the demo's face;
 every two seconds it keeps back three whole frames and some packets of two more. ``v4l2``: the emulated camera, same
-pictures, for its CPU a frame (its process includes the emulator; the reader's thread is what counts; of a GigE camera
-Aravis's receiving thread, which puts packets together, counts too). ``gentl:``: the producer in the genicam wheel, which
-draws in our process. ``lsl``: a session on the demo, and a process that receives its markers.
+pictures, for its CPU a frame (its process includes the emulator; the reader's thread is what counts; of a GigE
+camera Aravis's receiving thread, which puts packets together, counts too). ``gentl:``: the producer in the genicam
+wheel, which draws in our process. ``lsl``: a session on the demo, and a process that receives its markers.
 """
 
 from __future__ import annotations
