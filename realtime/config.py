@@ -108,6 +108,10 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
     record_format: Literal["raw", "ffv1"] = "raw"
     publish: str | None = None
     curve_dir: str | None = None
+    lsl: bool = False
+    lsl_markers: list[str] = []
+    web: str | None = None
+    web_token_file: str | None = None
     view: Literal["auto", "live", "plain", "none"] = "auto"
     tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
 

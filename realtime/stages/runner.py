@@ -52,6 +52,8 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the session's folder below ``--record``: the same for a recorder that is started again."""
     sent: str = ""
     """Name of the shared memory in which events outlive the spotter."""
+    listening: int = -1
+    """web: descriptor of the socket on which the page is served; it outlives the process."""
     debug: bool = False
     spare: messages.Control | None = None
     """Load for this order ``ring`` and wait for the call; None: there is nothing to wait for."""

@@ -1,5 +1,5 @@
 """Spot: ring → spotted events. Consumes frames in place; emits ``Spotted`` (PUSH, reliable), ``Tick`` (PUB,
-lossy).
+lossy) and, for the page, ``Outline`` (PUB, lossy).
 
 A thin loop around ``realtime.vision.spotting``: ``FaceMeter``, or for several faces ``Crowd``. Behind a live source it
 skips to the newest frame rather than read pixels that are about to be overwritten; every skipped frame is counted, with
@@ -20,6 +20,7 @@ from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.ipc.sent import SentEvents
 from realtime.stages.networks import check_size, load
+from realtime.stages.outlines import OutlineSender
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
 from realtime.stages.takeover import needed_index, take_over
@@ -96,6 +97,7 @@ class Spot:
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
         self._ticks = TickSender(context, meter.roi_names)
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
+        self._outlines = OutlineSender(context, meter) if context.settings.output.web is not None else None
         self._next_sense_ns = 0
         self._sensed: dict[str, dict[str, float]] = {}
         self._delays = [0] * (_BINS + 1)
@@ -168,6 +170,8 @@ class Spot:
         now = self._account(header, measurement.face, begun) if is_new else self._look_again()
         if is_new or not self._live:
             self._ticks.take(header, measurement.each(), now)
+        if is_new and self._outlines is not None:
+            self._outlines.take(header, now)
         return now
 
     def _look_again(self) -> int:
@@ -289,6 +293,8 @@ class Spot:
             self._resend()
         self._work.close()
         self._ticks.close()
+        if self._outlines is not None:
+            self._outlines.close()
 
 
 def _changed(before: float | None, now: float) -> bool:

@@ -111,6 +111,10 @@ class Resources:
         self.first_index = writer.reopen()
         writer.close()
 
+    def feeder(self, name: str) -> bus.Feeder:
+        """A sending end that never waits."""
+        return bus.Feeder(self._zmq, self.endpoint(name))
+
     def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
         """Give a stage an order; False if it does not answer."""
         caller = bus.Caller(self._zmq, self.endpoint(pipeline.control_of(stage)))

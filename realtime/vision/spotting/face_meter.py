@@ -27,7 +27,7 @@ from realtime.vision.features import FeatureSpec
 from realtime.vision.spotting import lbp
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
-from realtime.vision.spotting.detectors import make_detector
+from realtime.vision.spotting.detectors import GROUPS, make_detector
 from realtime.vision.spotting.steadiness import Jerks, Steadiness
 
 MIN_SIDE_PX = 32
@@ -91,6 +91,19 @@ class FaceMeter:
     def anchor(self) -> Anchor | None:
         """The face as it is followed now."""
         return self.follower.anchor
+
+    def meters(self) -> list[FaceMeter]:
+        """Itself; of several faces, one each."""
+        return [self]
+
+    def threshold(self) -> NDArray[np.float64]:
+        """(ROIs,) difference that would open an event now, in the detector's unit; 0 while unknown."""
+        found = np.zeros(len(ROI_NAMES))
+        for group, spotter in self.detector.spotters.items():
+            least = spotter.least_rise()
+            for name, value in zip(GROUPS[group], least if len(least) > 1 else least.repeat(3), strict=False):
+                found[ROI_NAMES.index(name)] = value
+        return found
 
     @property
     def busy(self) -> bool:
