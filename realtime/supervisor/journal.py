@@ -154,6 +154,7 @@ class Journal:
     def look_after(self) -> None:
         """Tell of outputs that nobody reads, and that somebody reads again."""
         for outlet in self._outlets():
+            outlet.meet_bug()
             seconds = outlet.stalled_s()
             if seconds and outlet.name not in self._stalled:
                 self._stalled.add(outlet.name)

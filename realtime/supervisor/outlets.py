@@ -61,7 +61,6 @@ class Outlet:
                 self._lines.append(line)
                 self._wake.notify()
             failure, self._failure = self._failure, None
-        self._meet_bug()
         if failure is not None:
             raise failure
 
@@ -70,7 +69,6 @@ class Outlet:
         with self._wake:
             self._state = state
             self._wake.notify()
-        self._meet_bug()
 
     def stalled_s(self) -> float:
         """For how long it has been busy with one and the same line, where that is too long; else 0."""
@@ -90,7 +88,7 @@ class Outlet:
                 moved, moved_at = self._moved, now
             self.stuck = in_hurry() or now - (begun if self.lossy else moved_at) > _LEAVE_S[self.lossy]
             self._thread.join(_LOOK_S)
-        self._meet_bug()
+        self.meet_bug()
         if self.stuck and not self.lossy:
             waiting = len(self._lines) + 1
             raise OSError(
@@ -99,7 +97,8 @@ class Outlet:
         if self.failing:
             raise OSError(self.failing)
 
-    def _meet_bug(self) -> None:
+    def meet_bug(self) -> None:
+        """Raise what is a mistake of ours: here and in ``close`` alone, elsewhere it would cost others their lines."""
         bug, self._bug = self._bug, None
         if bug is not None:
             raise bug
