@@ -39,9 +39,10 @@ sources:
   demo, demo:SEED        a built-in 200 fps face with known movements
 
 commands (each has a --help of its own):
-  check                  as --check
-  keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
+  check                  the rig: is this camera, light and face good for micro-expressions?
   review SESSION_DIR     the page over a recorded session: look again, say what was true
+  export SESSION_DIR     a session for other tools: CSV, OpenFace's table, ELAN, BORIS, BIDS, Parquet
+  keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
 
@@ -111,11 +112,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--live", action="store_true", default=None, help="play a recording in real time, drop what is late")
     add("--events", metavar="FILE.jsonl", help="write the event log")
     add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
-    add("--record", metavar="DIR", help="keep the native frames; ask the person first")
+    add("--record", metavar="DIR", help="keep the session in a folder of its own there; ask the person first")
+    add("--record-frames", choices=("all", "events", "none"), help="all; a clip of each event and no more; none")
+    add("--subject", metavar="ID", help="who is recorded: a code, for the session's folder")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
     add("--lsl", action="store_true", default=None, help="events and curves as Lab Streaming Layer streams")
     add("--lsl-markers", action="append", metavar="NAME", help="take in the LSL marker stream NAME; may be repeated")
+    add("--control", metavar="ENDPOINT", help="take orders over ZeroMQ: status, mark, record, rest, stop")
     add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
@@ -138,6 +142,9 @@ _OPTIONS = {
     "flow": "flow.backend",
     "events": "output.events",
     "record": "output.record",
+    "record_frames": "output.record_frames",
+    "subject": "output.subject",
+    "control": "output.control",
     "publish": "output.publish",
     "curve_dir": "output.curve_dir",
     "lsl": "output.lsl",
@@ -171,7 +178,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["review"]:
         return _review(words[1:])
     if words[:1] == ["check"]:
-        words[0] = "--check"
+        from realtime.rig.command import main as check_rig
+
+        return check_rig(words[1:])
+    if words[:1] == ["export"]:
+        from realtime.session.export.command import main as export
+
+        return export(words[1:])
     if words[:1] == ["keys"]:
         from realtime.ipc.keys import main as make_keys
 
@@ -236,8 +249,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from realtime.errors import UserError
 
     settings = config.load(arguments.config, overrides_of(arguments))
-    if arguments.curve_dir is not None and settings.output.publish is None:
-        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish ENDPOINT")
+    if arguments.curve_dir is not None and settings.output.publish is None and settings.output.control is None:
+        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish or --control ENDPOINT")
     if arguments.list_cameras:
         from realtime.check import print_cameras
 

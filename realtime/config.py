@@ -106,6 +106,12 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
     events: str | None = None
     record: str | None = None
     record_format: Literal["raw", "ffv1"] = "raw"
+    record_frames: Literal["all", "events", "none"] = "all"
+    record_before_s: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.5
+    record_after_s: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.5
+    clip_mib: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1024
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
+    control: str | None = None
     publish: str | None = None
     curve_dir: str | None = None
     lsl: bool = False

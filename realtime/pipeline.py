@@ -65,6 +65,7 @@ CHANNELS = (
     Channel(name="ticks", carries=("Tick", "Curves", "Dense", "Hello"), guarantee="lossy"),
     Channel(name="outlines", carries=("Outline",), guarantee="lossy"),
     Channel(name="page", carries=("Told",), guarantee="lossy"),
+    Channel(name="curves", carries=("Rows", "Span", "Ended"), guarantee="lossy"),
     Channel(
         name="reports",
         carries=(
@@ -81,7 +82,7 @@ STAGES = (
     Stage(
         name="spot",
         consumes=(RING,),
-        emits=("motion", "ticks", "outlines", "reports"),
+        emits=("motion", "ticks", "outlines", "curves", "reports"),
         dense_emits=("poses",),
         start_rank=1,
         real_time=True,
@@ -95,7 +96,7 @@ STAGES = (
         start_rank=2,
     ),
     Stage(name="classify", consumes=("classify",), start_rank=0),
-    Stage(name="record", consumes=(RING,), start_rank=4, optional=True, keeps=True),
+    Stage(name="record", consumes=(RING, "curves"), start_rank=4, optional=True, keeps=True),
     Stage(name="web", consumes=(RING, "outlines", "page"), start_rank=5, optional=True),
 )
 """In the order of the data."""

@@ -250,7 +250,24 @@ class Command(Message, frozen=True, kw_only=True):
     """record: begin or pause."""
     t_ns: int = 0
     """When the request came in, monotonic ns."""
+    frame: int | None = None
+    """mark: number of the frame of that moment, where it is known already."""
     origin: str = "page"
+
+
+class Rows(Message, frozen=True, kw_only=True):
+    """Spotter → recorder, some ten times a second: every frame's curves."""
+
+    rows: bytes
+    """(n,) ``realtime.session.curves.ROW``."""
+
+
+class Span(Message, frozen=True, kw_only=True):
+    """Spotter → recorder: from when to when an event lasts, ns of exposure."""
+
+    id: int
+    onset_t_ns: int
+    offset_t_ns: int
 
 
 class Hello(Message, frozen=True, kw_only=True):
@@ -269,7 +286,7 @@ Work = Spotted | Mapped | Ended
 class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Supervisor → stage, answered by Reply."""
 
-    order: Literal["ring", "start", "stop", "resend"]
+    order: Literal["ring", "start", "stop", "resend", "rest", "record"]
     ring: str = ""
     info: SourceInfo | None = None
     fps: float = 0.0
@@ -277,6 +294,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """ring: index at which the source begins; above 0 where a recording has been begun again."""
     ids: list[int] = []
     """resend: the events that are missed, maybe none. The end mark, where it was given, follows them again."""
+    on: bool = True
+    """record: go on, or pause."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -295,6 +314,7 @@ _broadcast: msgspec.msgpack.Decoder[Tick | Curves | Dense | Hello] = msgspec.msg
 _pose = msgspec.msgpack.Decoder(Pose)
 _outline = msgspec.msgpack.Decoder(Outline)
 _told = msgspec.msgpack.Decoder(Told)
+_kept: msgspec.msgpack.Decoder[Rows | Span | Ended] = msgspec.msgpack.Decoder(Rows | Span | Ended)
 _control = msgspec.msgpack.Decoder(Control)
 _reply = msgspec.msgpack.Decoder(Reply)
 
@@ -345,6 +365,11 @@ def decode_outline(data: bytes) -> Outline:
 def decode_told(data: bytes) -> Told:
     """A line for the page."""
     return _strictly(_told, data)
+
+
+def decode_kept(data: bytes) -> Rows | Span | Ended:
+    """What the recorder keeps beside frames."""
+    return _strictly(_kept, data)
 
 
 def decode_control(data: bytes) -> Control:

@@ -80,6 +80,11 @@ class StageContext:
         self.stopping = threading.Event()
         self.resend: deque[list[int]] = deque()
         """Ids of events that the supervisor misses, one list an order."""
+        self.rest = threading.Event()
+        """Spotter: somebody says that the face is at rest now."""
+        self.recording = threading.Event()
+        """Recorder: frames are kept."""
+        self.recording.set()
         self._answerer = bus.Answerer(self.zmq, self.endpoint(pipeline.control_of(spec.stage)), self._obey)
         self.refused: list[str] = []
 
@@ -100,6 +105,10 @@ class StageContext:
             self.stopping.set()
         elif order.order == "resend":
             self.resend.append(order.ids)
+        elif order.order == "rest":
+            self.rest.set()
+        elif order.order == "record":
+            (self.recording.set if order.on else self.recording.clear)()
         return messages.Reply(ok=True, detail=self.stage)
 
     def report(self, message: messages.Message) -> None:

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from realtime import pipeline
@@ -49,13 +48,19 @@ class Children:
     """``processes`` by stage, in the order of the data."""
 
     def __init__(
-        self, settings: Settings, resources: Resources, logs: LogThread, *, debug: bool, listening: int = -1
+        self,
+        settings: Settings,
+        resources: Resources,
+        logs: LogThread,
+        *,
+        debug: bool,
+        listening: int = -1,
+        recording: str = "",
     ) -> None:
-        """``listening``: descriptor of the page's socket."""
+        """``listening``: descriptor of the page's socket; ``recording``: name of the session's folder."""
         self._settings = settings
         self._resources = resources
         self.processes: dict[str, StageProcess] = {}
-        recording = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
         output = settings.output
         for stage in pipeline.stages_of(record=output.record is not None, web=output.web is not None):
             spec = StageSpec(

@@ -13,16 +13,20 @@ import errno
 import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from realtime import pipeline
 from realtime.config import Settings
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import messages
+from realtime.session.folder import SessionFolder
 from realtime.sinks import Sink, open_sinks
 from realtime.supervisor import needs, signals
 from realtime.supervisor.account import Account, is_measured
 from realtime.supervisor.children import Children, Trouble, tell_silence
 from realtime.supervisor.commands import frame_at
+from realtime.supervisor.control import open_control
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
 from realtime.supervisor.lsl_markers import MarkerInlets
@@ -66,6 +70,8 @@ class Supervisor:
         self.traceback = ""
         self._show_progress = show_progress
         self._running = False
+        self._paused = False
+        """No frame is recorded for now."""
         self._stop_reason = ""
         self._hurry = False
         self._expected_events: int | None = None
@@ -87,15 +93,31 @@ class Supervisor:
             undo.callback(self._inlets.close)
             self._page = Page.open(settings.output, self._resources)
             undo.callback(self._page.close)
-            outputs = [*open_sinks(settings.output), *sinks, *self._page.sinks]
+            self._folder = _open_folder(settings)
+            folder = [] if self._folder is None else [self._folder]
+            control = open_control(settings.output, self._resources)
+            outputs = [*folder, *open_sinks(settings.output), *sinks, *self._page.sinks, *control]
             self._journal = Journal(apart(outputs), lambda: self._hurry)
             undo.callback(self._journal.close)
-            listening = self._page.listening
-            self._children = Children(settings, self._resources, self._logs, debug=debug, listening=listening)
+            self._children = Children(
+                settings,
+                self._resources,
+                self._logs,
+                debug=debug,
+                listening=self._page.listening,
+                recording=self._folder.path.name if self._folder else "",
+            )
             undo.callback(self._children.kill)
             self._closing = undo.pop_all()
         self._stages = self._children.processes
         self._account = Account(settings, self._resources.board, self._stages, self._journal)
+        if self._folder is not None:
+            self._folder.granted = lambda: (self._account.info, self._account.details)
+
+    @property
+    def ring_name(self) -> str:
+        """Of the shared memory in which the frames are, once the source is open."""
+        return self._resources.ring_name
 
     @property
     def page_url(self) -> str:
@@ -177,6 +199,8 @@ class Supervisor:
             self._turn()
             if not self._stop_reason and "capture" not in self._account.ended:
                 return False
+            if self._stages[pipeline.SPOTTER].phase == "gone" and "capture" in self._account.ended:
+                self._end_recorder()
             moved = self._moved()
             if moved != seen or self._children.is_starting():
                 seen, deadline = moved, time.monotonic() + self._drain_patience_s()
@@ -185,6 +209,11 @@ class Supervisor:
                 self._journal.notice("drain cut short", f"not waited for: {waiting}")
                 return True
         return True
+
+    def _end_recorder(self) -> None:
+        """It waits for the end mark of a spotter that is no more."""
+        if not self._children.is_over("record"):
+            self._children.order("record", messages.Control(order="stop"))
 
     def _is_drained(self) -> bool:
         """Whether every frame is recorded, and every event written behind the end mark."""
@@ -271,18 +300,30 @@ class Supervisor:
             if taken.what:
                 self._journal.notice(taken.what, taken.text, taken.t_ns)
                 continue
-            fps = self._account.info.fps if self._account.info else 0.0
-            frame = frame_at(taken.t_ns, self._resources.board, fps)
+            frame = frame_at(taken.t_ns, self._resources.board, self._account.info)
             self._journal.marker(taken.text, taken.t_ns, frame, f"lsl:{taken.name}")
 
     def carry_out(self, command: messages.Command) -> None:
         """Do what the page or ``--control`` asks."""
         if command.do == "mark":
-            fps = self._account.info.fps if self._account.info else 0.0
-            frame = frame_at(command.t_ns, self._resources.board, fps)
+            frame = command.frame
+            if frame is None:
+                frame = frame_at(command.t_ns, self._resources.board, self._account.info)
             self._journal.marker(command.text, command.t_ns, frame, command.origin)
+        elif command.do == "rest":
+            self._children.order(pipeline.SPOTTER, messages.Control(order="rest"))
+        elif command.do == "record":
+            self._record(on=command.on)
         elif command.do == "stop":
             self._stop_reason = self._stop_reason or f"stopped by {command.origin}"
+
+    def _record(self, *, on: bool) -> None:
+        """Frames are kept from here on, or no longer; log and curves go on."""
+        if self._folder is None or on is not self._paused:
+            return
+        self._paused = not on
+        self._children.order("record", messages.Control(order="record", on=on))
+        self._journal.notice("recording goes on" if on else "recording paused", "by order")
 
     def _on_progress(self, message: messages.Progress) -> None:
         self._stages[message.stage].up = True
@@ -309,6 +350,8 @@ class Supervisor:
         self._busy.pop(message.stage, None)
         if message.stage == "web":
             self._page.tell_again()
+        if message.stage == "record" and self._paused:
+            self._children.order("record", messages.Control(order="record", on=False))
         for text in message.refused:
             self._journal.notice("refused", text)
         if self._running:
@@ -433,6 +476,14 @@ class Supervisor:
             self._children.end(in_time=True)  # the page has seen the last line
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
+
+
+def _open_folder(settings: Settings) -> SessionFolder | None:
+    """The session's folder below ``--record``, where it was asked for."""
+    if settings.output.record is None:
+        return None
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    return SessionFolder(Path(settings.output.record) / name, settings)
 
 
 def _check_folder(folder: str) -> None:

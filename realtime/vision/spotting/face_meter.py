@@ -106,6 +106,23 @@ class FaceMeter:
         return found
 
     @property
+    def blinking(self) -> bool:
+        """The eyes are not as they are at rest."""
+        return self._blinks.under_way
+
+    @property
+    def speaking(self) -> bool:
+        """Speech is going on."""
+        return self._assembler.speaking
+
+    def rest(self) -> None:
+        """The face is at rest now: what is under way ends here, and the next frame is what others are held against."""
+        self._cut += self._cut_all()
+        self._blinks.clear()
+        for spotter in self.detector.spotters.values():
+            spotter.let_go()
+
+    @property
     def busy(self) -> bool:
         """A movement is under way in some region."""
         return any(spotter.active for spotter in self.detector.spotters.values())
