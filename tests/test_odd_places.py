@@ -32,10 +32,10 @@ def test_odd_names_a_small_home_and_no_standard_input_are_no_hindrance(tmp_path:
         [*command, "--view", "plain"],
         cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: (os.close(0), os.close(1)),
     )  # fmt: skip
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=180)
     assert (child.returncode, errors.count("\n")) == (0, 1), errors  # the reminder to ask the person
     summary = assert_balanced([json.loads(line) for line in log.read_text().splitlines()])
-    assert summary["frames_captured"] == 40
+    assert summary["frames_captured"] - summary["frames_dropped"]["camera"] == 40
     assert str(odd) in summary["recording"]["folder"]
     assert left_behind(child.pid) == []
 
@@ -55,7 +55,7 @@ def test_too_little_of_something_is_refused_in_one_line(
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
     )  # fmt: skip
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=180)
     assert child.returncode in (1, 2)
     assert words in errors
     assert errors.count("\n") == 1
@@ -68,7 +68,8 @@ def test_two_sessions_on_one_log_both_run_unharmed(tmp_path: Path) -> None:
     second = Run(tmp_path, *QUICK, "--frames", "40")
     code, errors = second.end()
     assert (code, errors) == (0, "")
-    assert assert_balanced(second.lines())["frames_captured"] == 40
+    summary = assert_balanced(second.lines())
+    assert summary["frames_captured"] - summary["frames_dropped"]["camera"] == 40
     first.signal(signal.SIGINT)
     first.events = tmp_path / "events.jsonl.1"  # it has made way
     code, errors = first.end()

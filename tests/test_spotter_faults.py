@@ -25,7 +25,7 @@ def counters(run: Run) -> Row:
     return Board.attach(os.path.basename(path)).row("spot")
 
 
-def wait_until(what: Any, timeout_s: float = 60.0) -> None:
+def wait_until(what: Any, timeout_s: float = 180.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < deadline, "waited in vain"
