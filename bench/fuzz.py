@@ -75,7 +75,7 @@ def fuzzed(name: str, seconds: int, keep: Path) -> dict[str, Any]:
     reached = re.findall(r"\bcov: (\d+)", said)
     row = {"inputs": int(tried[1]) if tried else 0, "reached": int(reached[-1]) if reached else 0, "found": ""}
     if done.returncode:
-        telling = [line for line in said.splitlines() if re.search(r"Exception|Error|ERROR: |SUMMARY", line)]
+        telling = [line for line in said.splitlines() if re.match(r"[\w.]*(Error|Exception)\b|==\d+== ?ERROR", line)]
         row["found"] = (telling or said.splitlines() or [f"exit code {done.returncode}"])[0].strip()
     return row
 

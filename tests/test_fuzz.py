@@ -82,6 +82,27 @@ def test_anything_else_is_the_typed_error(name: str) -> None:
     check()
 
 
+def test_a_row_that_is_cut_is_the_typed_error() -> None:
+    """Found by atheris: a missing cell is None."""
+    target = made()["predictions"]
+    for cut in range(1, len(target.seeds[0])):
+        try:
+            target.run(target.seeds[0][:cut])
+        except target.typed:
+            continue
+
+
+def test_an_xls_with_sectors_of_no_size_is_the_typed_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """Found by atheris: a division by zero in xlrd, which also says what it thinks on standard output."""
+    target = made()["xls"]
+    data = bytearray(target.seeds[0])
+    for at in (30, 32):
+        data[at : at + 2] = bytes(2)
+        with pytest.raises(target.typed):
+            target.run(bytes(data))
+    assert capfd.readouterr().out == ""
+
+
 SHEET = (
     b'<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
     b"<sheetData>%s</sheetData></worksheet>"

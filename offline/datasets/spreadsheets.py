@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import re
 import struct
@@ -27,7 +28,7 @@ _MOST_ROWS, _MOST_CELLS = 1 << 20, 5_000_000
 SUFFIXES = (".xlsx", ".xls")
 Row = tuple[Any, ...]
 _TORN = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, OverflowError,
+    OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError,
     EOFError, struct.error,
 )  # fmt: skip
 """What xlrd also raises from the midst of a torn file."""
@@ -83,7 +84,7 @@ def _old_pages(file: Path) -> list[Page]:
         raise DatasetError(f"{file}: an old .xls needs the package xlrd; install merealtime[offline]") from error
     try:
         read_at_most(file, _MOST_BYTES)
-        with xlrd.open_workbook(file) as book:
+        with xlrd.open_workbook(file, logfile=io.StringIO()) as book:
             return [Page(sheet.name, [_old_row(sheet, i) for i in range(sheet.nrows)]) for sheet in book.sheets()]
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError, *_TORN) as error:
         raise DatasetError(f"{file}: not a readable .xls spreadsheet: {error}") from error

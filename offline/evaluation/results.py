@@ -184,7 +184,7 @@ def read_predictions(folder: Path) -> Predictions:
         first = [key[seeds[0]][k] for k in order]
         scores = [[[float(key[s][k][c]) for c in COLUMNS[6:]] for k in order] for s in seeds]
         labels = [LABELS.index(row["label"]) for row in first]
-    except (OSError, LookupError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, csv.Error) as error:  # cells that are missing
         raise UserError(f"{file}: not a predictions file of offline.train: {error}") from error
     return Predictions(
         tuple(seeds),
