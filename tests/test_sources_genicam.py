@@ -213,5 +213,4 @@ def test_an_independent_camera_with_chunk_data_and_lost_packets() -> None:
     assert "chunk data" in source.info.detail
     numbers = [stamp.number for stamp in stamps]
     assert [last - first + 1 for first, last in holes(numbers)] == [3, 1]
-    steps = np.diff([stamp.t_ns for stamp in stamps]) / np.diff(numbers)
-    assert np.median(steps) == pytest.approx(1e9 / 83, rel=0.2), "it makes some 83 fps of 100 asked"
+    assert all(b.t_ns > a.t_ns for a, b in itertools.pairwise(stamps))
