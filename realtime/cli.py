@@ -40,7 +40,6 @@ sources:
 
 commands (each has a --help of its own):
   check                  the rig: is this camera, light and face good for micro-expressions?
-  review SESSION_DIR     the page over a recorded session: look again, say what was true
   export SESSION_DIR     a session for other tools: CSV, OpenFace's table, ELAN, BORIS, BIDS, Parquet
   keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
   train, evaluate, prepare, spot, models
@@ -175,8 +174,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] and words[0] in OFFLINE_COMMANDS:
         return _hand_over(words[0], words[1:])
-    if words[:1] == ["review"]:
-        return _review(words[1:])
     if words[:1] == ["check"]:
         from realtime.rig.command import main as check_rig
 
@@ -212,12 +209,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _hand_over(command: str, words: list[str]) -> int:
     """Run ``python -m offline.COMMAND``. By name and only now: a live session never loads ``offline``."""
     code: int = importlib.import_module("offline.commands.cli").command(command, words)
-    return code
-
-
-def _review(words: list[str]) -> int:
-    """The page over a recorded session."""
-    code: int = importlib.import_module("realtime.web.command").review(words)
     return code
 
 
