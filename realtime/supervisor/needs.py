@@ -40,7 +40,7 @@ def files(settings: Settings) -> str:
 def memory(settings: Settings) -> str:
     """How much memory there is. UserError where a session takes more."""
     width, height = settings.source.size or (640, 480)
-    ring = settings.ring.slots(settings.source.fps or 200.0, height, width) * height * width
+    ring = settings.ring.least_slots(settings.source.fps or 200.0, height, width) * height * width
     needed = _MEMORY + _FACE * (settings.spot.faces - 1) + ring
     free = _free()
     text = f"{free / 1e6:.0f} MB free, a session takes {needed / 1e6:.0f} MB"
