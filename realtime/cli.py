@@ -32,6 +32,8 @@ from realtime.options import OneLineParser  # noqa: E402
 _EPILOG = """\
 sources:
   0, 1, …, /dev/videoN   a V4L2 camera
+  genicam:, genicam:ID   a GigE Vision or USB3 Vision camera, by id, serial number or address (needs Aravis)
+  gentl:FILE.cti[#SERIAL]  a camera by its vendor's GenTL producer (extra merealtime[gentl])
   FILE, FOLDER           a recording: every frame is analysed, as fast as the machine can, unless --live
   rtsp://…, http://…     a network stream
   demo, demo:SEED        a built-in 200 fps face with known movements
@@ -93,7 +95,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--camera", metavar="SOURCE", help="where frames come from (below); default: demo")
     add("--fps", type=_positive, metavar="N", help="frames a second to ask for, or a recording's true rate")
     add("--size", type=_size, metavar="WxH", help="picture size to ask of a camera")
-    add("--pixel-format", choices=("auto", "GREY", "YUYV", "MJPG"), help="pixel format to ask of a camera")
+    formats = ("auto", "GREY", "YUYV", "MJPG", "Mono8", "Mono10", "Mono12", "Mono16")
+    add("--pixel-format", choices=formats, help="pixel format to ask of a camera")
     add("--config", metavar="FILE.toml", help="settings; configs/default.toml explains every key")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as spot.detector=lbp")
     add("--faces", type=_count, metavar="N", help="follow the N largest faces, 1 to 8; default: 1")
@@ -114,6 +117,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--subject", metavar="ID", help="who is recorded: a code, for the session's folder")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
+    add("--lsl", action="store_true", default=None, help="events and curves as Lab Streaming Layer streams")
+    add("--lsl-markers", action="append", metavar="NAME", help="take in the LSL marker stream NAME; may be repeated")
     add("--control", metavar="ENDPOINT", help="take orders over ZeroMQ: status, mark, record, rest, stop")
     add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
@@ -142,6 +147,8 @@ _OPTIONS = {
     "control": "output.control",
     "publish": "output.publish",
     "curve_dir": "output.curve_dir",
+    "lsl": "output.lsl",
+    "lsl_markers": "output.lsl_markers",
     "web": "output.web",
     "view": "output.view",
 }
@@ -223,8 +230,11 @@ def _reader_has_left() -> bool:
 
 def _complain(text: str) -> None:
     from realtime.errors import without_passwords
+    from realtime.quiet import say
 
-    sys.stderr.write(f"merealtime: {without_passwords(' '.join(text.split()))}\n")
+    line = without_passwords(" ".join(text.split()))
+    plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)  # no escapes of others' files
+    say(f"merealtime: {plain}\n")
 
 
 def _complain_of_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -254,22 +264,25 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _session(settings: Any, *, debug: bool) -> int:
     from realtime.errors import without_passwords
+    from realtime.quiet import say
     from realtime.supervisor import Supervisor
 
     def show_log(line: str) -> None:
-        sys.stderr.write(without_passwords(line) + "\n")
+        say(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
     if supervisor.page_url:
         sys.stdout.write(f"page    {supervisor.page_url}\n")
         sys.stdout.flush()
     if settings.output.record:
-        sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
+        say("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()
     if code:
         if debug and supervisor.traceback:
-            sys.stderr.write(without_passwords(supervisor.traceback))
+            say(without_passwords(supervisor.traceback))
         _complain(supervisor.error)
+    if supervisor.stuck:
+        os._exit(code)  # Python's own end would wait for the output that nobody reads
     return code
 
 
@@ -282,8 +295,9 @@ class _Progress:
 
     def show(self, text: str) -> None:
         if self._on and text != self._shown:
-            sys.stderr.write(f"\r\x1b[K{'starting: ' + text if text else ''}")
-            sys.stderr.flush()
+            from realtime.quiet import say
+
+            say(f"\r\x1b[K{'starting: ' + text if text else ''}")
             self._shown = text
 
 

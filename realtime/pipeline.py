@@ -62,7 +62,7 @@ CHANNELS = (
     Channel(name="motion", carries=("Spotted", "Ended"), guarantee="reliable"),
     Channel(name="classify", carries=("Mapped", "Ended"), guarantee="reliable"),
     Channel(name="poses", carries=("Pose",), guarantee="lossy"),
-    Channel(name="ticks", carries=("Tick", "Dense", "Hello"), guarantee="lossy"),
+    Channel(name="ticks", carries=("Tick", "Curves", "Dense", "Hello"), guarantee="lossy"),
     Channel(name="outlines", carries=("Outline",), guarantee="lossy"),
     Channel(name="page", carries=("Told",), guarantee="lossy"),
     Channel(name="curves", carries=("Rows", "Span", "Ended"), guarantee="lossy"),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -19,10 +20,10 @@ import pytest
 import zmq
 import zmq.auth
 from _lines import SESSION
-from _session import ROOT
+from _session import ROOT, Run, assert_balanced, left_behind
 
 from realtime.errors import UserError
-from realtime.ipc import gate
+from realtime.ipc import bus, gate, messages
 from realtime.ipc.endpoint import Listening
 from realtime.ipc.keys import make_keys, server_keys
 from realtime.sinks.publish import Publisher
@@ -309,3 +310,64 @@ def test_the_command_makes_a_set_that_works(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("merealtime: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("begins", [b"", GREETING, GREETING + READY], ids=["nothing", "greeting", "ready"])
+def test_a_raw_peer_on_a_socket_of_the_session_has_no_effect(begins: bytes) -> None:
+    """One of the same user: nobody else may enter the folder."""
+    folder, context = bus.make_directory("merealtime-test-"), zmq.Context()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    receiver = bus.Receiver(context, bus.address(folder, "reports"))
+    sender = bus.Sender(context, bus.address(folder, "reports"))
+    before = psutil.Process().memory_info().rss
+    for data in (b"\xff" * 300, b"\x02" + (10 << 20).to_bytes(8) + bytes(10 << 20), random.Random(1).randbytes(4000)):
+        with socket.socket(socket.AF_UNIX) as peer, contextlib.suppress(OSError):
+            peer.connect(f"{folder}/reports")
+            peer.sendall(begins + data)
+    sender.send(messages.Progress(stage="spot", text="there"))
+    assert receiver.take(messages.decode_report, 5.0) == messages.Progress(stage="spot", text="there")
+    assert psutil.Process().memory_info().rss - before < 16 << 20
+    sender.close()
+    receiver.close()
+    context.destroy(linger=0)
+    bus.remove_directory(folder)
+
+
+def test_a_session_beyond_this_machine_is_heard_by_its_client_alone(tmp_path: Path) -> None:
+    """The whole program: keys, every interface, strangers among them; the summary counts who came."""
+    make_keys(tmp_path / "keys")
+    port = free_port()
+    options = ("--publish", f"tcp://*:{port}", "--curve-dir", str(tmp_path / "keys"))
+    run = Run(tmp_path, "--camera", "demo:5", "--fps", "60", "--size", "320x240", *options)
+    context = zmq.Context()
+    server = zmq.auth.load_certificate(tmp_path / "keys" / "server.key")[0]
+    client = zmq.auth.load_certificate(tmp_path / "keys" / "client.key_secret")
+    subscribers = []
+    for public, secret in (client, zmq.curve_keypair()):
+        made = context.socket(zmq.SUB)
+        made.curve_publickey, made.curve_secretkey, made.curve_serverkey = public, secret, server
+        made.setsockopt(zmq.SUBSCRIBE, b"")
+        made.connect(f"tcp://127.0.0.1:{port}")
+        subscribers.append(made)
+    friend, stranger = subscribers
+    run.wait_for(lambda lines: bool(lines))
+    for data in (b"GET / HTTP/1.1\r\n\r\n", GREETING + READY, bytes(1 << 20)):
+        with socket.create_connection(("127.0.0.1", port)) as peer, contextlib.suppress(OSError):
+            peer.sendall(data)
+            peer.recv(1)
+            time.sleep(0.2)
+    run.wait_for(lambda lines: any(line.get("what") == "connection refused" for line in lines))
+    assert friend.poll(5000)
+    run.signal(signal.SIGINT)
+    code, errors = run.end()
+    assert (code, errors) == (0, "")
+    summary = assert_balanced(run.lines())
+    assert summary["restarts"] == 0
+    assert summary["connections"]["refused"] >= 3
+    topics = set()
+    while friend.poll(500):
+        topics.add(friend.recv_multipart()[0])
+    assert {b"tick", b"summary"} <= topics
+    assert not stranger.poll(0)
+    context.destroy(linger=0)
+    assert left_behind(run.child.pid) == []

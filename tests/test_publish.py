@@ -83,7 +83,7 @@ def test_a_socket_file_takes_no_other_s_place(tmp_path: Path) -> None:
     Publisher(endpoint).close()
     assert not path.exists()
     with pytest.raises(UserError, match="event log"):  # a failed start
-        open_sinks(OutputSettings(publish=endpoint, events="/nonexistent/e.jsonl", view="none"))
+        open_sinks(OutputSettings(publish=endpoint, events=f"{tmp_path}/not/e.jsonl", view="none"))
     assert not path.exists()
 
 

@@ -17,8 +17,10 @@ from offline.evaluation.calibration import Calibration
 from offline.evaluation.metrics import NAMES, confusion, metrics, metrics_of
 from offline.files import write_bytes
 from realtime.errors import UserError
+from realtime.files import read_at_most
 from realtime.types import LABELS
 
+_MOST_BYTES = 256 << 20
 COLUMNS = ("seed", "dataset", "subject", "clip", "label", "predicted", *(f"score_{name}" for name in LABELS))
 
 
@@ -148,10 +150,10 @@ def write_results(folder: Path, results: Results) -> None:
 def read_results(folder: Path) -> Results:
     file = folder / "results.json"
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Results)
+        found = msgspec.json.decode(read_at_most(file, _MOST_BYTES), type=Results)
         _check_metrics(found.metrics)
         return found
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{file}: {why}; give the --out folder of an offline.train run") from error
 
@@ -172,8 +174,8 @@ def read_predictions(folder: Path) -> Predictions:
     """
     file = folder / "predictions.csv"
     try:
-        with file.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        text = read_at_most(file, _MOST_BYTES).decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         seeds = sorted({int(row["seed"]) for row in rows})
         key = {s: {_key(row): row for row in rows if int(row["seed"]) == s} for s in seeds}
         if sum(map(len, key.values())) < len(rows):
@@ -181,13 +183,14 @@ def read_predictions(folder: Path) -> Predictions:
         order = sorted(set.intersection(*(set(own) for own in key.values())))
         first = [key[seeds[0]][k] for k in order]
         scores = [[[float(key[s][k][c]) for c in COLUMNS[6:]] for k in order] for s in seeds]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        labels = [LABELS.index(row["label"]) for row in first]
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, csv.Error) as error:  # cells that are missing
         raise UserError(f"{file}: not a predictions file of offline.train: {error}") from error
     return Predictions(
         tuple(seeds),
         np.array([person for _, person, _ in order]),
         np.array([clip for *_, clip in order]),
-        np.array([LABELS.index(row["label"]) for row in first]),
+        np.array(labels),
         np.array(scores),
     )
 

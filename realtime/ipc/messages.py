@@ -102,6 +102,20 @@ class Tick(Message, frozen=True, kw_only=True):
     """There is a face."""
 
 
+class Curves(Message, frozen=True, kw_only=True):
+    """Spotter → supervisor with ``--lsl``: the curves of every frame since the last tick. Lossy: ``seq``."""
+
+    seq: int
+    """Of its own, beside that of the ticks."""
+    frames: list[int]
+    """Frame numbers; a frame has a row for each face that is in view."""
+    t_ns: list[int]
+    faces: list[int]
+    found: list[bool]
+    values: bytes
+    """(rows, ROIs) float32, in the unit of the detector; NaN without a face."""
+
+
 class Pose(Message, frozen=True, kw_only=True):
     """Spotter → motion in dense mode, each frame with a face. Lossy: ``seq`` shows what was lost."""
 
@@ -278,6 +292,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ring: str = ""
     info: SourceInfo | None = None
     fps: float = 0.0
+    first: int = 0
+    """ring: index at which the source begins; above 0 where a recording has been begun again."""
     ids: list[int] = []
     """resend: the events that are missed, maybe none. The end mark, where it was given, follows them again."""
     on: bool = True
@@ -294,7 +310,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _encoder = msgspec.msgpack.Encoder()
 _report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 _work: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
-_broadcast: msgspec.msgpack.Decoder[Tick | Dense | Hello] = msgspec.msgpack.Decoder(Tick | Dense | Hello)
+_broadcast: msgspec.msgpack.Decoder[Tick | Curves | Dense | Hello] = msgspec.msgpack.Decoder(
+    Tick | Curves | Dense | Hello
+)
 _pose = msgspec.msgpack.Decoder(Pose)
 _outline = msgspec.msgpack.Decoder(Outline)
 _told = msgspec.msgpack.Decoder(Told)
@@ -331,7 +349,7 @@ def decode_work(data: bytes) -> Work:
     return _strictly(_work, data)
 
 
-def decode_broadcast(data: bytes) -> Tick | Dense | Hello:
+def decode_broadcast(data: bytes) -> Tick | Curves | Dense | Hello:
     """A tick of the spotter or of dense mode, or a handshake."""
     return _strictly(_broadcast, data)
 

@@ -108,6 +108,12 @@ def make_folder(folder: Path, info: SourceInfo) -> None:
         file.write(msgspec.json.format(msgspec.json.encode(info)))
 
 
+def _write_private(path: Path, data: bytes) -> None:
+    """For its owner alone, whatever the umask allows."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+        file.write(data)
+
+
 class _Table:
     """``frames.csv``, each row written at once: nothing is held back that a crash could take."""
 

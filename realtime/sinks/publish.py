@@ -38,6 +38,8 @@ def open_sink(settings: OutputSettings) -> Publisher | None:
 class Publisher:
     """The publishing socket. Never waits for a subscriber."""
 
+    never_waits = True
+
     def __init__(self, endpoint: str, curve_dir: str | None = None) -> None:
         """UserError where the endpoint can't be had, or goes beyond this machine without keys."""
         self._seq = dict.fromkeys(TOPICS, 0)

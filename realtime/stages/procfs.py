@@ -6,9 +6,15 @@ from pathlib import Path
 
 from realtime.ipc.names import start_ticks, stat_fields
 
-__all__ = ["own_arguments", "peak_rss_mb", "start_ticks"]
+__all__ = ["is_stopped", "own_arguments", "peak_rss_mb", "start_ticks"]
 
-_ARG_START, _ARG_END = 45, 46  # of proc(5)'s fields, counted from the state
+_STATE, _ARG_START, _ARG_END = 0, 45, 46  # of proc(5)'s fields, counted from the state
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped it: not slow, not waiting."""
+    fields = stat_fields(pid)
+    return fields is not None and fields[_STATE] in "Tt"
 
 
 def own_arguments() -> tuple[int, int]:

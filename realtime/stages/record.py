@@ -281,7 +281,7 @@ class Copying:
             self._beside.take()
             self._look(begun / 1e9)
             if count <= index:
-                if reader.ended or self._context.stopping.is_set():
+                if reader.is_over(index) or self._context.stopping.is_set():
                     break
                 continue
             if self._none:
@@ -306,15 +306,26 @@ class Copying:
                 self._keeper.pause()
         if paused:
             self._row.put("paused", self._row.get("paused") + 1)
+        elif self._is_repeated(index):
+            self._row.put("repeated", self._row.get("repeated") + 1)
         else:
             self._write(index)
         return index + 1
+
+    def _is_repeated(self, index: int) -> bool:
+        """The analysis of a recording has begun again: the frame is on disk."""
+        seen = self._reader.view(index)
+        return seen is not None and seen[1].number <= self._row.get("last_number")
+
+    def _left_out(self) -> int:
+        """Frames that came and were not to be written."""
+        return self._row.get("paused") + self._row.get("repeated")
 
     def _note(self, index: int, count: int) -> None:
         row, written = self._row, self._keeper.written
         row.put("frames", written)
         row.put("next_index", index)
-        row.put("dropped", index - written - row.get("paused") if self._all else self._keeper.missing())
+        row.put("dropped", index - written - self._left_out() if self._all else self._keeper.missing())
         row.put("queue", count - index)
         for trouble in self._keeper.troubles():
             self._context.notice("clip incomplete", trouble)
@@ -343,7 +354,7 @@ class Copying:
         self._note(self._row.get("next_index"), self._row.get("next_index"))
         self._row.put("frames", readable)
         if self._all:
-            self._row.put("dropped", self._row.get("next_index") - readable - self._row.get("paused"))
+            self._row.put("dropped", self._row.get("next_index") - readable - self._left_out())
         unwritten = self.unwritten + self._keeper.missing()
         return {"readable": float(readable), "unwritten": float(unwritten), "broken": broken}
 

@@ -225,6 +225,8 @@ class Account:
         figures = {"supervisor": usage(os.getpid())}
         for stage, process in self._stages.items():
             own = usage(process.pid) if process.poll() is None else {}
+            if process.stalled:
+                own["stalls"] = float(process.stalled)
             own["busy_s"] = round(self._board.row(stage).get("busy_ns") / 1e9, 3)
             figures[stage] = {**own, **self.ended.get(stage, {})}
         return figures

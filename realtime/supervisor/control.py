@@ -60,6 +60,8 @@ def open_control(settings: OutputSettings, resources: Resources) -> list[Control
 class Control:
     """A sink, to know how the session stands; orders go to the supervisor as ``Command``."""
 
+    never_waits = True
+
     def __init__(self, endpoint: str, settings: OutputSettings, resources: Resources) -> None:
         """UserError where the endpoint can't be had, or goes beyond this machine without keys."""
         self._records, self._resources = settings.record is not None, resources

@@ -26,6 +26,8 @@ _EVERY = 2  # states shown between two that are told
 class PageFeed:
     """A sink."""
 
+    never_waits = True
+
     def __init__(self, sender: bus.Feeder) -> None:
         self._sender = sender
         self._encoder = msgspec.json.Encoder()

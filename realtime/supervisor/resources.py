@@ -7,6 +7,7 @@ leaves nothing of the rest.
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import zmq
@@ -14,6 +15,7 @@ import zmq
 from realtime import pipeline
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
+from realtime.ipc.sent import SentEvents
 from realtime.supervisor import cleanup
 from realtime.types import SourceInfo
 
@@ -32,12 +34,17 @@ class Resources:
         self.swept = cleanup.sweep()
         self.ring_name = f"{prefix}ring"
         self._ring: RingWriter | None = None
+        self.first_index = 0
+        """Ring index at which the source begins: above 0 where a recording has been begun again."""
         self.info: SourceInfo | None = None
         """Of the source whose frames the ring has."""
         with contextlib.ExitStack() as undo:
             self.board = Board.create(f"{prefix}board")
             undo.callback(self.board.unlink)
             undo.callback(self.board.close)
+            self.sent = SentEvents.create(f"{prefix}sent")
+            undo.callback(self.sent.unlink)
+            undo.callback(self.sent.close)
             self.directory = bus.make_directory(prefix)
             undo.callback(bus.remove_directory, self.directory)
             self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -73,15 +80,23 @@ class Resources:
     def has_ring(self) -> bool:
         return self._ring is not None
 
-    def make_ring(self, info: SourceInfo, slots: int) -> None:
-        """Shared memory for frames of that size; RingError if it does not fit."""
-        from realtime.ipc.ring import RingWriter
+    def make_ring(self, info: SourceInfo, slots: int, least: int) -> int:
+        """Shared memory for frames of that size: so many slots, or, where they don't fit, as many as do; how many.
+
+        RingError if there is no room for the least.
+        """
+        from realtime.ipc.ring import SHM_DIR, RingWriter, ring_bytes
 
         lossless = 0 if info.live else 1
+        if slots > least:
+            there = os.statvfs(SHM_DIR)
+            fit = there.f_bavail * there.f_frsize // ring_bytes(1, info.height, info.width)
+            slots = max(least, min(slots, fit))
         self.info = info
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)
+        return slots
 
     def end_ring(self) -> int:
         """Say "no more frames" in place of a capture process that can't; the number of the last, −1 without one."""
@@ -94,6 +109,14 @@ class Resources:
             writer.finish()
             writer.close()
         return -1 if last is None else last.number
+
+    def reopen_ring(self) -> None:
+        """Frames come again, from the source's first. While no capture process is there."""
+        from realtime.ipc.ring import RingWriter
+
+        writer = RingWriter.attach(self.ring_name)
+        self.first_index = writer.reopen()
+        writer.close()
 
     def feeder(self, name: str) -> bus.Feeder:
         """A sending end that never waits."""
