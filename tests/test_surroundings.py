@@ -219,7 +219,7 @@ def test_descriptors_that_run_out_in_the_midst_end_it_with_all_lines(tmp_path: P
     assert left_behind(run.child.pid) == []
 
 
-@pytest.mark.parametrize("most", [100, 400, 800])
+@pytest.mark.parametrize("most", [400, 800])  # under some 150 MB OpenBLAS ends Python before a line of ours runs
 def test_too_little_memory_is_said_before_the_start(most: int) -> None:
     done = limited(AS=most * 1_000_000)
     assert done.returncode == 2
