@@ -152,7 +152,12 @@ def run_session(options: Sequence[str], environment: dict[str, str] | None = Non
         log = Path(name) / "events.jsonl"
         command = [sys.executable, "-m", "realtime", "--view", "none", "--events", str(log), *options]
         child = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **(environment or {})}, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         clip = (environment or {}).get("FAKECAM_FILE")
         watch = Sampler(functools.partial(look_at, child.pid, os.path.getsize(clip) / 1e6 if clip else 0.0))

@@ -96,6 +96,28 @@ def soak() -> str:
     return head + markdown(("", ""), rows) + stamp(result)
 
 
+def page() -> str:
+    """What an open page costs a session."""
+    result = load("page")
+    rows = [
+        (
+            case,
+            row["frames"],
+            row["dropped"],
+            row["not_recorded"],
+            row["events"],
+            number(row["latency_ms"]["total"].get("p50")),
+            number(row["latency_ms"]["total"].get("p99")),
+            f"{row['cpu_share']['web']:.0%}" if "web" in row["cpu_share"] else "",
+        )
+        for case, row in result["cases"].items()
+    ]
+    head = ("", "frames", "dropped", "not recorded", "events", "total p50, ms", "p99, ms", "page's share of a core")
+    each = f"{result['rounds']} × {result['seconds']:g} s each, in turn"
+    said = f"{each}, at {result['fps']:g} fps, {result['size']}, recorded.\n\n"
+    return said + markdown(head, rows) + stamp(result)
+
+
 def habits() -> str:
     """Each real-time habit with and without."""
     result = load("latency_habits")

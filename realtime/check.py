@@ -20,12 +20,12 @@ _WARM_UP_FRAMES = 20
 
 
 def print_cameras() -> int:
-    """Every V4L2 camera with its modes; exit code 0 also without one."""
+    """Every V4L2 and GenICam camera with its modes; exit code 0 also without one."""
     from realtime.sources import list_cameras
 
     cameras = list_cameras()
     if not cameras:
-        print("no camera here (looked for /dev/video*); try --camera demo")
+        print("no camera here (looked for /dev/video* and, with Aravis, on network and USB); try --camera demo")
     for camera in cameras:
         about = camera.problem or f"{camera.card} ({camera.driver})"
         print(f"{camera.path}  {about}")

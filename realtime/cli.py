@@ -32,12 +32,16 @@ from realtime.options import OneLineParser  # noqa: E402
 _EPILOG = """\
 sources:
   0, 1, …, /dev/videoN   a V4L2 camera
+  genicam:, genicam:ID   a GigE Vision or USB3 Vision camera, by id, serial number or address (needs Aravis)
+  gentl:FILE.cti[#SERIAL]  a camera by its vendor's GenTL producer (extra merealtime[gentl])
   FILE, FOLDER           a recording: every frame is analysed, as fast as the machine can, unless --live
   rtsp://…, http://…     a network stream
   demo, demo:SEED        a built-in 200 fps face with known movements
 
 commands (each has a --help of its own):
-  check                  as --check
+  check                  the rig: is this camera, light and face good for micro-expressions?
+  review SESSION_DIR     the page over a recorded session: look again, say what was true
+  export SESSION_DIR     a session for other tools: CSV, OpenFace's table, ELAN, BORIS, BIDS, Parquet
   keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
@@ -45,6 +49,7 @@ commands (each has a --help of its own):
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
 
+DEFAULT_PAGE = "127.0.0.1:8410"
 OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models")
 """Commands of ``offline``: there, ``offline.commands.NAME`` each."""
 
@@ -90,7 +95,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--camera", metavar="SOURCE", help="where frames come from (below); default: demo")
     add("--fps", type=_positive, metavar="N", help="frames a second to ask for, or a recording's true rate")
     add("--size", type=_size, metavar="WxH", help="picture size to ask of a camera")
-    add("--pixel-format", choices=("auto", "GREY", "YUYV", "MJPG"), help="pixel format to ask of a camera")
+    formats = ("auto", "GREY", "YUYV", "MJPG", "Mono8", "Mono10", "Mono12", "Mono16")
+    add("--pixel-format", choices=formats, help="pixel format to ask of a camera")
     add("--config", metavar="FILE.toml", help="settings; configs/default.toml explains every key")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as spot.detector=lbp")
     add("--faces", type=_count, metavar="N", help="follow the N largest faces, 1 to 8; default: 1")
@@ -106,9 +112,15 @@ def make_parser() -> argparse.ArgumentParser:
     add("--live", action="store_true", default=None, help="play a recording in real time, drop what is late")
     add("--events", metavar="FILE.jsonl", help="write the event log")
     add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
-    add("--record", metavar="DIR", help="keep the native frames; ask the person first")
+    add("--record", metavar="DIR", help="keep the session in a folder of its own there; ask the person first")
+    add("--record-frames", choices=("all", "events", "none"), help="all; a clip of each event and no more; none")
+    add("--subject", metavar="ID", help="who is recorded: a code, for the session's folder")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
+    add("--lsl", action="store_true", default=None, help="events and curves as Lab Streaming Layer streams")
+    add("--lsl-markers", action="append", metavar="NAME", help="take in the LSL marker stream NAME; may be repeated")
+    add("--control", metavar="ENDPOINT", help="take orders over ZeroMQ: status, mark, record, rest, stop")
+    add("--web", nargs="?", const=DEFAULT_PAGE, metavar="HOST:PORT", help=f"serve the page; default {DEFAULT_PAGE}")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
     add("--list-cameras", action="store_true", help="list cameras with their modes, and leave")
@@ -130,8 +142,14 @@ _OPTIONS = {
     "flow": "flow.backend",
     "events": "output.events",
     "record": "output.record",
+    "record_frames": "output.record_frames",
+    "subject": "output.subject",
+    "control": "output.control",
     "publish": "output.publish",
     "curve_dir": "output.curve_dir",
+    "lsl": "output.lsl",
+    "lsl_markers": "output.lsl_markers",
+    "web": "output.web",
     "view": "output.view",
 }
 
@@ -157,8 +175,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] and words[0] in OFFLINE_COMMANDS:
         return _hand_over(words[0], words[1:])
+    if words[:1] == ["review"]:
+        return _review(words[1:])
     if words[:1] == ["check"]:
-        words[0] = "--check"
+        from realtime.rig.command import main as check_rig
+
+        return check_rig(words[1:])
+    if words[:1] == ["export"]:
+        from realtime.session.export.command import main as export
+
+        return export(words[1:])
     if words[:1] == ["keys"]:
         from realtime.ipc.keys import main as make_keys
 
@@ -186,6 +212,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _hand_over(command: str, words: list[str]) -> int:
     """Run ``python -m offline.COMMAND``. By name and only now: a live session never loads ``offline``."""
     code: int = importlib.import_module("offline.commands.cli").command(command, words)
+    return code
+
+
+def _review(words: list[str]) -> int:
+    """The page over a recorded session."""
+    code: int = importlib.import_module("realtime.web.command").review(words)
     return code
 
 
@@ -217,8 +249,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from realtime.errors import UserError
 
     settings = config.load(arguments.config, overrides_of(arguments))
-    if arguments.curve_dir is not None and settings.output.publish is None:
-        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish ENDPOINT")
+    if arguments.curve_dir is not None and settings.output.publish is None and settings.output.control is None:
+        raise UserError(f"--curve-dir {arguments.curve_dir}: keys for publishing; add --publish or --control ENDPOINT")
     if arguments.list_cameras:
         from realtime.check import print_cameras
 
@@ -239,6 +271,9 @@ def _session(settings: Any, *, debug: bool) -> int:
         say(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
+    if supervisor.page_url:
+        sys.stdout.write(f"page    {supervisor.page_url}\n")
+        sys.stdout.flush()
     if settings.output.record:
         say("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()

@@ -106,10 +106,25 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
     events: str | None = None
     record: str | None = None
     record_format: Literal["raw", "ffv1"] = "raw"
+    record_frames: Literal["all", "events", "none"] = "all"
+    record_before_s: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.5
+    record_after_s: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.5
+    clip_mib: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1024
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
+    control: str | None = None
     publish: str | None = None
     curve_dir: str | None = None
+    lsl: bool = False
+    lsl_markers: list[str] = []
+    web: str | None = None
+    web_token_file: str | None = None
     view: Literal["auto", "live", "plain", "none"] = "auto"
     tick_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
+
+    @property
+    def records_frames(self) -> bool:
+        """Whether frames are to be kept: all, or those of events."""
+        return self.record is not None and self.record_frames != "none"
 
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):

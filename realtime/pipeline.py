@@ -1,7 +1,7 @@
 """The pipeline, declared once: which stages there are, what each consumes and emits, and in what order they start.
 
     source ─► capture ─► ring ─► spot ─► motion ─► classify ─► supervisor ─► sinks
-                          └────► record
+                          └────► record, web
 
 A stage is the module ``realtime.stages.NAME`` and a process of its own. The supervisor starts what stands here, the
 board has a row for each stage, settings are held against these names, and a stage gets no socket but those declared
@@ -45,6 +45,8 @@ class Stage:
     """Frames wait for it: ``runtime.fifo_priority`` is for this one."""
     optional: bool = False
     """Runs only where the settings ask for it, and the session goes on without it."""
+    keeps: bool = False
+    """What it does is to be whole: a session that ends waits for it to be done with the last frame."""
 
     def needs_ring(self, *, dense: bool) -> bool:
         """Whether it waits for the ring before it is ready."""
@@ -60,23 +62,27 @@ CHANNELS = (
     Channel(name="motion", carries=("Spotted", "Ended"), guarantee="reliable"),
     Channel(name="classify", carries=("Mapped", "Ended"), guarantee="reliable"),
     Channel(name="poses", carries=("Pose",), guarantee="lossy"),
-    Channel(name="ticks", carries=("Tick", "Dense", "Hello"), guarantee="lossy"),
+    Channel(name="ticks", carries=("Tick", "Curves", "Dense", "Hello"), guarantee="lossy"),
+    Channel(name="outlines", carries=("Outline",), guarantee="lossy"),
+    Channel(name="page", carries=("Told",), guarantee="lossy"),
+    Channel(name="curves", carries=("Rows", "Span", "Ended"), guarantee="lossy"),
     Channel(
         name="reports",
         carries=(
-            "Opened", "Ready", "Progress", "Gap", "Notice", "Failed", "Ended", "Classified", "Unclassified",
+            "Opened", "Ready", "Progress", "Gap", "Notice", "Failed", "Ended", "Classified", "Unclassified", "Command",
         ),
         guarantee="reliable",
     ),
 )  # fmt: skip
 SUPERVISOR_CONSUMES = ("reports", "ticks")
+SUPERVISOR_EMITS = ("page",)
 
 STAGES = (
     Stage(name="capture", emits=(RING, "reports"), start_rank=3, real_time=True),
     Stage(
         name="spot",
         consumes=(RING,),
-        emits=("motion", "ticks", "reports"),
+        emits=("motion", "ticks", "outlines", "curves", "reports"),
         dense_emits=("poses",),
         start_rank=1,
         real_time=True,
@@ -90,7 +96,8 @@ STAGES = (
         start_rank=2,
     ),
     Stage(name="classify", consumes=("classify",), start_rank=0),
-    Stage(name="record", consumes=(RING,), start_rank=4, optional=True),
+    Stage(name="record", consumes=(RING, "curves"), start_rank=4, optional=True, keeps=True),
+    Stage(name="web", consumes=(RING, "outlines", "page"), start_rank=5, optional=True),
 )
 """In the order of the data."""
 
@@ -111,9 +118,10 @@ def control_of(stage: str) -> str:
     return f"control-{stage}"
 
 
-def stages_of(*, record: bool) -> tuple[Stage, ...]:
+def stages_of(*, record: bool, web: bool = False) -> tuple[Stage, ...]:
     """The stages of a session, in the order of the data."""
-    return tuple(stage for stage in STAGES if record or not stage.optional)
+    asked = {"record": record, "web": web}
+    return tuple(stage for stage in STAGES if asked.get(stage.name, True))
 
 
 def start_order(names: tuple[str, ...]) -> list[str]:

@@ -50,15 +50,26 @@ Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
 SidePx = Annotated[int, msgspec.Meta(ge=10, le=99_999)]
 
 
+PixelFormat = Literal["auto", "GREY", "YUYV", "MJPG", "Mono8", "Mono10", "Mono12", "Mono16"]
+
+
 class SourceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asks of a source; `config.SourceSettings` adds which one, and when to stop."""
 
     fps: Rate | None = None
     size: tuple[SidePx, SidePx] | None = None
     """(width, height), px; ``"640x480"`` in a settings file and on the command line."""
-    pixel_format: Literal["auto", "GREY", "YUYV", "MJPG"] = "auto"
+    pixel_format: PixelFormat = "auto"
     live: bool = False
     """Play a recording in real time, dropping what is late."""
+    exposure_us: Annotated[float, msgspec.Meta(gt=0, le=1e8)] | None = None
+    """GenICam and GenTL cameras; automatic exposure goes off."""
+    gain: Annotated[float, msgspec.Meta(ge=-100, le=100_000)] | None = None
+    """GenICam and GenTL cameras, in the camera's own unit: dB mostly; automatic gain goes off."""
+    trigger: str | None = None
+    """GenICam and GenTL cameras: the source of the trigger that starts each frame, as ``Line1``."""
+    features: dict[str, bool | int | float | str] = {}
+    """GenICam and GenTL cameras: any feature by its name, set first and in this order."""
     truth: str | None = None
     """Demo only: file to write the ground truth to (JSON lines)."""
 

@@ -23,6 +23,8 @@ if [ "${1:-}" = --tests ]; then
     command -v gcc >/dev/null || missing+=(gcc libc6-dev)  # the emulated camera
     command -v g++ >/dev/null || missing+=(g++)  # the CUDA kernels' shim
     command -v git >/dev/null || missing+=(git)
+    ldconfig -p 2>/dev/null | grep -q libaravis-0.8.so.0 || missing+=(libaravis-0.8-0)  # GenICam cameras, simulated
+    command -v chromium >/dev/null || missing+=(chromium)  # the page's test
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || die "install first: ${missing[*]}"

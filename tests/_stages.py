@@ -48,6 +48,8 @@ class FakeContext:
         self.notices: list[tuple[str, str]] = []
         self.started, self.stopping = threading.Event(), threading.Event()
         self.resend: deque[list[int]] = deque()
+        self.rest, self.recording = threading.Event(), threading.Event()
+        self.recording.set()
         self.ended: list[str] = []
         self.zmq = None
 

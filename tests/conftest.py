@@ -63,6 +63,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
+@pytest.fixture(scope="session")
+def recorded_session(clip: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a recorded session, to be read only."""
+    from _session_folder import record_session
+
+    return record_session(tmp_path_factory.mktemp("sessions"), clip)
+
+
 @pytest.fixture
 def board() -> Iterator[Board]:
     """The shared page of counters of a session that is not there."""

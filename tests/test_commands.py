@@ -63,7 +63,7 @@ def test_both_ways_are_the_same(name: str) -> None:
 
 def test_check_is_a_command_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "--camera", "63"]) == 2
-    assert "/dev/video63" in capsys.readouterr().out
+    assert "/dev/video63" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("-m", "realtime", "train"), ("-m", "offline.evaluate", "runs/a")])

@@ -68,7 +68,7 @@ def test_commands_on_the_pages_exist() -> None:
         for line in COMMAND.findall(page.read_text()):
             words = line.split("#")[0].split()[1:]
             command = words[0] if words and not words[0].startswith("-") else ""
-            known = help_of("" if command == "check" else command)
+            known = help_of(command)
             assert "usage:" in known, f"{name_of(page)}: {line}"
             for option in (word for word in words if word.startswith("--")):
                 assert re.search(rf"{option}\b", known), f"{name_of(page)}: {line}: no {option}"

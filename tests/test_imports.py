@@ -15,7 +15,7 @@ LEVELS = {
     "realtime.pipeline": 0, "realtime.options": 0, "realtime.quiet": 0, "realtime.files": 0,
     "realtime.vision": 1, "realtime.recognition": 1, "realtime.ipc": 1, "realtime.synthesis": 1,
     "realtime.sources": 1, "realtime.sinks": 1, "realtime.session": 1, "realtime.web": 1,
-    "realtime.stages": 2, "realtime.supervisor": 3, "realtime.check": 3, "realtime.cli": 4,
+    "realtime.stages": 2, "realtime.supervisor": 3, "realtime.check": 3, "realtime.rig": 3, "realtime.cli": 4,
     "realtime.__main__": 5,
 }  # fmt: skip
 PURE = ("realtime.vision", "realtime.recognition")  # know no process, no socket

@@ -16,7 +16,7 @@ from realtime.ipc import messages
 from realtime.stages import runner
 
 STAGES_DIR = Path(pipeline.__file__).parent / "stages"
-HELPERS = {"poses": "spot", "ticks": "spot", "dense": "motion", "runner": None}
+HELPERS = {"poses": "spot", "ticks": "spot", "curves": "spot", "outlines": "spot", "dense": "motion", "runner": None}
 """Modules that open a stage's sockets for it; the runner opens those that every stage has."""
 
 
@@ -33,6 +33,7 @@ def test_every_stage_is_a_module_that_runs() -> None:
 
 def test_what_is_emitted_is_consumed_and_what_is_consumed_is_emitted() -> None:
     emitted = {name for stage in pipeline.STAGES for name in (*stage.emits, *stage.dense_emits)}
+    emitted |= set(pipeline.SUPERVISOR_EMITS)
     consumed = {name for stage in pipeline.STAGES for name in (*stage.consumes, *stage.dense_consumes)}
     assert emitted == consumed | set(pipeline.SUPERVISOR_CONSUMES)
     assert emitted == {channel.name for channel in pipeline.CHANNELS} | {pipeline.RING}
@@ -44,7 +45,7 @@ def test_channels_carry_the_messages_that_are_decoded_there() -> None:
     carried = {channel.name: set(channel.carries) for channel in pipeline.CHANNELS}
     assert carried["reports"] == names_of(messages.Report)
     assert carried["motion"] | carried["classify"] == names_of(messages.Work)
-    assert carried["ticks"] == names_of(messages.Tick | messages.Dense | messages.Hello)
+    assert carried["ticks"] == names_of(messages.Tick | messages.Curves | messages.Dense | messages.Hello)
     for name in set().union(*carried.values()):
         assert issubclass(getattr(messages, name), messages.Message)
 
@@ -83,9 +84,10 @@ def test_an_undeclared_channel_is_refused() -> None:
 
 
 def test_ring_events_and_order_follow_from_the_table() -> None:
-    assert [s.name for s in pipeline.STAGES if s.needs_ring(dense=False)] == ["capture", "spot", "record"]
-    assert [s.name for s in pipeline.STAGES if s.needs_ring(dense=True)] == ["capture", "spot", "motion", "record"]
+    assert [s.name for s in pipeline.STAGES if s.needs_ring(dense=False)] == ["capture", "spot", "record", "web"]
+    dense = ["capture", "spot", "motion", "record", "web"]
+    assert [s.name for s in pipeline.STAGES if s.needs_ring(dense=True)] == dense
     assert pipeline.EVENT_PATH == ("motion", "classify")
     assert [stage.name for stage in pipeline.stages_of(record=False)] == ["capture", "spot", "motion", "classify"]
-    assert [stage.name for stage in pipeline.stages_of(record=True)] == list(pipeline.NAMES)
+    assert [stage.name for stage in pipeline.stages_of(record=True, web=True)] == list(pipeline.NAMES)
     assert pipeline.start_order(("capture", "spot", "motion", "classify")) == ["classify", "spot", "motion", "capture"]

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from offline.commands import cli
 from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Note, Skipped, load_clips
+from offline.datasets.common import on_disk
 from offline.files import write_bytes, write_npz
 from offline.inputs import Input, flow_map
 from realtime.errors import DatasetError, MerealtimeError
@@ -34,8 +35,9 @@ CODE_VERSION = 2
 
 def clip_key(clip: Clip, shown: Input, frames: int = 1) -> str:
     """SHA-256 of all that decides a clip's maps: record, its files' sizes and times, input, code version."""
-    margin = [file for file in clip.margin_files if os.path.exists(file)]
-    stats = [(os.path.basename(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in (*clip.files, *margin)]
+    margin = [file for file in clip.margin_files if os.path.exists(on_disk(file))]
+    files = (*clip.files, *margin)
+    stats = [(os.path.basename(f), (s := os.stat(on_disk(f))).st_size, s.st_mtime_ns) for f in files]
     record = msgspec.json.encode(
         [
             CODE_VERSION,

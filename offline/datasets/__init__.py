@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from offline.datasets import casme2, ckplus, composite, flowmaps, samm, smic, synthetic
+from offline.datasets import casme2, ckplus, composite, flowmaps, samm, sessions, smic, synthetic
 from offline.datasets.common import Clip, Loaded, Note, Skipped
 from offline.datasets.flowmaps import MapSet
 from realtime.errors import DatasetError
@@ -18,6 +18,7 @@ CLIP_DATASETS = {
     "ckplus": ckplus.load,
     "composite": composite.load,
     "synthetic": synthetic.load,
+    sessions.NAME: sessions.load,
 }
 NAMES = (*CLIP_DATASETS, "flowmaps")
 

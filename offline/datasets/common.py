@@ -38,7 +38,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     numbers: tuple[int, ...]
     """Frame numbers that are there, rising …"""
     files: tuple[str, ...]
-    """… and their image files."""
+    """… and their image files, or places in a session's video (`frame_in`)."""
     margin_numbers: tuple[int, ...] = ()
     """Frames before the onset and after the offset, at most `MARGIN_S` away, that are there, rising: onset and
     offset are averaged with them, as the camera does …"""
@@ -47,6 +47,26 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     fps: float
     note: str = ""
     """What is amiss, and what was done about it."""
+
+
+_FRAME = re.compile(r"(?P<video>.+\.mkv)\?frame=(?P<number>\d+)")
+
+
+def frame_in(video: Path, number: int) -> str:
+    """What stands for an image file where a frame is one of a session's video."""
+    return f"{video}?frame={number}"
+
+
+def video_of(file: str) -> tuple[str, int] | None:
+    """Video and frame number; None for an image file."""
+    found = _FRAME.fullmatch(file)
+    return None if found is None else (found["video"], int(found["number"]))
+
+
+def on_disk(file: str) -> str:
+    """The file that holds the frame."""
+    found = video_of(file)
+    return file if found is None else found[0]
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -108,7 +128,7 @@ def complete(raw: RawClip, label: int) -> Clip | Skipped:
         return Skipped(name, f"missing frames: no images in {raw.folder}")
     onset = raw.onset if raw.onset is not None else min(frames)
     offset = raw.offset if raw.offset is not None else max(frames)
-    if why := _too_few(frames, onset, offset):
+    if why := too_few(frames, onset, offset):
         return Skipped(name, f"missing frames: {why} {raw.folder}")
     return _clip(raw, label, frames, onset, offset)
 
@@ -143,7 +163,7 @@ def _clip(raw: RawClip, label: int, frames: dict[int, Path], onset: int, offset:
     )
 
 
-def _too_few(frames: Iterable[int], onset: int, offset: int) -> str:
+def too_few(frames: Iterable[int], onset: int, offset: int) -> str:
     """What makes a clip unusable with these frames; empty: nothing."""
     within = [n for n in frames if onset <= n <= offset]
     if offset <= onset:

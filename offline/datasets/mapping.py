@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,8 +19,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.datasets.common import Clip
-from realtime.errors import DatasetError
+from offline.datasets.common import Clip, video_of
+from realtime.errors import DatasetError, MerealtimeError
+from realtime.session.pictures import Pictures
 from realtime.vision.features import FeatureSpec
 
 Gray = NDArray[np.uint8]
@@ -40,10 +42,28 @@ class UnreadableFrame(UnusableClip):
 
 def read_gray(file: str) -> Gray:
     """(H, W) uint8. Raises UnreadableFrame."""
+    place = video_of(file)
+    if place is not None:
+        return _read_frame(file, *place)
     image = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise UnreadableFrame(f"{file}: not a readable image")
     return np.ascontiguousarray(image, np.uint8)
+
+
+@functools.lru_cache(4)
+def _video(path: str) -> Pictures:
+    return Pictures(Path(path))
+
+
+def _read_frame(file: str, video: str, number: int) -> Gray:
+    try:
+        picture = _video(video).picture(number)
+    except MerealtimeError as error:
+        raise UnreadableFrame(f"{file}: {error}") from error
+    if picture is None:
+        raise UnreadableFrame(f"{file}: no such frame")
+    return np.ascontiguousarray(picture, np.uint8)
 
 
 class Pair(msgspec.Struct, frozen=True):

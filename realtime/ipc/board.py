@@ -34,6 +34,7 @@ FIELDS = (
     "needed_index",  # spot: oldest frame that a successor must see to find what is under way
     "looking",  # capture: 1 while it looks for a source that has gone
     "repeated",  # record: frames that came a second time, because the analysis began again
+    "paused",  # record: frames that were not to be kept
 )
 _AT = {name: at for at, name in enumerate(FIELDS)}
 _STRIDE = 32  # words a row: its own cache lines

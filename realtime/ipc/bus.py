@@ -5,6 +5,7 @@
 * ``Broadcaster`` / ``Listener`` (PUB/SUB): lossy. What does not fit is dropped; ``seq`` in the messages
   shows it.
 * ``Broadcaster`` / ``Subscriber``: the same between two stages.
+* ``Feeder`` / ``Receiver`` (PUSH that never waits): to the page, which may be down; a full queue drops, counted.
 * ``Caller`` / ``Answerer`` (REQ/REP): control, request and reply with a time-out.
 
 What is no message of ours is passed over and counted (``refused``); whoever sends a larger one is cut off.
@@ -22,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 import zmq
@@ -36,6 +37,7 @@ _MAX_BYTES = 4 << 20
 """Far above the largest message (an event with its crops, 60 kB)."""
 
 T = TypeVar("T")
+Counted = TypeVar("Counted", bound="messages.Pose | messages.Outline")
 
 
 class BusError(MerealtimeError):
@@ -85,6 +87,28 @@ class Sender:
 
     def close(self) -> None:
         """Close; what is queued is still delivered for up to two seconds."""
+        self._socket.close()
+
+
+class Feeder:
+    """Lossy sending end that keeps what it can for a receiver that is not there yet, or no longer; never waits."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self.dropped = 0
+        """What did not fit."""
+        self._socket = context.socket(zmq.PUSH)
+        self._socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(endpoint)
+
+    def send(self, message: messages.Message) -> None:
+        """Queue a message, or count it as dropped."""
+        try:
+            self._socket.send(messages.encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            self.dropped += 1
+
+    def close(self) -> None:
         self._socket.close()
 
 
@@ -157,7 +181,7 @@ class Listener:
         self._next: dict[type, int] = {}
         self._hearing: set[str] = set()
 
-    def receive(self, timeout_s: float = 0.0) -> messages.Tick | messages.Dense | None:
+    def receive(self, timeout_s: float = 0.0) -> messages.Tick | messages.Curves | messages.Dense | None:
         """The next tick; handshakes are noted and passed over."""
         while self.socket.poll(round(timeout_s * 1000)):
             try:
@@ -183,18 +207,18 @@ class Listener:
         self.socket.close()
 
 
-class Subscriber:
-    """Lossy receiving end of poses, oldest first; those that never came are counted by ``seq``."""
+class Subscriber(Generic[Counted]):
+    """Lossy receiving end, oldest first; messages that never came are counted by their ``seq``."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], messages.Pose]
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, decode: Callable[[bytes], Counted]
     ) -> None:
         self.socket = _hearing_all(context, endpoint)
         self.lost = self.refused = 0
         self._decode = decode
         self._next = 0
 
-    def receive(self) -> messages.Pose | None:
+    def receive(self) -> Counted | None:
         """The next message, or None."""
         while True:
             try:

@@ -35,18 +35,20 @@ _ERROR = b"\x05ERROR"
 class _Pair:
     """A peer's connection and ours to ZeroMQ."""
 
-    def __init__(self, outer: socket.socket, inner: socket.socket) -> None:
+    def __init__(self, outer: socket.socket, inner: socket.socket, most: int, a_second: int) -> None:
+        """The peer may send ``most`` bytes at once, and ``a_second`` later on."""
         self.outer, self.inner = outer, inner
+        self._most, self._a_second = most, a_second
         self.up, self.down = bytearray(), bytearray()
         """What is on its way to ZeroMQ, and to the peer."""
         self.heard = bytearray()
         """The first that ZeroMQ said."""
-        self._allowed, self._since = float(ALLOWED_BYTES), time.monotonic()
+        self._allowed, self._since = float(most), time.monotonic()
 
     def spend(self, count: int) -> bool:
         """Whether the peer may send so much more."""
         now = time.monotonic()
-        self._allowed = min(ALLOWED_BYTES, self._allowed + (now - self._since) * ALLOWED_A_SECOND) - count
+        self._allowed = min(self._most, self._allowed + (now - self._since) * self._a_second) - count
         self._since = now
         return self._allowed >= 0
 
@@ -54,7 +56,16 @@ class _Pair:
 class Gate:
     """``listener`` (bound) is connected to the Unix socket ``inner``, in a thread of its own after ``start``."""
 
-    def __init__(self, listener: socket.socket, inner: str) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        inner: str,
+        *,
+        most: int = ALLOWED_BYTES,
+        a_second: int = ALLOWED_A_SECOND,
+    ) -> None:
+        """A peer may send ``most`` bytes at once, and ``a_second`` later on."""
+        self._most, self._a_second = most, a_second
         self.came = self.refused = self.left = 0
         self._listener, self._inner = listener, inner
         self._selector = selectors.DefaultSelector()
@@ -131,7 +142,7 @@ class Gate:
         except OSError:
             inner.close()
             raise
-        pair = _Pair(outer, inner)
+        pair = _Pair(outer, inner, self._most, self._a_second)
         for end in (outer, inner):
             end.setblocking(False)
             self._selector.register(end, selectors.EVENT_READ, pair)

@@ -102,6 +102,20 @@ class Tick(Message, frozen=True, kw_only=True):
     """There is a face."""
 
 
+class Curves(Message, frozen=True, kw_only=True):
+    """Spotter → supervisor with ``--lsl``: the curves of every frame since the last tick. Lossy: ``seq``."""
+
+    seq: int
+    """Of its own, beside that of the ticks."""
+    frames: list[int]
+    """Frame numbers; a frame has a row for each face that is in view."""
+    t_ns: list[int]
+    faces: list[int]
+    found: list[bool]
+    values: bytes
+    """(rows, ROIs) float32, in the unit of the detector; NaN without a face."""
+
+
 class Pose(Message, frozen=True, kw_only=True):
     """Spotter → motion in dense mode, each frame with a face. Lossy: ``seq`` shows what was lost."""
 
@@ -198,13 +212,73 @@ class Unclassified(Message, frozen=True, kw_only=True):
     reason: str
 
 
+class Outline(Message, frozen=True, kw_only=True):
+    """Spotter → page, some 20 a second, one for each face: what is followed, where it is. Lossy: ``seq``."""
+
+    seq: int
+    frame: int
+    index: int
+    """Ring index of the frame."""
+    t_ns: int
+    face: int
+    corners: bytes
+    """(n, 2) float32, frame px: the regions' outlines, one after the other, in the order of ``threshold``."""
+    counts: list[int]
+    """How many corners each region has."""
+    patches: bytes
+    """(m, 4) float32, frame px: each patch's place at rest and how far it has moved, the rigid ones first."""
+    rigid: int
+    """How many of the patches hold the head, not the face's movement."""
+    threshold: dict[str, float]
+    """Per ROI the difference that would open an event now, in the unit of the detector; 0 while unknown."""
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """Supervisor → page: a line of the log, a tick or the state, as JSON. Lossy: ``seq`` shows what was lost."""
+
+    seq: int
+    line: bytes
+    again: bool = False
+    """Told before under this ``seq``, maybe to a process that has died since."""
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """What somebody asks of a running session, by the page or by ``--control``."""
+
+    do: Literal["mark", "rest", "record", "stop"]
+    text: str = ""
+    """mark: what to call it."""
+    on: bool = True
+    """record: begin or pause."""
+    t_ns: int = 0
+    """When the request came in, monotonic ns."""
+    frame: int | None = None
+    """mark: number of the frame of that moment, where it is known already."""
+    origin: str = "page"
+
+
+class Rows(Message, frozen=True, kw_only=True):
+    """Spotter → recorder, some ten times a second: every frame's curves."""
+
+    rows: bytes
+    """(n,) ``realtime.session.curves.ROW``."""
+
+
+class Span(Message, frozen=True, kw_only=True):
+    """Spotter → recorder: from when to when an event lasts, ns of exposure."""
+
+    id: int
+    onset_t_ns: int
+    offset_t_ns: int
+
+
 class Hello(Message, frozen=True, kw_only=True):
     """Handshake: sent until the sender hears itself."""
 
     token: str
 
 
-Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified | Unclassified
+Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified | Unclassified | Command
 """What stages tell the supervisor, reliably."""
 
 Work = Spotted | Mapped | Ended
@@ -214,7 +288,7 @@ Work = Spotted | Mapped | Ended
 class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Supervisor → stage, answered by Reply."""
 
-    order: Literal["ring", "start", "stop", "resend"]
+    order: Literal["ring", "start", "stop", "resend", "rest", "record"]
     ring: str = ""
     info: SourceInfo | None = None
     fps: float = 0.0
@@ -222,6 +296,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """ring: index at which the source begins; above 0 where a recording has been begun again."""
     ids: list[int] = []
     """resend: the events that are missed, maybe none. The end mark, where it was given, follows them again."""
+    on: bool = True
+    """record: go on, or pause."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -234,8 +310,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _encoder = msgspec.msgpack.Encoder()
 _report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 _work: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
-_broadcast: msgspec.msgpack.Decoder[Tick | Dense | Hello] = msgspec.msgpack.Decoder(Tick | Dense | Hello)
+_broadcast: msgspec.msgpack.Decoder[Tick | Curves | Dense | Hello] = msgspec.msgpack.Decoder(
+    Tick | Curves | Dense | Hello
+)
 _pose = msgspec.msgpack.Decoder(Pose)
+_outline = msgspec.msgpack.Decoder(Outline)
+_told = msgspec.msgpack.Decoder(Told)
+_kept: msgspec.msgpack.Decoder[Rows | Span | Ended] = msgspec.msgpack.Decoder(Rows | Span | Ended)
 _control = msgspec.msgpack.Decoder(Control)
 _reply = msgspec.msgpack.Decoder(Reply)
 
@@ -268,7 +349,7 @@ def decode_work(data: bytes) -> Work:
     return _strictly(_work, data)
 
 
-def decode_broadcast(data: bytes) -> Tick | Dense | Hello:
+def decode_broadcast(data: bytes) -> Tick | Curves | Dense | Hello:
     """A tick of the spotter or of dense mode, or a handshake."""
     return _strictly(_broadcast, data)
 
@@ -276,6 +357,21 @@ def decode_broadcast(data: bytes) -> Tick | Dense | Hello:
 def decode_pose(data: bytes) -> Pose:
     """Where the face is in a frame."""
     return _strictly(_pose, data)
+
+
+def decode_outline(data: bytes) -> Outline:
+    """Where what is followed is in a frame."""
+    return _strictly(_outline, data)
+
+
+def decode_told(data: bytes) -> Told:
+    """A line for the page."""
+    return _strictly(_told, data)
+
+
+def decode_kept(data: bytes) -> Rows | Span | Ended:
+    """What the recorder keeps beside frames."""
+    return _strictly(_kept, data)
 
 
 def decode_control(data: bytes) -> Control:

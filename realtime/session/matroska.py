@@ -12,6 +12,10 @@ import contextlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 Buffer = bytes | memoryview
 
@@ -161,6 +165,44 @@ def frames_in(fd: int) -> int:
     """How many whole frames of a file of ours can be read."""
     begin = _clusters_at(fd)
     return sum(1 for _ in _walk(fd, begin)) if begin else 0
+
+
+class RawPlaces(NamedTuple):
+    """Where the frames of an uncompressed file of ours are: all of one size, one behind the other."""
+
+    fd: int
+    begin: int
+    step: int
+    width: int
+    height: int
+    frames: int
+
+    def read(self, row: int) -> npt.NDArray[np.uint8] | None:
+        """(height, width) uint8; None where the file has no such frame, or another thing in its place."""
+        at = self.begin + row * self.step
+        data = os.pread(self.fd, self.step, at)
+        if len(data) < self.step or data[:4] != _CLUSTER or _BLOCK.unpack(data[: _BLOCK.size])[4] != b"\xa3":
+            return None
+        return np.frombuffer(data, np.uint8, self.width * self.height, _BLOCK.size).reshape(self.height, self.width)
+
+
+def raw_places(path: str) -> RawPlaces | None:
+    """The frames of an uncompressed file of ours; None for any other. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    begin = _clusters_at(fd)
+    head = os.pread(fd, begin, 0)
+    width, height = (_number_in(head, name) for name in (b"\xb0\x88", b"\xba\x88"))
+    step = _BLOCK.size + width * height
+    first = next(_walk(fd, begin), (0, 0)) if begin else (0, 0)
+    if b"V_UNCOMPRESSED" not in head or first[1] != step:
+        os.close(fd)
+        return None
+    return RawPlaces(fd, begin, step, width, height, (os.fstat(fd).st_size - begin) // step)
+
+
+def _number_in(head: bytes, name: bytes) -> int:
+    at = head.find(name, max(0, head.find(b"V_UNCOMPRESSED")))  # behind the codec comes the picture
+    return int.from_bytes(head[at + 2 : at + 10]) if at >= 0 else 0
 
 
 def _walk(fd: int, at: int) -> Iterator[tuple[int, int]]:

@@ -56,10 +56,16 @@ def table_beside(video: str) -> str | None:
 
 
 def readable(folder: Path | str) -> int:
-    """How many frames of a session's folder can be read, each with its row. 0 where there is none."""
+    """How many frames of a session's folder can be read, each with its row, its clips' too. 0 where there is none."""
+    videos = [Path(folder) / "frames.mkv", *Path(folder).glob("clips/event-*.mkv")]
+    return sum(readable_in(video) for video in videos)
+
+
+def readable_in(video: Path) -> int:
+    """How many frames of a video of ours can be read, each with its row in the table beside it."""
     try:
-        rows = (Path(folder) / "frames.csv").read_bytes().count(b"\n") - 1
-        fd = os.open(Path(folder) / "frames.mkv", os.O_RDONLY | os.O_CLOEXEC)
+        rows = video.with_suffix(".csv").read_bytes().count(b"\n") - 1
+        fd = os.open(video, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
     try:

@@ -1,8 +1,9 @@
-"""``--record DIR``: native gray frames, as they came, with their numbers and times beside them.
+"""Frames on disk: native gray frames, as they came, with their numbers and times beside them.
 
 ``raw`` is uncompressed gray in Matroska (0.1–0.2 ms and 307 kB a 640×480 frame), ``ffv1`` compressed without
 loss (3 ms, 110 kB); both open as ``--camera FILE`` and survive a crash up to the last frame written.
-``frames.csv`` has a row a frame: row n belongs to picture n of the video and tells its number at the source.
+The table beside a video (``frames.csv``) has a row a frame: row n belongs to picture n of the video and tells its
+number at the source.
 
 Every write is checked (`realtime.session.matroska`), rows go to disk with their frames, and what is there is counted
 again at the end. A recorder that takes the place of one that died goes on in the same folder.
@@ -23,27 +24,22 @@ import numpy.typing as npt
 from realtime.errors import UserError
 from realtime.session.encode import open_encoder
 from realtime.session.matroska import MatroskaFile
-from realtime.session.read import HEADER, readable
+from realtime.session.read import HEADER, readable_in
 from realtime.types import SourceInfo
 
 
-class Recorder:
-    """One recording: a folder of its own below ``directory``; one that is there already goes on."""
+class FrameFile:
+    """A video and its frame table (same name, ``.csv``); what is there already goes on."""
 
-    def __init__(self, directory: str, name: str, info: SourceInfo, fps: float, form: str) -> None:
-        self.folder = Path(directory) / name
-        self.video = self.folder / "frames.mkv"
+    def __init__(self, video: Path, info: SourceInfo, fps: float, form: str) -> None:
+        """Raises OSError."""
+        self.video = video
         self._form, self._size, self._fps = form, (info.width, info.height), fps
         self._waiting: deque[bytes] = deque()
         """Rows of the frames that the encoder still has."""
-        try:
-            self._encoder = open_encoder(form, *self._size, fps)
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._table = _Table(self.folder / "frames.csv")
-            _write_private(self.folder / "source.json", msgspec.json.format(msgspec.json.encode(info)))
-            self._file = MatroskaFile(str(self.video), self._encoder.tracks, fps)
-        except OSError as error:
-            raise UserError(f"{directory}: can't record there ({error.strerror})") from error
+        self._encoder = open_encoder(form, *self._size, fps)
+        self._table = _Table(video.with_suffix(".csv"))
+        self._file = MatroskaFile(str(video), self._encoder.tracks, fps)
         self._align(min(self._file.count, self._table.count))
 
     @property
@@ -82,18 +78,34 @@ class Recorder:
             self._encoder.flush()
             self._encoder = open_encoder(self._form, *self._size, self._fps)
 
-    def free_bytes(self) -> int:
-        """Space left."""
-        stat = os.statvfs(self.folder)
-        return stat.f_bavail * stat.f_frsize
-
     def close(self) -> int:
         """Write what is left, see it onto the disk, and count what can be read there. OSError if that fails."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._table.close)
             stack.callback(self._file.close)
             self._keep(self._encoder.flush())
-        return readable(self.folder)
+        return readable_in(self.video)
+
+
+class Recorder(FrameFile):
+    """The whole of a session: ``frames.mkv`` in a folder of its own below ``directory``."""
+
+    def __init__(self, directory: str, name: str, info: SourceInfo, fps: float, form: str) -> None:
+        """UserError where that can't be done there."""
+        self.folder = Path(directory) / name
+        try:
+            make_folder(self.folder, info)
+            super().__init__(self.folder / "frames.mkv", info, fps, form)
+        except OSError as error:
+            raise UserError(f"{directory}: can't record there ({error.strerror})") from error
+
+
+def make_folder(folder: Path, info: SourceInfo) -> None:
+    """The session's folder, for its owner alone, with what the source granted. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(folder / "source.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(info)))
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -128,6 +128,19 @@ class NoticeLine(Line, frozen=True, kw_only=True):
     """With ``sensitivity``: per region the smallest movement that would be reported, px on a face 152 px wide."""
 
 
+class MarkerLine(Line, frozen=True, kw_only=True):
+    """Somebody marked this moment."""
+
+    text: str
+    """As it was given; may be empty."""
+    t_ns: int
+    """When the request came in, monotonic clock."""
+    frame: int
+    """Number of the frame of that moment."""
+    origin: str
+    """``page``, ``control`` or ``lsl:NAME``."""
+
+
 class TickLine(Line, frozen=True, kw_only=True):
     """State, some 20 times a second; published and shown, not logged."""
 
@@ -195,7 +208,7 @@ class SummaryLine(Line, frozen=True, kw_only=True):
     """Per stage: seconds at work, and what else it counted."""
 
 
-AnyLine = SessionLine | EventLine | GapLine | NoticeLine | TickLine | SummaryLine
+AnyLine = SessionLine | EventLine | GapLine | NoticeLine | MarkerLine | TickLine | SummaryLine
 
 
 def event_line(done: Classified, now_ns: int) -> EventLine:
@@ -258,6 +271,8 @@ class State(msgspec.Struct, kw_only=True):
     analysed: int = 0
     dropped: dict[str, int] = {}
     face: bool | None = None
+    recording: bool | None = None
+    """Whether frames are kept now; null where none are to be."""
     load: dict[str, float] = {}
     """Per stage: share of the last second at work, 0..1."""
     queue: dict[str, int] = {}

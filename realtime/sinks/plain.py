@@ -6,7 +6,7 @@ import os
 import sys
 
 from realtime.config import OutputSettings
-from realtime.sinks.lines import AnyLine, EventLine, GapLine, NoticeLine, SessionLine, State, SummaryLine
+from realtime.sinks.lines import AnyLine, EventLine, GapLine, MarkerLine, NoticeLine, SessionLine, State, SummaryLine
 
 
 def open_sink(settings: OutputSettings) -> PlainView | None:
@@ -63,6 +63,8 @@ def describe(line: AnyLine, faces: int = 1) -> str:
         return f"gap    {line.count} frames between {line.first} and {line.last} not analysed ({line.cause})"
     if isinstance(line, NoticeLine):
         return f"notice {line.what}: {line.detail}" if line.detail else f"notice {line.what}"
+    if isinstance(line, MarkerLine):
+        return f"mark   {line.text or '(without text)'}, frame {line.frame} ({line.origin})"
     if isinstance(line, SessionLine):
         asked = f", asked {line.fps_requested:g}" if line.fps_requested else ""
         picture = f"{line.width}x{line.height} {line.pixel_format}, {line.fps_granted:g} fps"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realtime.errors import SourceError
+from realtime.errors import SourceError, without_passwords
 from realtime.types import MAX_FPS, SourceInfo, SourceRequest, Stamp
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ __all__ = ["Source", "list_cameras", "open_source", "take_notices"]
 _KINDS = (
     (r"demo(:.*)?", "demo:DemoSource"),
     (r"\d+|/dev/video.*", "v4l2.source:open_camera"),
+    (r"genicam:.*", "genicam.source:GenicamSource"),
+    (r"gentl:.*", "gentl.source:GentlSource"),
     (r"(rtsps?|https?)://.*", "stream:StreamSource"),
     (r".*", "recording:open_recording"),
 )
@@ -46,7 +48,8 @@ class Source(Protocol):
 
 
 def open_source(spec: str, request: SourceRequest) -> Source:
-    """Open a camera (``0``, ``/dev/videoN``), file, folder, ``rtsp://…``, ``http(s)://…`` or ``demo[:SEED]``.
+    """Open a camera (``0``, ``/dev/videoN``, ``genicam:[ID]``, ``gentl:PRODUCER.cti[#SERIAL]``), file, folder,
+    ``rtsp://…``, ``http(s)://…`` or ``demo[:SEED]``.
 
     Raises SourceError (one line, says what there is instead) if it cannot be opened as asked.
     """
@@ -54,6 +57,12 @@ def open_source(spec: str, request: SourceRequest) -> Source:
         raise SourceError(f"--fps {request.fps:g}: must be more than 0 frames a second, at most {MAX_FPS:g}")
     if request.size is not None and min(request.size) <= 0:
         raise SourceError(f"--size {request.size[0]}x{request.size[1]}: width and height must be more than 0")
+    machine_vision = spec.startswith(("genicam:", "gentl:"))
+    for key in ("exposure_us", "gain", "trigger", "features"):
+        if getattr(request, key) not in (None, {}) and not machine_vision:
+            raise SourceError(
+                f"source.{key}: {without_passwords(spec)} takes none; only genicam: and gentl: cameras do"
+            )
     opener = next(opener for pattern, opener in _KINDS if re.fullmatch(pattern, spec, re.DOTALL))
     module, _, name = opener.partition(":")
     source: Source = getattr(importlib.import_module(f"realtime.sources.{module}"), name)(spec, request)
@@ -61,10 +70,11 @@ def open_source(spec: str, request: SourceRequest) -> Source:
 
 
 def list_cameras() -> list[Camera]:
-    """The V4L2 cameras of this machine with their modes."""
+    """The V4L2 and GenICam cameras of this machine with their modes."""
+    from realtime.sources.genicam.cameras import list_cameras as of_genicam
     from realtime.sources.v4l2.modes import list_cameras as of_v4l2
 
-    return of_v4l2()
+    return of_v4l2() + of_genicam()
 
 
 def take_notices(source: Source) -> list[tuple[str, str]]:

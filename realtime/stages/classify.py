@@ -25,7 +25,15 @@ def run(context: StageContext) -> None:
     bundles.check_spec(bundle, FeatureSpec())
     for _ in range(3):
         bundle.predict(np.full((1, *bundles.MAP_SHAPE), 127.5, np.float32))
-    context.ready({"model": bundle.card.name, "labels": ", ".join(bundle.labels)})
+    card = bundle.card
+    context.ready(
+        {
+            "model": card.name,
+            "labels": ", ".join(bundle.labels),
+            "digest": card.network.sha256,
+            "feature_digest": card.feature_digest,
+        }
+    )
     attempts = Attempts(context)
     try:
         while not context.stopping.is_set():

@@ -1,28 +1,43 @@
-"""Record: ring → files, in a process of its own. A mere lossy reader: it can lose frames, never delay
-them. What it loses is told when it happens: a disk that is full or fails, a ring that came round.
+"""Record: ring → frames on disk, and the spotter's curves beside them, in a process of its own.
+
+Consumes frames as a mere lossy reader (it can lose some, never delay them), ``Rows`` and ``Span``. What it loses is
+told when it happens: a disk that is full or fails, a ring that came round. ``output.record_frames`` says which frames
+are kept: all of them, a clip of each event, or none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from realtime.ipc.ring import RingReader
+from realtime.config import OutputSettings
+from realtime.errors import UserError
+from realtime.ipc import bus, messages
+from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.session.clips import ClipRecorder
+from realtime.session.curves import CurveLog
 from realtime.session.read import readable as count_readable
-from realtime.session.write import Recorder
+from realtime.session.write import Recorder, make_folder
 from realtime.stages.runner import StageContext
+
+Gray = npt.NDArray[np.uint8]
 
 _WAIT_S = 0.2
 _RESERVE_BYTES = 128 * 2**20
 _LOOK_S = 0.1  # between two looks at the free space
 _RETRY_S = 0.5  # between two attempts to write to a disk that fails
 _TELL_S = 1.0  # between two notices of lost frames
+_LATE_S = 2.0  # an event is known at most so long after it has lasted its longest
 
 
 def run(context: StageContext) -> None:
-    """Copy each frame out of the ring and append it, until the source ends or we are told to stop."""
+    """Keep what is to be kept, until source and spotter have ended or we are told to stop."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -30,15 +45,18 @@ def run(context: StageContext) -> None:
     if order is None or order.info is None:
         return
     output = context.settings.output
+    folder = Path(output.record or ".") / context.spec.recording
+    receiver = bus.Receiver(context.zmq, context.endpoint("curves"))
     reader = RingReader.attach(order.ring)
-    recorder = Recorder(output.record or ".", context.spec.recording, order.info, order.fps, output.record_format)
-    copying = Copying(context, reader, recorder)
+    keeper = open_keeper(context, folder, order, reader)
+    beside = Beside(context, receiver, folder, keeper)
+    copying = Copying(context, reader, keeper, folder, beside)
     try:
-        context.ready({"recording": str(recorder.folder)})
+        context.ready({"recording": str(folder)})
         copying.run()
     except BaseException:
         with contextlib.suppress(OSError):
-            recorder.close()
+            keeper.close()
         raise
     finally:
         reader.close()
@@ -46,103 +64,339 @@ def run(context: StageContext) -> None:
     context.stopping.wait()
 
 
+class Keeper(Protocol):
+    """What becomes of frames."""
+
+    @property
+    def written(self) -> int:
+        """Frames that are on disk."""
+
+    def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
+        """Take the frame at ``index``; None where it was overwritten. OSError where the disk does not take it."""
+
+    def pause(self) -> None:
+        """What comes is not to be kept until ``keep`` is asked again."""
+
+    def want(self, span: messages.Span) -> None:
+        """There was an event."""
+
+    def missing(self) -> int:
+        """Frames beyond those of the ring and the disk that should be there and are not."""
+
+    def troubles(self) -> list[str]:
+        """What else went wrong, once."""
+
+    def close(self) -> int:
+        """See all onto the disk; how many frames can be read there. OSError where that fails."""
+
+
+def open_keeper(context: StageContext, folder: Path, order: messages.Control, reader: RingReader) -> Keeper:
+    """As ``output.record_frames`` says. UserError where nothing can be written there."""
+    output, info = context.settings.output, order.info
+    assert info is not None
+    if output.record_frames == "all":
+        recorder = Recorder(str(folder.parent), folder.name, info, order.fps, output.record_format)
+        return KeepAll(recorder, np.empty((reader.height, reader.width), np.uint8))
+    try:
+        make_folder(folder, info)
+        if output.record_frames == "none":
+            return KeepNone()
+        seconds = context.settings.spot.max_duration_s + _LATE_S + output.record_before_s
+        most = output.clip_mib * 2**20 // (reader.height * reader.width)
+        if most < seconds * order.fps:
+            detail = f"output.clip_mib holds {most / order.fps:.1f} s; events that last longer lose their beginning"
+            context.notice("clips shortened", detail)
+        most = min(most, round(seconds * order.fps))
+        clips = ClipRecorder(folder, info, order.fps, output.record_format, most=most)
+    except OSError as error:
+        raise UserError(f"{output.record}: can't record there ({error.strerror})") from error
+    return KeepClips(clips, output)
+
+
+class KeepAll:
+    """Every frame."""
+
+    def __init__(self, recorder: Recorder, frame: Gray) -> None:
+        self._recorder, self._frame = recorder, frame
+
+    @property
+    def written(self) -> int:
+        return self._recorder.written
+
+    def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
+        header = reader.copy(index, self._frame)
+        if header is not None:
+            self._recorder.write(self._frame, header.number, header.t_ns, header.captured_ns)
+        return header
+
+    def pause(self) -> None:
+        """The file goes on where it is."""
+
+    def want(self, span: messages.Span) -> None:
+        """Its frames are there."""
+
+    def missing(self) -> int:
+        return 0
+
+    def troubles(self) -> list[str]:
+        return []
+
+    def close(self) -> int:
+        return self._recorder.close()
+
+
+class KeepNone:
+    """No frame."""
+
+    written = 0
+
+    def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
+        """Never asked."""
+        return None
+
+    def pause(self) -> None:
+        """Nothing is kept."""
+
+    def want(self, span: messages.Span) -> None:
+        """Nothing is kept."""
+
+    def missing(self) -> int:
+        return 0
+
+    def troubles(self) -> list[str]:
+        return []
+
+    def close(self) -> int:
+        return 0
+
+
+class KeepClips:
+    """A clip of each event."""
+
+    def __init__(self, clips: ClipRecorder, output: OutputSettings) -> None:
+        self._clips = clips
+        self._before_ns, self._after_ns = (round(s * 1e9) for s in (output.record_before_s, output.record_after_s))
+
+    @property
+    def written(self) -> int:
+        return self._clips.written
+
+    def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
+        frame = np.empty((reader.height, reader.width), np.uint8)
+        header = reader.copy(index, frame)
+        if header is not None:
+            self._clips.add(frame, index, header.number, header.t_ns, header.captured_ns)
+        return header
+
+    def pause(self) -> None:
+        self._clips.forget()
+
+    def want(self, span: messages.Span) -> None:
+        self._clips.want(span.id, span.onset_t_ns - self._before_ns, span.offset_t_ns + self._after_ns)
+
+    def missing(self) -> int:
+        return self._clips.missing
+
+    def troubles(self) -> list[str]:
+        return self._clips.troubles()
+
+    def close(self) -> int:
+        return self._clips.close()
+
+
+class Beside:
+    """What the spotter tells: curves, events, its end."""
+
+    def __init__(self, context: StageContext, receiver: bus.Receiver, folder: Path, keeper: Keeper) -> None:
+        """UserError where the curves can't be written."""
+        self._context, self._receiver, self._keeper = context, receiver, keeper
+        self.ended = False
+        self.broken = ""
+        """What the disk says, while it does not take rows."""
+        try:
+            self._log = CurveLog(folder)
+        except OSError as error:
+            raise UserError(f"{folder}: can't record there ({error.strerror})") from error
+
+    def take(self, timeout_s: float = 0.0) -> None:
+        """All that came."""
+        while (message := self._receiver.take(messages.decode_kept, timeout_s)) is not None:
+            timeout_s = 0.0
+            match message:
+                case messages.Rows():
+                    self._write(message.rows)
+                case messages.Span():
+                    self._keeper.want(message)
+                case messages.Ended():
+                    self.ended = True
+
+    def _write(self, rows: bytes) -> None:
+        before = self.broken
+        try:
+            self._log.add(rows)
+            self.broken = ""
+        except OSError as error:
+            self.broken = str(error.strerror)
+        if self.broken and not before:
+            self._context.notice("curves interrupted", f"{self.broken}; kept in memory, tried again")
+        elif before and not self.broken:
+            self._context.notice("curves go on", "none was lost")
+
+    def close(self) -> str:
+        """Make ``curves.parquet``; what went wrong, or nothing."""
+        self._receiver.close()
+        try:
+            self._log.close()
+        except OSError as error:
+            return str(error.strerror)
+        return ""
+
+
 class Copying:
     """State of a running recording."""
 
-    def __init__(self, context: StageContext, reader: RingReader, recorder: Recorder) -> None:
-        self._context, self._reader, self._recorder = context, reader, recorder
+    def __init__(self, context: StageContext, reader: RingReader, keeper: Keeper, folder: Path, beside: Beside) -> None:
+        self._context, self._reader, self._keeper, self._beside = context, reader, keeper, beside
+        self._folder = folder
         self._row = context.row
         self.unwritten = 0
         """Frames that the disk did not take."""
         self._full = False
         self._failing = False
+        self._paused = False
         self._retry_at = self._look_at = self._tell_at = 0.0
         self._lost = 0  # since the last notice
+        frames = context.settings.output.record_frames
+        self._all, self._none = frames == "all", frames == "none"
 
     def run(self) -> None:
         """Until the ring's end, or we are told to stop."""
         reader, row = self._reader, self._row
-        frame = np.empty((reader.height, reader.width), np.uint8)
         index = row.get("next_index") or reader.start  # one that died is gone on for
-        row.put("frames", self._recorder.written)
+        row.put("frames", self._keeper.written)
         while True:
             count = reader.wait(index, _WAIT_S)
             begun = time.monotonic_ns()
             row.put("heartbeat_ns", begun)
+            self._beside.take()
             self._look(begun / 1e9)
             if count <= index:
                 if reader.is_over(index) or self._context.stopping.is_set():
-                    self._tell_lost(np.inf)
-                    return
+                    break
+                continue
+            if self._none:
+                index = count
+                time.sleep(_WAIT_S)
                 continue
             oldest = reader.catch_up(index)
             self._lost += oldest - index
-            index = oldest
-            header = reader.copy(index, frame)
-            index += 1
-            if header is None:
-                self._lost += 1
-            elif header.number <= row.get("last_number"):  # the analysis of a recording has begun again
-                row.put("repeated", row.get("repeated") + 1)
-            elif self._write(frame, header.number, header.t_ns, header.captured_ns):
-                row.put("last_number", header.number)
+            index = self._frame(oldest)
             self._tell_lost(begun / 1e9)
-            row.put("frames", self._recorder.written)
-            row.put("next_index", index)
-            row.put("dropped", index - row.get("repeated") - self._recorder.written)
-            row.put("queue", count - index)
+            self._note(index, count)
             row.put("busy_ns", row.get("busy_ns") + time.monotonic_ns() - begun)
+        self._tell_lost(np.inf)
+        self._wait_for_spotter()
+
+    def _frame(self, index: int) -> int:
+        """Keep the frame at the index, unless we pause; the index of the next."""
+        paused = not self._context.recording.is_set()
+        if paused != self._paused:
+            self._paused = paused
+            if paused:
+                self._keeper.pause()
+        if paused:
+            self._row.put("paused", self._row.get("paused") + 1)
+        elif self._is_repeated(index):
+            self._row.put("repeated", self._row.get("repeated") + 1)
+        else:
+            self._write(index)
+        return index + 1
+
+    def _is_repeated(self, index: int) -> bool:
+        """The analysis of a recording has begun again: the frame is on disk."""
+        seen = self._reader.view(index)
+        return seen is not None and seen[1].number <= self._row.get("last_number")
+
+    def _left_out(self) -> int:
+        """Frames that came and were not to be written."""
+        return self._row.get("paused") + self._row.get("repeated")
+
+    def _note(self, index: int, count: int) -> None:
+        row, written = self._row, self._keeper.written
+        row.put("frames", written)
+        row.put("next_index", index)
+        row.put("dropped", index - written - self._left_out() if self._all else self._keeper.missing())
+        row.put("queue", count - index)
+        for trouble in self._keeper.troubles():
+            self._context.notice("clip incomplete", trouble)
+
+    def _wait_for_spotter(self) -> None:
+        """Its last curves and its last event may follow the last frame."""
+        while not self._beside.ended and not self._context.stopping.is_set():
+            self._context.beat()
+            self._beside.take(_WAIT_S)
+        self._beside.take()
 
     def close(self) -> dict[str, float]:
         """See everything onto the disk: how many frames can be read there, and what went wrong."""
-        recorder, broken = self._recorder, 0.0
+        broken = 0.0
         try:
-            readable = recorder.close()
+            readable = self._keeper.close()
         except OSError as error:
             broken = 1.0
-            detail = f"{recorder.folder}: the end of it did not reach the disk ({error.strerror})"
+            detail = f"{self._folder}: the end of it did not reach the disk ({error.strerror})"
             self._context.notice("recording damaged", detail)
-            readable = count_readable(recorder.folder)
+            readable = count_readable(self._folder)
+        why = self._beside.close()
+        if why:
+            broken = 1.0
+            self._context.notice("curves damaged", f"{self._folder}: {why}; what is readable is in curves.rows")
+        self._note(self._row.get("next_index"), self._row.get("next_index"))
         self._row.put("frames", readable)
-        self._row.put("dropped", self._row.get("next_index") - self._row.get("repeated") - readable)
-        return {"readable": float(readable), "unwritten": float(self.unwritten), "broken": broken}
+        if self._all:
+            self._row.put("dropped", self._row.get("next_index") - readable - self._left_out())
+        unwritten = self.unwritten + self._keeper.missing()
+        return {"readable": float(readable), "unwritten": float(unwritten), "broken": broken}
 
-    def _write(self, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], *stamp: int) -> bool:
-        """Append a frame, unless the disk is full, or fails and it isn't time to try again."""
+    def _write(self, index: int) -> None:
+        """Keep a frame, unless the disk is full, or fails and it isn't time to try again."""
         now = time.monotonic()
-        if self._full or (self._failing and now < self._retry_at):
+        if self._full or (self._failing and now < self._retry_at):  # clips are written, and fail, by themselves
             self.unwritten += 1
-            return False
+            return
         try:
-            self._recorder.write(frame, *stamp)
+            header = self._keeper.keep(self._reader, index)
         except OSError as error:
             self.unwritten += 1
             self._retry_at = now + _RETRY_S
             if not self._failing:
                 self._failing = True
-                detail = f"{self._recorder.folder}: {error.strerror}; tried again"
-                self._context.notice("recording interrupted", detail)
-            return False
+                self._context.notice("recording interrupted", f"{self._folder}: {error.strerror}; tried again")
+            return
+        if header is None:
+            self._lost += 1
+        else:
+            self._row.put("last_number", header.number)
         if self._failing:
             self._failing = False
             self._goes_on("recording goes on")
-        return True
 
     def _look(self, now: float) -> None:
         """Stop at a frame's end before the disk is full, and go on when there is room."""
-        if now < self._look_at:
+        if now < self._look_at or not self._all:
             return
         self._look_at = now + _LOOK_S
-        if self._full == (self._recorder.free_bytes() < _RESERVE_BYTES):
+        stat = os.statvfs(self._folder)
+        if self._full == (stat.f_bavail * stat.f_frsize < _RESERVE_BYTES):
             return
         self._full = not self._full
         if self._full:
-            self._context.notice("disk full", f"{self._recorder.folder}: recording paused")
+            self._context.notice("disk full", f"{self._folder}: recording paused")
         else:
             self._goes_on("disk has space again")
 
     def _goes_on(self, what: str) -> None:
-        detail = f"{self._recorder.folder}: recording goes on; {self.unwritten} frames so far not recorded"
+        detail = f"{self._folder}: recording goes on; {self.unwritten} frames so far not recorded"
         self._context.notice(what, detail)
 
     def _tell_lost(self, now: float) -> None:

@@ -52,6 +52,8 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the session's folder below ``--record``: the same for a recorder that is started again."""
     sent: str = ""
     """Name of the shared memory in which events outlive the spotter."""
+    listening: int = -1
+    """web: descriptor of the socket on which the page is served; it outlives the process."""
     debug: bool = False
     spare: messages.Control | None = None
     """Load for this order ``ring`` and wait for the call; None: there is nothing to wait for."""
@@ -78,6 +80,11 @@ class StageContext:
         self.stopping = threading.Event()
         self.resend: deque[list[int]] = deque()
         """Ids of events that the supervisor misses, one list an order."""
+        self.rest = threading.Event()
+        """Spotter: somebody says that the face is at rest now."""
+        self.recording = threading.Event()
+        """Recorder: frames are kept."""
+        self.recording.set()
         self._answerer = bus.Answerer(self.zmq, self.endpoint(pipeline.control_of(spec.stage)), self._obey)
         self.refused: list[str] = []
 
@@ -98,6 +105,10 @@ class StageContext:
             self.stopping.set()
         elif order.order == "resend":
             self.resend.append(order.ids)
+        elif order.order == "rest":
+            self.rest.set()
+        elif order.order == "record":
+            (self.recording.set if order.on else self.recording.clear)()
         return messages.Reply(ok=True, detail=self.stage)
 
     def report(self, message: messages.Message) -> None:

@@ -1,5 +1,5 @@
 """Spot: ring → spotted events. Consumes frames in place; emits ``Spotted`` (PUSH, reliable), ``Tick`` (PUB,
-lossy).
+lossy) and, for the page, ``Outline`` (PUB, lossy).
 
 A thin loop around ``realtime.vision.spotting``: ``FaceMeter``, or for several faces ``Crowd``. Behind a live source it
 skips to the newest frame rather than read pixels that are about to be overwritten; every skipped frame is counted, with
@@ -19,7 +19,9 @@ from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.ipc.sent import SentEvents
+from realtime.stages.curves import CurveSender
 from realtime.stages.networks import check_size, load
+from realtime.stages.outlines import OutlineSender
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
 from realtime.stages.takeover import needed_index, take_over
@@ -95,7 +97,9 @@ class Spot:
         self._sent: deque[messages.Spotted] = deque(past.sent, maxlen=_KEEP_SENT)
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
         self._ticks = TickSender(context, meter.roi_names)
+        self._curves = CurveSender(context, meter) if context.settings.output.record is not None else None
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
+        self._outlines = OutlineSender(context, meter) if context.settings.output.web is not None else None
         self._next_sense_ns = 0
         self._sensed: dict[str, dict[str, float]] = {}
         self._delays = [0] * (_BINS + 1)
@@ -133,6 +137,9 @@ class Spot:
             words[_QUEUE] = reader.count - self._index
             if self._context.resend:
                 self._resend()
+            if self._context.rest.is_set():
+                self._context.rest.clear()
+                self._meter.rest()
         self._finish()
 
     def _frame(self, begun: int) -> int:
@@ -168,6 +175,10 @@ class Spot:
         now = self._account(header, measurement.face, begun) if is_new else self._look_again()
         if is_new or not self._live:
             self._ticks.take(header, measurement.each(), now)
+        if is_new and self._curves is not None:
+            self._curves.take(header, measurement.each(), now)
+        if is_new and self._outlines is not None:
+            self._outlines.take(header, now)
         return now
 
     def _look_again(self) -> int:
@@ -253,6 +264,8 @@ class Spot:
         self._row.put("next_id", max(self._next_id, self._row.get("next_id")))  # no successor gives an id twice
         self._work.send(message)
         self._sent.append(message)
+        if self._curves is not None:
+            self._curves.event(message.id, event)
 
     def _resend(self) -> None:
         """Send again what the supervisor misses after a restart further down, and the end mark if it was given."""
@@ -277,9 +290,13 @@ class Spot:
             self._report_gaps(self._last + 1 + sum(self._skipped.values()))
         timings = {f"{step}_s": ns / 1e9 for step, ns in self._meter.timings().items() if step != "frames"}
         self._work.send(messages.Ended(stage="spot"))
+        if self._curves is not None:
+            self._curves.end()
         self._ended = True
         span_s = (self._row.get("last_ns") - self._row.get("first_ns")) / 1e9
         figures = {"events": float(self._next_id), "torn": float(self._reader.torn), "span_s": span_s}
+        if self._curves is not None:
+            figures["curves_lost"] = float(self._curves.lost)
         self._context.drained(figures | timings | delay_percentiles(self._delays))
 
     def linger(self) -> None:
@@ -289,6 +306,10 @@ class Spot:
             self._resend()
         self._work.close()
         self._ticks.close()
+        if self._curves is not None:
+            self._curves.close()
+        if self._outlines is not None:
+            self._outlines.close()
 
 
 def _changed(before: float | None, now: float) -> bool:

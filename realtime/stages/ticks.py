@@ -25,8 +25,9 @@ class TickSender:
         self._names = list(names)
         self._every_ns = int(1e9 / context.settings.output.tick_hz)
         self._next_ns = 0
-        self._seq = 0
+        self._seq = self._batches = 0
         self._peaks: dict[int | None, NDArray[np.float64]] = {}
+        self._rows: list[tuple[FrameHeader, Measurement]] | None = [] if context.settings.output.lsl else None
 
     def take(self, header: FrameHeader, faces: list[Measurement], now: int) -> None:
         """One frame, done with at ``now``, monotonic ns."""
@@ -35,8 +36,12 @@ class TickSender:
                 self._peaks[seen.number] = np.zeros(len(self._names))
             if seen.face:
                 np.maximum(self._peaks[seen.number], seen.difference, out=self._peaks[seen.number])
+        if self._rows is not None:
+            self._rows += [(header, seen) for seen in faces]
         if now < self._next_ns:
             return
+        if self._rows:
+            self._send_rows(self._rows)
         for seen in faces:
             self._send(header, seen)
         for peak in self._peaks.values():
@@ -59,6 +64,24 @@ class TickSender:
             )
         )
         self._seq += 1
+
+    def _send_rows(self, rows: list[tuple[FrameHeader, Measurement]]) -> None:
+        """Every frame's curves since the last tick, for who needs them all."""
+        values = np.array([seen.difference for _, seen in rows], np.float32)
+        found = [seen.face for _, seen in rows]
+        values[~np.array(found)] = np.nan
+        self._socket.send(
+            messages.Curves(
+                seq=self._batches,
+                frames=[header.number for header, _ in rows],
+                t_ns=[header.t_ns for header, _ in rows],
+                faces=[seen.number or 0 for _, seen in rows],
+                found=found,
+                values=values.tobytes(),
+            )
+        )
+        self._batches += 1
+        rows.clear()
 
     def close(self) -> None:
         self._socket.close()

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from realtime import pipeline
@@ -48,12 +47,22 @@ class Trouble(NamedTuple):
 class Children:
     """``processes`` by stage, in the order of the data."""
 
-    def __init__(self, settings: Settings, resources: Resources, logs: LogThread, *, debug: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        resources: Resources,
+        logs: LogThread,
+        *,
+        debug: bool,
+        listening: int = -1,
+        recording: str = "",
+    ) -> None:
+        """``listening``: descriptor of the page's socket; ``recording``: name of the session's folder."""
         self._settings = settings
         self._resources = resources
         self.processes: dict[str, StageProcess] = {}
-        recording = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
-        for stage in pipeline.stages_of(record=settings.output.record is not None):
+        output = settings.output
+        for stage in pipeline.stages_of(record=output.record is not None, web=output.web is not None):
             spec = StageSpec(
                 stage=stage.name,
                 directory=str(resources.directory),
@@ -62,6 +71,7 @@ class Children:
                 parent=os.getpid(),
                 settings=settings,
                 recording=recording,
+                listening=listening if stage.name == "web" else -1,
                 debug=debug,
             )
             self.processes[stage.name] = StageProcess(spec, settings.runtime, logs)
@@ -175,16 +185,17 @@ class Children:
             patience_s += info.silence_s + 2 / info.fps
         return patience_s
 
-    def end(self, *, in_time: bool) -> None:
+    def end(self, *, in_time: bool, but: tuple[str, ...] = ()) -> None:
         """Have every process leave: ``in_time`` lets each finish what it holds, else they are killed."""
         self.processes[pipeline.SPOTTER].drop_spare()
+        leaving = {stage: process for stage, process in self.processes.items() if stage not in but}
         if in_time:
-            for stage in self.processes:
+            for stage in leaving:
                 self.order(stage, messages.Control(order="stop"))
         deadline = time.monotonic() + (_LEAVE_S if in_time else 0.0)
-        for process in self.processes.values():
+        for process in leaving.values():
             process.wait(max(0.0, deadline - time.monotonic()))
-        self.kill()
+            process.kill()
 
     def kill(self) -> None:
         """End what still runs."""
@@ -197,7 +208,7 @@ def tell_silence(trouble: Trouble) -> tuple[str, str]:
     """What to tell of a stage that stalls or goes on: (what, detail)."""
     stage, seconds = trouble.process.stage, trouble.seconds
     is_source = stage == "capture" and not trouble.stopped
-    whose = {"record": "recording"}.get(stage, "camera" if is_source else "stage")
+    whose = {"record": "recording", "web": "page"}.get(stage, "camera" if is_source else "stage")
     if trouble.kind == "goes on":
         return f"{whose} goes on", f"{stage}: was silent for {seconds:.1f} s"
     if trouble.stopped:

@@ -16,6 +16,7 @@ from realtime.sinks.lines import (
     LATENCIES,
     AnyLine,
     GapLine,
+    MarkerLine,
     NoticeLine,
     SessionLine,
     State,
@@ -50,7 +51,7 @@ class Journal:
         self._finished = False
         self._dense: tuple[messages.Dense, float] | None = None
         self._sinks = list(sinks)
-        self._held: list[messages.Classified | GapLine | NoticeLine] = []
+        self._held: list[messages.Classified | GapLine | NoticeLine | MarkerLine] = []
 
     def begin(self, line: SessionLine) -> None:
         """Write the first line, then what was held back."""
@@ -99,6 +100,9 @@ class Journal:
             )
         )
 
+    def marker(self, text: str, t_ns: int, frame: int, origin: str) -> None:
+        self._write_or_hold(MarkerLine(text=text, t_ns=t_ns, frame=frame, origin=origin))
+
     def tick(self, tick: messages.Tick, fps: float) -> None:
         line = TickLine(
             frame=tick.frame,
@@ -114,6 +118,13 @@ class Journal:
             line = self._with_dense(line, *self._dense)
         if self.begun:
             self._write(line)
+
+    def curves(self, curves: messages.Curves) -> None:
+        """Every frame's curves, for the sinks that take them."""
+        for sink in self._sinks:
+            take = getattr(sink, "curves", None)
+            if take is not None:
+                take(curves)
 
     def dense(self, measured: messages.Dense) -> None:
         """What dense mode measured; it goes out with the next tick."""
@@ -191,7 +202,7 @@ class Journal:
         except OSError as error:
             self.failed_sinks[name] = str(error)
 
-    def _write_or_hold(self, line: GapLine | NoticeLine) -> None:
+    def _write_or_hold(self, line: GapLine | NoticeLine | MarkerLine) -> None:
         if self.begun:
             self._write(line)
         else:

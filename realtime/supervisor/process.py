@@ -108,6 +108,7 @@ class StageProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                pass_fds=() if spec.listening < 0 else (spec.listening,),
                 process_group=0,  # Ctrl-C in the terminal is for the supervisor
             )
         except OSError as error:  # no descriptor, no process, no memory left

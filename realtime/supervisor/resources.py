@@ -36,6 +36,8 @@ class Resources:
         self._ring: RingWriter | None = None
         self.first_index = 0
         """Ring index at which the source begins: above 0 where a recording has been begun again."""
+        self.info: SourceInfo | None = None
+        """Of the source whose frames the ring has."""
         with contextlib.ExitStack() as undo:
             self.board = Board.create(f"{prefix}board")
             undo.callback(self.board.unlink)
@@ -70,6 +72,10 @@ class Resources:
         """Wait for a report or a tick."""
         return bool(self._poller.poll(round(timeout_s * 1000)))
 
+    def to_supervisor(self) -> bus.Sender:
+        """A way to its reports from another thread, which is to close it."""
+        return bus.Sender(self._zmq, self.endpoint("reports"))
+
     @property
     def has_ring(self) -> bool:
         return self._ring is not None
@@ -86,6 +92,7 @@ class Resources:
             there = os.statvfs(SHM_DIR)
             fit = there.f_bavail * there.f_frsize // ring_bytes(1, info.height, info.width)
             slots = max(least, min(slots, fit))
+        self.info = info
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)
@@ -110,6 +117,10 @@ class Resources:
         writer = RingWriter.attach(self.ring_name)
         self.first_index = writer.reopen()
         writer.close()
+
+    def feeder(self, name: str) -> bus.Feeder:
+        """A sending end that never waits."""
+        return bus.Feeder(self._zmq, self.endpoint(name))
 
     def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
         """Give a stage an order; False if it does not answer."""

@@ -13,18 +13,25 @@ import errno
 import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from realtime import pipeline
 from realtime.config import Settings
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import messages
+from realtime.session.folder import SessionFolder
 from realtime.sinks import Sink, open_sinks
 from realtime.supervisor import needs, signals
 from realtime.supervisor.account import Account, is_measured
 from realtime.supervisor.children import Children, Trouble, tell_silence
+from realtime.supervisor.commands import frame_at
+from realtime.supervisor.control import open_control
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
+from realtime.supervisor.lsl_markers import MarkerInlets
 from realtime.supervisor.outlets import apart
+from realtime.supervisor.page import Page
 from realtime.supervisor.process import StageProcess
 from realtime.supervisor.resources import Resources
 from realtime.types import SourceInfo
@@ -32,6 +39,8 @@ from realtime.types import SourceInfo
 _POLL_S = 0.05
 _SHOW_S = 0.1
 _BROKEN_PATIENCE_S = 2.0
+_NAMED = {"record": ("recording", "the recorder"), "web": ("page", "the page's server")}
+"""What a notice calls an optional stage."""
 
 
 def _silent(_: str) -> None:
@@ -61,6 +70,8 @@ class Supervisor:
         self.traceback = ""
         self._show_progress = show_progress
         self._running = False
+        self._paused = False
+        """No frame is recorded for now."""
         self._stop_reason = ""
         self._hurry = False
         self._expected_events: int | None = None
@@ -78,13 +89,41 @@ class Supervisor:
             undo.callback(self._logs.close)
             self._resources = Resources()
             undo.callback(self._resources.close)
-            self._journal = Journal(apart([*open_sinks(settings.output), *sinks]), lambda: self._hurry)
+            self._inlets = MarkerInlets(settings.output.lsl_markers)
+            undo.callback(self._inlets.close)
+            self._page = Page.open(settings.output, self._resources)
+            undo.callback(self._page.close)
+            self._folder = _open_folder(settings)
+            folder = [] if self._folder is None else [self._folder]
+            control = open_control(settings.output, self._resources)
+            outputs = [*folder, *open_sinks(settings.output), *sinks, *self._page.sinks, *control]
+            self._journal = Journal(apart(outputs), lambda: self._hurry)
             undo.callback(self._journal.close)
-            self._children = Children(settings, self._resources, self._logs, debug=debug)
+            self._children = Children(
+                settings,
+                self._resources,
+                self._logs,
+                debug=debug,
+                listening=self._page.listening,
+                recording=self._folder.path.name if self._folder else "",
+            )
             undo.callback(self._children.kill)
             self._closing = undo.pop_all()
         self._stages = self._children.processes
         self._account = Account(settings, self._resources.board, self._stages, self._journal)
+        self._account.state.recording = True if settings.output.records_frames else None
+        if self._folder is not None:
+            self._folder.granted = lambda: (self._account.info, self._account.details)
+
+    @property
+    def ring_name(self) -> str:
+        """Of the shared memory in which the frames are, once the source is open."""
+        return self._resources.ring_name
+
+    @property
+    def page_url(self) -> str:
+        """Where the page is; empty without ``--web``."""
+        return self._page.url
 
     def run(self) -> int:
         """Run to the end; the exit code."""
@@ -161,6 +200,8 @@ class Supervisor:
             self._turn()
             if not self._stop_reason and "capture" not in self._account.ended:
                 return False
+            if self._stages[pipeline.SPOTTER].phase == "gone" and "capture" in self._account.ended:
+                self._end_recorder()
             moved = self._moved()
             if moved != seen or self._children.is_starting():
                 seen, deadline = moved, time.monotonic() + self._drain_patience_s()
@@ -170,9 +211,14 @@ class Supervisor:
                 return True
         return True
 
+    def _end_recorder(self) -> None:
+        """It waits for the end mark of a spotter that is no more."""
+        if not self._children.is_over("record"):
+            self._children.order("record", messages.Control(order="stop"))
+
     def _is_drained(self) -> bool:
         """Whether every frame is recorded, and every event written behind the end mark."""
-        recorded = all(self._children.is_over(stage.name) for stage in pipeline.STAGES if stage.optional)
+        recorded = all(self._children.is_over(stage.name) for stage in pipeline.STAGES if stage.keeps)
         written = self._expected_events is not None and len(self._journal.settled) >= self._expected_events
         passed = all(stage in self._account.ended for stage in pipeline.EVENT_PATH)
         return recorded and passed and written
@@ -191,6 +237,7 @@ class Supervisor:
     def _turn(self) -> None:
         """Messages, processes, view: once round."""
         self._take_messages(_POLL_S)
+        self._take_markers()
         for trouble in self._children.troubles(self._account.info):
             self._on_trouble(trouble)
         if self._account.state.phase == "running" and self._journal.begun and self._account.info is not None:
@@ -213,6 +260,9 @@ class Supervisor:
         while (report := self._resources.reports.take(messages.decode_report)) is not None:
             self._take(report)
         while (tick := self._resources.ticks.receive()) is not None:
+            if isinstance(tick, messages.Curves):
+                self._journal.curves(tick)
+                continue
             if isinstance(tick, messages.Dense):
                 self._journal.dense(tick)
                 continue
@@ -232,6 +282,8 @@ class Supervisor:
                 self._journal.gap(message)
             case messages.Notice():
                 self._journal.notice(message.what, message.detail, message.t_ns, message.sensitivity_px)
+            case messages.Command():
+                self.carry_out(message)
             case messages.Progress():
                 self._on_progress(message)
             case messages.Opened():
@@ -242,6 +294,39 @@ class Supervisor:
                 self._on_ended(message)
             case messages.Failed():
                 self._on_failed(message)
+
+    def _take_markers(self) -> None:
+        """Of other programs, by LSL."""
+        for taken in self._inlets.take():
+            if taken.what:
+                self._journal.notice(taken.what, taken.text, taken.t_ns)
+                continue
+            frame = frame_at(taken.t_ns, self._resources.board, self._account.info)
+            self._journal.marker(taken.text, taken.t_ns, frame, f"lsl:{taken.name}")
+
+    def carry_out(self, command: messages.Command) -> None:
+        """Do what the page or ``--control`` asks."""
+        if command.do == "mark":
+            frame = command.frame
+            if frame is None:
+                frame = frame_at(command.t_ns, self._resources.board, self._account.info)
+            self._journal.marker(command.text, command.t_ns, frame, command.origin)
+        elif command.do == "rest":
+            self._children.order(pipeline.SPOTTER, messages.Control(order="rest"))
+        elif command.do == "record":
+            self._record(on=command.on)
+        elif command.do == "stop":
+            self._stop_reason = self._stop_reason or f"stopped by {command.origin}"
+
+    def _record(self, *, on: bool) -> None:
+        """Frames are kept from here on, or no longer; log and curves go on."""
+        if self._folder is None or on is not self._paused:
+            return
+        self._paused = not on
+        if self._account.state.recording is not None:
+            self._account.state.recording = on
+        self._children.order("record", messages.Control(order="record", on=on))
+        self._journal.notice("recording goes on" if on else "recording paused", "by order")
 
     def _on_progress(self, message: messages.Progress) -> None:
         self._stages[message.stage].up = True
@@ -266,6 +351,10 @@ class Supervisor:
         self._stages[message.stage].phase = "ready"
         self._account.note_ready(message.stage, message.detail)
         self._busy.pop(message.stage, None)
+        if message.stage == "web":
+            self._page.tell_again()
+        if message.stage == "record" and self._paused:
+            self._children.order("record", messages.Control(order="record", on=False))
         for text in message.refused:
             self._journal.notice("refused", text)
         if self._running:
@@ -335,9 +424,8 @@ class Supervisor:
                 self._begin_again()
         elif pipeline.BY_NAME[stage].optional:
             process.phase = "gone"
-            self._journal.notice(
-                "recording ended", f"the recorder {how}; its restarts are used up; the session goes on"
-            )
+            what, who = _NAMED[stage]
+            self._journal.notice(f"{what} ended", f"{who} {how}; its restarts are used up; the session goes on")
         else:
             process.phase = "gone"
             self._on_lost(stage, how)
@@ -378,7 +466,7 @@ class Supervisor:
         """Processes, last line, outputs, shared memory, sockets: each, whatever happened to the others."""
         with self._closing:
             figures = self._account.stage_figures()
-            self._children.end(in_time=self._running and not self._hurry)
+            self._children.end(in_time=self._running and not self._hurry, but=("web",))
             self._take_messages(0.0)
             if self._running or not self.exit_code:
                 ended = self._stop_reason or self._end_reason or "end of source"
@@ -388,8 +476,17 @@ class Supervisor:
                     self._fail(trouble, 1)
                 refused = self._resources.refused
                 self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost, refused=refused)
+            self._children.end(in_time=True)  # the page has seen the last line
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
+
+
+def _open_folder(settings: Settings) -> SessionFolder | None:
+    """The session's folder below ``--record``, where it was asked for."""
+    if settings.output.record is None:
+        return None
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    return SessionFolder(Path(settings.output.record) / name, settings)
 
 
 def _check_folder(folder: str) -> None:

@@ -103,6 +103,15 @@ class Crowd:
         """End of the source: the events under way, if any."""
         return _in_order([_of(face, meter.flush()) for face, meter in enumerate(self._meters)])
 
+    def rest(self) -> None:
+        """As of ``FaceMeter``, of each face."""
+        for meter in self._meters:
+            meter.rest()
+
+    def meters(self) -> list[FaceMeter]:
+        """One each face, by its number; not all of them have one."""
+        return self._meters
+
     @property
     def anchor(self) -> Anchor | None:
         """Of face 0, as it is followed now: what dense mode measures."""

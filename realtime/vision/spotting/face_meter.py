@@ -27,7 +27,7 @@ from realtime.vision.features import FeatureSpec
 from realtime.vision.spotting import lbp
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
-from realtime.vision.spotting.detectors import make_detector
+from realtime.vision.spotting.detectors import GROUPS, make_detector
 from realtime.vision.spotting.steadiness import Jerks, Steadiness
 
 MIN_SIDE_PX = 32
@@ -37,6 +37,9 @@ _HOLE_S = 0.1
 _HEAD_TURN_DEG = 3.0
 """A head that turns further during an event is named in it."""
 _KEEP_S = 1.5
+_RELIABLY = 1.33
+"""A movement is found nine times in ten where its peak is so many times the least rise that opens an event, because it
+must stay above that for a while: median of ``bench/check.py`` on its tuning seeds."""
 
 
 class Measurement(Struct):
@@ -91,6 +94,36 @@ class FaceMeter:
     def anchor(self) -> Anchor | None:
         """The face as it is followed now."""
         return self.follower.anchor
+
+    def meters(self) -> list[FaceMeter]:
+        """Itself; of several faces, one each."""
+        return [self]
+
+    def threshold(self) -> NDArray[np.float64]:
+        """(ROIs,) difference that would open an event now, in the detector's unit; 0 while unknown."""
+        found = np.zeros(len(ROI_NAMES))
+        for group, spotter in self.detector.spotters.items():
+            least = spotter.least_rise()
+            for name, value in zip(GROUPS[group], least if len(least) > 1 else least.repeat(3), strict=False):
+                found[ROI_NAMES.index(name)] = value
+        return found
+
+    @property
+    def blinking(self) -> bool:
+        """The eyes are not as they are at rest."""
+        return self._blinks.under_way
+
+    @property
+    def speaking(self) -> bool:
+        """Speech is going on."""
+        return self._assembler.speaking
+
+    def rest(self) -> None:
+        """The face is at rest now: what is under way ends here, and the next frame is what others are held against."""
+        self._cut += self._cut_all()
+        self._blinks.clear()
+        for spotter in self.detector.spotters.values():
+            spotter.let_go()
 
     @property
     def busy(self) -> bool:
@@ -264,11 +297,11 @@ class FaceMeter:
     _head: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def sensitivity_px(self) -> dict[str, float]:
-        """Per region the smallest movement that would be reported now, px on a face 152 px wide."""
+        """Per region the smallest movement that would be reported reliably now, px on a face 152 px wide."""
         found: dict[str, float] = {}
         for spotter in self.detector.spotters.values():
             if spotter.channels is not None and spotter.is_settled:
-                level = spotter.least_rise() * self.detector.unit_px
+                level = spotter.least_rise() * self.detector.unit_px * _RELIABLY
                 found.update(zip(spotter.channels.names, (round(float(v), 3) for v in level), strict=True))
         return {name: found[name] for name in ROI_NAMES if name in found}
 

@@ -126,6 +126,11 @@ class Spotter:
         if self._watch is not None:
             self._watch.rebase()
 
+    def let_go(self) -> None:
+        """A macro-expression that is open is over, wherever the face is now."""
+        if self._watch is not None:
+            self._watch.hold = None
+
     def jerked(self, span_ns: tuple[int, int]) -> None:
         """The head has jerked from … to …: what began with it, and stays now that it is still, is the head's."""
         began_ns = self.began_ns

@@ -1,0 +1,1 @@
+"""Cameras by their vendors' GenTL producers."""
