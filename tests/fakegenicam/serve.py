@@ -75,6 +75,8 @@ def main() -> None:
             data = lib.arv_buffer_get_data(buffer, None)
             view = np.ctypeslib.as_array((ctypes.c_uint8 * (size[0] * size[1])).from_address(data))
             draw(number, view.reshape(size[1], size[0]))
+            if options.get("stamp"):  # the frame's number in its first eight pixels
+                view[:8] = np.frombuffer(number.to_bytes(8, "little"), np.uint8)
         lose, tear = control.get("lose_n"), control.get("tear_n")
         keep_back(1.0 if lose else 0.3 if tear else 0.0)
         if lose:
