@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -90,8 +91,9 @@ def main() -> None:
     pattern = _FILL(fill)
     lib.arv_fake_camera_set_fill_pattern(lib.arv_gv_fake_camera_get_fake_camera(camera), pattern, None)
     control.put("ready", 1)
-    while True:
-        time.sleep(1)
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.2)
 
 
 main()
