@@ -221,7 +221,7 @@ def test_a_session_recorded_as_xdf_says_what_the_log_says(loopback: dict[str, st
     assert (np.diff(frames) >= 1).all()
     missing = (frames[-1] - frames[0] + 1) - len(frames)
     assert missing <= sum(summary["frames_dropped"].values()), "a sample each analysed frame"
-    assert frames[-1] >= summary["frames_captured"] - 1 - sum(summary["frames_dropped"].values())
+    assert frames[-1] >= summary["frames_captured"] - 1 - sum(summary["frames_dropped"].values()), "to the last one"
     period_s = np.diff(regions["time_stamps"]) / np.diff(frames)
     assert np.abs(period_s - 0.01).max() < 1e-3, "the frames' own times"
 

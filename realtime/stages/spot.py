@@ -241,6 +241,7 @@ class Spot:
 
     def _finish(self) -> None:
         """The movement under way at the end, the account, the end mark."""
+        self._ticks.flush()
         for event in self._meter.flush():
             now = time.monotonic_ns()
             index, t_ns = self._index - 1, self._row.get("last_t_ns")
