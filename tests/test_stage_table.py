@@ -44,7 +44,7 @@ def test_channels_carry_the_messages_that_are_decoded_there() -> None:
     carried = {channel.name: set(channel.carries) for channel in pipeline.CHANNELS}
     assert carried["reports"] == names_of(messages.Report)
     assert carried["motion"] | carried["classify"] == names_of(messages.Work)
-    assert carried["ticks"] == names_of(messages.Tick | messages.Dense | messages.Hello)
+    assert carried["ticks"] == names_of(messages.Tick | messages.Curves | messages.Dense | messages.Hello)
     for name in set().union(*carried.values()):
         assert issubclass(getattr(messages, name), messages.Message)
 
