@@ -1,10 +1,12 @@
 """Machine-vision cameras and LSL without hardware: rate, CPU a frame, frames unaccounted for, a marker's latency.
 
-``genicam:``: the simulator of Aravis as a GigE camera on loopback, a process of its own that shows the demo's face;
-every two seconds it keeps back three whole frames and some packets of two more. ``v4l2``: the emulated camera, same
-pictures, for its CPU a frame (its process includes the emulator; the reader's thread is what counts; of a GigE
-camera Aravis's receiving thread, which puts packets together, counts too). ``gentl:``: the producer in the genicam
-wheel, which draws in our process. ``lsl``: a session on the demo, and a process that receives its markers.
+``genicam:``: the simulator of Aravis as a GigE camera on loopback, a process of its own that shows the demo's face
+with each frame's own number in its first pixels; every two seconds it keeps back three whole frames and some
+packets of two more. A frame whose number here is not the camera's is a wrong number: a loss that was not counted,
+or counted twice. ``v4l2``: the emulated camera, same pictures, for its CPU a frame (its process includes the
+emulator: the reader's thread is what counts; of a GigE camera Aravis's receiving thread, which puts packets
+together, counts too). ``gentl``: the producer in the genicam wheel, which draws in our process. ``lsl``: a session
+on the demo, and a process that receives its markers.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from _harness import machine, write_json
-from _pipeline import ROOT, camera
+from _pipeline import ROOT, camera, demo_frames
 from rich.console import Console
 from rich.table import Table
 
@@ -32,11 +34,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 SIZE, FPS, SEED = (640, 480), 200.0, 11
 _EVERY_S = 2.0
 _LOSE, _TEAR = 3, 2
+_PICTURES = 200
 
 
 def read(spec: str, seconds: float) -> dict[str, Any]:
     """Read a camera for so long, in this process: rate, holes, CPU."""
     from realtime.sources import open_source, take_notices
+    from realtime.sources.genicam.source import GenicamSource
     from realtime.types import SourceRequest
 
     source = open_source(spec, SourceRequest(fps=FPS, size=SIZE))
@@ -44,25 +48,29 @@ def read(spec: str, seconds: float) -> dict[str, Any]:
     first = last = source.read(out)
     assert first is not None
     begun = time.monotonic(), time.process_time(), time.thread_time()
-    frames, lost, waits = 0, None, []
+    frames, lost, waits, wrong = 0, None, [], 0
+    shown = int.from_bytes(out[0, :8].tobytes(), "little") - first.number
     try:
         while time.monotonic() - begun[0] < seconds:
             stamp = source.read(out)
             assert stamp is not None
             last, frames = stamp, frames + 1
+            wrong += int.from_bytes(out[0, :8].tobytes(), "little") - stamp.number != shown
             waits.append((time.monotonic_ns() - stamp.t_ns) / 1e6)
     except SourceLostError as error:
         lost = str(error)
     spent = time.monotonic() - begun[0], time.process_time() - begun[1], time.thread_time() - begun[2]
+    losses = source.losses() if isinstance(source, GenicamSource) else (0, 0, 0)
     source.close()
     return {
+        "incomplete": losses[0],
+        "packets_without_buffer": losses[1],
         "granted": source.info.detail,
         "seconds": round(spent[0], 2),
         "frames": frames,
         "fps": round(frames / spent[0], 2),
-        "first": first.number,
-        "last": last.number if last else -1,
-        "holes": (last.number - first.number - frames) if last else 0,
+        "wrong_numbers": wrong,
+        "holes": last.number - first.number - frames,
         "cpu_us_process": round(spent[1] / frames * 1e6, 1),
         "cpu_us_reader": round(spent[2] / frames * 1e6, 1),
         "exposure_to_slot_ms": percentiles(waits),
@@ -89,7 +97,8 @@ def genicam(seconds: float) -> dict[str, Any]:
     from fakegenicam import LoopbackCamera
 
     with tempfile.TemporaryDirectory(prefix="merealtime-bench-") as folder:
-        there = LoopbackCamera(Path(folder), "BENCH", SIZE, demo=(SEED, FPS))
+        pictures = np.stack(list(demo_frames(FPS, SIZE, SEED, _PICTURES)))
+        there = LoopbackCamera(Path(folder), "BENCH", SIZE, frames=pictures, stamp=True)
         try:
             process = in_a_process("genicam:BENCH", seconds, {})
             there.control.wait("produced", 10)
@@ -102,7 +111,7 @@ def genicam(seconds: float) -> dict[str, Any]:
             kept_back = there.control.get("kept_back")
         finally:
             there.unplug()
-    return {**found, "kept_back": kept_back, "beyond_those": found["holes"] - kept_back}
+    return {**found, "kept_back": kept_back}
 
 
 def v4l2(seconds: float) -> dict[str, Any]:
@@ -166,14 +175,26 @@ def lsl(seconds: float) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> None:
     table = Table(title=f"cameras that are not there, {SIZE[0]}x{SIZE[1]}, {FPS:g} fps asked")
-    for column in ("source", "fps", "frames", "holes", "injected", "CPU µs a frame", "of it the reader", "slot p99 ms"):
+    columns = (
+        "source",
+        "fps",
+        "frames",
+        "holes",
+        "kept back",
+        "wrong number",
+        "CPU µs a frame",
+        "of it reader",
+        "slot p99",
+    )
+    for column in columns:
         table.add_column(column, justify="left" if column == "source" else "right")
     for name in ("genicam", "v4l2", "gentl"):
         row = found.get(name)
         if row:
-            cells = (row["fps"], row["frames"], row["holes"], row.get("kept_back", "-"), row["cpu_us_process"])
-            late = f"{row['exposure_to_slot_ms']['p99']:.1f}"
-            table.add_row(name, *map(str, cells), str(row["cpu_us_reader"]), late)
+            counts = (row["fps"], row["frames"], row["holes"], row.get("kept_back", "-"))
+            counts = (*counts, row["wrong_numbers"] if name == "genicam" else "-")
+            cpu = (row["cpu_us_process"], row["cpu_us_reader"], f"{row['exposure_to_slot_ms']['p99']:.1f} ms")
+            table.add_row(name, *map(str, (*counts, *cpu)))
     Console().print(table)
     if "lsl" in found:
         Console().print("lsl", found["lsl"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakegenicam import LoopbackCamera, aravis_is_here, play
+from fakegenicam import LoopbackCamera, aravis_is_here, play, wait_for_port
 from fakev4l2 import outcome
 
 from realtime.errors import SourceError
@@ -202,6 +202,7 @@ def test_settings_of_machine_vision_cameras_are_refused_by_others() -> None:
 def test_an_independent_camera_with_chunk_data_and_lost_packets() -> None:
     """viva-genicam's camera, another implementation of GigE Vision: chunk time and number, packets never sent again."""
     testing = pytest.importorskip("viva_genicam.testing", reason="viva-genicam is not installed")
+    wait_for_port()
     lost = [40, 41, 42, 77]
     with testing.FakeGigeCamera(320, 240, fps=100, packet_resend=False, drop_packets=[(b, 5) for b in lost]) as fake:
         source = open_source("genicam:127.0.0.1", SourceRequest(fps=100.0))

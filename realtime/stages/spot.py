@@ -279,6 +279,7 @@ class Spot:
 
     def _finish(self) -> None:
         """The movement under way at the end, the account, the end mark."""
+        self._ticks.flush()
         for event in self._meter.flush():
             if self._past.has_told(event):
                 continue

@@ -40,8 +40,7 @@ class TickSender:
             self._rows += [(header, seen) for seen in faces]
         if now < self._next_ns:
             return
-        if self._rows:
-            self._send_rows(self._rows)
+        self.flush()
         for seen in faces:
             self._send(header, seen)
         for peak in self._peaks.values():
@@ -64,6 +63,11 @@ class TickSender:
             )
         )
         self._seq += 1
+
+    def flush(self) -> None:
+        """Send the curves that wait for the next tick, where anybody needs every frame's."""
+        if self._rows:
+            self._send_rows(self._rows)
 
     def _send_rows(self, rows: list[tuple[FrameHeader, Measurement]]) -> None:
         """Every frame's curves since the last tick, for who needs them all."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import mmap
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -28,6 +30,17 @@ def aravis_is_here() -> bool:
     except OSError:
         return False
     return True
+
+
+def wait_for_port(patience_s: float = 120.0) -> None:
+    """Until no other GigE camera answers on loopback (UDP 3956 can't be shared): another run of these tests, say."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", 3956))
+            return
+        time.sleep(0.2)
+    raise AssertionError("another program answers on 127.0.0.1:3956 as a GigE camera")
 
 
 class Control:
@@ -75,6 +88,7 @@ class LoopbackCamera:
         return np.fromfile(self._times, np.int64)[: self.control.get("produced")]
 
     def start(self) -> None:
+        wait_for_port()
         self.control.put("ready", 0)
         command = [sys.executable, str(HERE / "serve.py"), json.dumps(self._options)]
         self._process = subprocess.Popen(command, env=ENVIRONMENT)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -75,6 +76,8 @@ def main() -> None:
             data = lib.arv_buffer_get_data(buffer, None)
             view = np.ctypeslib.as_array((ctypes.c_uint8 * (size[0] * size[1])).from_address(data))
             draw(number, view.reshape(size[1], size[0]))
+            if options.get("stamp"):  # the frame's number in its first eight pixels
+                view[:8] = np.frombuffer(number.to_bytes(8, "little"), np.uint8)
         lose, tear = control.get("lose_n"), control.get("tear_n")
         keep_back(1.0 if lose else 0.3 if tear else 0.0)
         if lose:
@@ -88,8 +91,9 @@ def main() -> None:
     pattern = _FILL(fill)
     lib.arv_fake_camera_set_fill_pattern(lib.arv_gv_fake_camera_get_fake_camera(camera), pattern, None)
     control.put("ready", 1)
-    while True:
-        time.sleep(1)
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.2)
 
 
 main()

@@ -29,7 +29,7 @@ from realtime.types import SourceInfo, SourceRequest, Stamp
 
 Gray = npt.NDArray[np.uint8]
 
-_BUFFERS, _BUFFERS_S, _BUFFERS_MAX_BYTES = 32, 0.25, 256 * 2**20
+_BUFFERS, _BUFFERS_S, _BUFFERS_MAX_BYTES = 32, 0.5, 256 * 2**20
 _SOCKET_BYTES = 16 * 2**20
 _RETENTION_US, _PACKET_TIMEOUT_US = 25_000, 5_000
 """How long an incomplete frame is waited for, while those behind it wait too; when a packet is asked for again."""
@@ -207,8 +207,8 @@ class GenicamSource:
         device_ns = int(lib.arv_buffer_get_timestamp(buffer))
         if self._granted.chunk_time and self._parser:
             device_ns = self._chunk(buffer, self._granted.chunk_time, device_ns)
-        waited_ns = time.time_ns() - int(lib.arv_buffer_get_system_timestamp(buffer))
-        return device_ns, now_ns - waited_ns if 0 <= waited_ns < 2_000_000_000 else now_ns
+        arrival_ns = int(lib.arv_buffer_get_system_timestamp(buffer)) - _clock_step_ns()
+        return device_ns, arrival_ns if 0 <= now_ns - arrival_ns < 2_000_000_000 else now_ns
 
     def _number(self, buffer: Any) -> int:
         number = int(self._api.lib.arv_buffer_get_frame_id(buffer))
@@ -232,11 +232,11 @@ class GenicamSource:
         incomplete, underruns, resent = (now - before for now, before in zip(found, self._losses, strict=True))
         self._losses = found
         if incomplete or underruns:
-            detail = f"{incomplete} frames incomplete, {underruns} with no buffer free, {resent} packets sent again"
+            detail = f"{incomplete} frames incomplete, {underruns} packets had no buffer, {resent} packets sent again"
             self.notices.append(("camera network", detail))
 
     def losses(self) -> tuple[int, int, int]:
-        """Frames incomplete, packets or frames that found no buffer free, packets that were sent again."""
+        """Frames incomplete, packets (USB: frames) that found no buffer free, packets that were sent again."""
         lib = self._api.lib
         whole, failed, underruns = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_uint64()
         lib.arv_stream_get_statistics(self._stream, *map(ctypes.byref, (whole, failed, underruns)))
@@ -266,6 +266,15 @@ class GenicamSource:
     def _release(self, things: tuple[Any, ...]) -> None:
         for thing in things:
             self._api.unref(thing)
+
+
+def _clock_step_ns() -> int:
+    """The wall clock less the monotonic clock, as they are now; read again where we were interrupted between them."""
+    for _ in range(4):
+        before_ns, wall_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if after_ns - before_ns < 100_000:
+            break
+    return wall_ns - (before_ns + after_ns) // 2
 
 
 def _socket_limit() -> int | None:
