@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from realtime.errors import BundleError, InputError
 from realtime.quiet import native_log_dropped
+from realtime.types import LABELS
 
 if TYPE_CHECKING:
     from realtime.vision.features import FeatureSpec
@@ -38,6 +39,16 @@ class InputCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: tuple[int, int, int]
     channels: tuple[str, str, str]
     scaling: str
+    kind: str = "flow-map"
+    """Name of the input; a live session makes flow maps alone."""
+
+
+class _Other(msgspec.Struct, frozen=True):
+    """What is read of a card first: whether it is for a live session at all."""
+
+    name: str = ""
+    labels: tuple[str, ...] = LABELS
+    input: dict[str, Any] = {}
 
 
 class NetworkCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,7 +162,9 @@ def read_card(path: Path) -> Card:
     """Parse ``bundle.json`` of a bundle's folder; it verifies nothing else."""
     file = path / CARD_FILE
     try:
-        card = msgspec.json.decode(file.read_bytes(), type=Card)
+        content = file.read_bytes()
+        _refuse_other(msgspec.json.decode(content, type=_Other), file)
+        card = msgspec.json.decode(content, type=Card)
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BundleError(f"{file}: {error}; export the bundle again") from error
     texts = (card.name, card.licence, card.protocol, card.trained_on, *card.labels)
@@ -164,6 +177,17 @@ def read_card(path: Path) -> Card:
     if card.input.shape != MAP_SHAPE or card.input.channels != ("u", "v", "strain"):
         raise BundleError(f"{file}: input {card.input.shape} {card.input.channels} is not (28, 28, 3) [u, v, strain]")
     return card
+
+
+def _refuse_other(card: _Other, file: Path) -> None:
+    """BundleError for a network whose input no live session makes, or which has other labels."""
+    kind = str(card.input.get("kind", "flow-map"))
+    if kind == "flow-map" and len(card.labels) == len(LABELS):
+        return
+    raise BundleError(
+        f"{file}: {card.name[:80]!r} reads {kind[:40]!r} {card.input.get('shape', '')}, labels: {len(card.labels)}; a "
+        "live session makes flow maps of 28×28×3 and has three labels: train a model of flow maps (merealtime models)"
+    )
 
 
 def check_spec(bundle: Bundle, spec: FeatureSpec) -> None:
