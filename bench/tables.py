@@ -1,4 +1,4 @@
-"""Draws the tables of README.md and docs/benchmarks.md from bench/results: ``python bench/tables.py [--check]``.
+"""Draws the tables of README.md and docs from bench/results: ``python bench/tables.py [--check]``.
 
 A table stands between ``<!-- bench: NAME -->`` and ``<!-- /bench -->``; NAME is a function below. ``--check`` changes
 nothing and fails if a table is stale. A result that was measured on a tree with uncommitted changes is refused:
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md")
 RESULTS = ROOT / "bench" / "results"
 BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 KNOWN_DIRTY = {
@@ -425,6 +425,42 @@ def _mean(metric: dict[str, float], spread: bool) -> str:
     return f"{metric['mean']:.3f}" + (f" ± {metric['std']:.3f}" if spread else "")
 
 
+def zoo() -> str:
+    """The three papers' systems on the public maps, published and measured."""
+    result = load("zoo")
+    rows = [_zoo_row(row) for row in result["rows"]]
+    header = (
+        "system", "published UF1 / UAR", "measured UF1 / UAR", "accuracy", "protocol", "seeds", "parameters",
+        "ms a map", "UF1 − LAENet's", "p", "what was cut",
+    )  # fmt: skip
+    missing = sum(row["measured"] is None for row in result["rows"])
+    note = (
+        f"\n{missing} of {len(rows)} rows have not been run here; `python bench/zoo.py` goes on with them.\n"
+        if missing
+        else ""
+    )
+    note += "\n† with the best epoch kept on each held-out subject.\n"
+    return markdown(header, rows) + note + stamp(result)
+
+
+def _zoo_row(row: dict[str, Any]) -> Row:
+    own, said = row["published"], "–"
+    if own is not None and "uf1" in own:
+        said = f"{own['uf1']:.4f} / {own['uar']:.4f}" + (" †" if own["leaky"] else "")
+    elif own is not None:
+        said = f"accuracy {own['acc']:.4f}"
+    run = row["measured"]
+    if run is None:
+        return (row["model"], said, "not run", "–", row["protocol"], *["–"] * 5, row["cut"] or "–")
+    full, test = run["metrics"]["full"], run["against_laenet"]
+    difference = "–" if test is None else f"{test['difference']:+.4f}"
+    return (
+        run["title"], said, f"{full['uf1']['mean']:.4f} / {full['uar']['mean']:.4f}", f"{full['acc']['mean']:.4f}",
+        row["protocol"], run["seeds"], f"{run['parameters']:,}", number(run["one_map_ms"]["median"], 2), difference,
+        "–" if test is None else f"{test['p_value']:.3f}", row["cut"] or "–",
+    )  # fmt: skip
+
+
 TABLES: dict[str, Callable[[], str]] = {
     table.__name__.replace("_", "-"): table
     for table in (
@@ -446,6 +482,7 @@ TABLES: dict[str, Callable[[], str]] = {
         recognition,
         paired,
         loso,
+        zoo,
     )
 }
 
@@ -458,7 +495,7 @@ def redraw(text: str, tables: dict[str, Callable[[], str]] | None = None) -> str
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, default=PAGES, help="pages; default: README, docs/benchmarks.md")
+    parser.add_argument("files", nargs="*", type=Path, default=PAGES, help="pages; default: those above")
     parser.add_argument("--check", action="store_true", help="only say whether the tables are up to date")
     arguments = parser.parse_args(argv)
     return max(_draw(file, arguments.check) for file in arguments.files)

@@ -1,9 +1,9 @@
 """Every system of the three papers that the public maps allow, measured here beside its published row.
 
 ``python bench/zoo.py [--data FILE.npz] [--runs DIR] [--weights DIR] [--only NAME …] [--report]``. Each row of
-`_zoo_rows` is one run of ``offline.train``; a run that was stopped goes on, one that is there is not made again, and what has no run is
-listed as not measured. ``--report`` trains nothing. Each run is tested against LAENet by the same protocol, paired over
-subjects. Nothing is chosen: the rows, and what was cut for the machine, are fixed in `_zoo_rows`.
+`_zoo_rows` is one run of ``offline.train``; a run that was stopped goes on, one that is there is not made again, and
+what has no run is listed as not measured. ``--report`` trains nothing. Each run is tested against LAENet by the same
+protocol, paired over subjects. Nothing is chosen: the rows, and what was cut for the machine, are fixed in `_zoo_rows`.
 """
 
 from __future__ import annotations

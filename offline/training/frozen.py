@@ -31,10 +31,11 @@ def split(model: Any) -> Parts:
     operations = list(model.operations)
     place = {id(operation): i for i, operation in enumerate(operations)}
     reaches = list(range(len(operations)))  # the last operation that uses each one's output
-    for node in model._nodes:
-        for parent in node.parent_nodes:
-            at = place[id(parent.operation)]
-            reaches[at] = max(reaches[at], place[id(node.operation)])
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            for parent in node.parent_nodes:
+                at = place[id(parent.operation)]
+                reaches[at] = max(reaches[at], place[id(node.operation)])
     cut, weighted, farthest = None, False, 0
     for i, operation in enumerate(operations[:-1]):
         if getattr(operation, "trainable_variables", None) or hasattr(operation, "seed_generator"):
