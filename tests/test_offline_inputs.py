@@ -81,6 +81,7 @@ def test_each_input_is_prepared_kept_and_told_apart(
     assert data.maps.std(axis=tuple(range(1, data.maps.ndim))).min() > 0
     check = {
         "flow-map": lambda m: m.min() == 0 and m.max() == 255,
+        "flow-map-masked": lambda m: m.min() == 0 and m.max() == 255,
         "flow-field": lambda m: 0.2 < np.abs(m[..., :2]).max() < 20 and m[..., 2].min() >= 0,
         "flow-pair": lambda m: (np.abs(m - 127.5).max((1, 2)) > 127).all(),
         "flow-emr": lambda m: m.max() <= 255 and np.abs(m[..., :2] - 127.5).max() > 60,

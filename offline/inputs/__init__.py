@@ -9,7 +9,7 @@ from offline.inputs.seam import Input, Made, each_frame
 __all__ = ["INPUTS", "Input", "Made", "each_frame"]
 
 _ALL: tuple[Input, ...] = (
-    flow_map.INPUT, flow_field.INPUT, flow_pair.INPUT, flow_emr.INPUT, face.INPUT, lbp_top.INPUT,
+    flow_map.INPUT, flow_map.MASKED, flow_field.INPUT, flow_pair.INPUT, flow_emr.INPUT, face.INPUT, lbp_top.INPUT,
 )  # fmt: skip
 INPUTS: dict[str, Input] = {one.name: one for one in _ALL}
 """As ``offline.prepare --input`` names them."""
