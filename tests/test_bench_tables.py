@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import tables
+from bench import _table_parts, tables
 
 TEXT = "before\n<!-- bench: one -->\nold\n<!-- /bench -->\nbetween\n<!-- bench: two -->\n<!-- /bench -->\nafter\n"
 
@@ -52,12 +52,12 @@ def test_each_table_stands_on_a_page() -> None:
 def test_results_of_a_changed_tree_are_refused(
     commit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = json.loads((tables.RESULTS / "soak.json").read_text())
+    result = json.loads((_table_parts.RESULTS / "soak.json").read_text())
     result["machine"]["commit"] = commit
     (tmp_path / "soak.json").write_text(json.dumps(result))
     page = tmp_path / "page.md"
     page.write_text("<!-- bench: soak -->\n<!-- /bench -->\n")
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(_table_parts, "RESULTS", tmp_path)
     for options in ([], ["--check"]):
         assert tables.main([*options, str(page)]) == 1
         assert f"soak.json was measured on {commit}" in capsys.readouterr().err
@@ -65,13 +65,13 @@ def test_results_of_a_changed_tree_are_refused(
 
 
 def test_known_exceptions_are_flagged_and_end_with_the_next_measurement() -> None:
-    for name, commit in tables.KNOWN_DIRTY.items():
-        result = json.loads((tables.RESULTS / f"{name}.json").read_text())
+    for name, commit in _table_parts.KNOWN_DIRTY.items():
+        result = json.loads((_table_parts.RESULTS / f"{name}.json").read_text())
         assert result["machine"]["commit"] == commit, f"measured again: take {name} out of KNOWN_DIRTY"
-        assert tables.FLAG in tables.stamp(tables.load(name))
+        assert _table_parts.FLAG in _table_parts.stamp(_table_parts.load(name))
 
 
-@pytest.mark.parametrize("path", sorted(tables.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(_table_parts.RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_results_carry_their_machine(path: Path) -> None:
     machine = json.loads(path.read_text())["machine"]
     assert machine["commit"]

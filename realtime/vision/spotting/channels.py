@@ -46,8 +46,3 @@ class Channels(msgspec.Struct, frozen=True):
             return off
         # two channels make one patch: the length of a displacement, not of its components
         return np.sqrt(2.0 * (self.member @ (trust * off * off)) / np.maximum(self.member @ trust, 1e-9))
-
-    def alive(self, trust: Values) -> float:
-        """Share of the whole group's weight that shows the skin that it should, well or badly."""
-        total = float(self.weights.sum())
-        return float(self.weights @ (trust > 0.0)) / total if total > 0 else 0.0

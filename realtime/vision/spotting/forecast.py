@@ -8,10 +8,12 @@ Bishop 2006, §3.3 (Bayesian linear regression); the covariances are kept about 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.vision.jit import jit
+from realtime.vision.spotting import kernels
 
 Matrix = NDArray[np.float64]
 
@@ -37,15 +39,10 @@ class Forecast:
         self._noise_px = noise_px
         self._feature_noise = feature_noise_px
         self._sums = np.zeros((features + 1, features + channels + 1))
-        self._row = np.zeros(features + channels + 1)
 
     def learn(self, features: Matrix, values: Matrix, dt_s: float) -> None:
         """One sample (P,), (C,) taken ``dt_s`` after the one before."""
-        p = len(features)
-        self._row[0] = 1.0
-        self._row[1 : p + 1] = features
-        self._row[p + 1 :] = values
-        _accumulate(self._sums, self._row, float(np.exp(-dt_s / self._memory_s)))
+        kernels.accumulate(self._sums, features, values, math.exp(-dt_s / self._memory_s))
 
     def solve(self) -> None:
         """Bring W up to date."""
@@ -61,7 +58,7 @@ class Forecast:
         found = np.linalg.solve(system, cross + ridge[:, None] * self._prior.T).T
         # an expression moves the "rigid" skin a little, and would be explained by a head of impossible depth
         reach = np.where(self._prior_px == self._prior_px[0], _REACH, _FREE) * self._prior_px
-        self.weights = np.clip(found, self._first - reach, self._first + reach)
+        self.weights = np.ascontiguousarray(np.clip(found, self._first - reach, self._first + reach))
 
     def uncertainty(self, direction: Matrix) -> Matrix:
         """(P,) how wrong W may still be along ``direction`` (C,), px per px of each feature."""
@@ -79,12 +76,3 @@ class Forecast:
         """Other patches, or another place: what was learnt becomes the prior, the sums begin anew."""
         self._prior = self.weights.copy()
         self._sums[:] = 0.0
-
-
-@jit
-def _accumulate(sums: Matrix, row: Matrix, fade: float) -> None:
-    """sums[i, j] = fade · sums[i, j] + row[i] row[j]."""
-    for i in range(sums.shape[0]):
-        a = row[i]
-        for j in range(sums.shape[1]):
-            sums[i, j] = fade * sums[i, j] + a * row[j]

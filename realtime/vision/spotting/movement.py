@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
 
 Values = NDArray[np.float64]
@@ -26,6 +27,7 @@ _CALM = 0.03
 """Change of two neighbouring means, as a share of the peak, at which it hardly moves."""
 _LEVEL_S = 0.20
 _LEVEL = 0.15
+_NO_FEATURES = np.zeros(0)
 
 
 class Track:
@@ -50,26 +52,24 @@ class Track:
 
     def store(self, number: int, t_ns: int, values: Values, features: Values | None, smooth_s: float) -> float:
         """Append a frame; seconds since the one before."""
-        keep, at = self._keep, self.count % self._keep
         dt_s = (t_ns - self.now_ns) / 1e9 if self.count else 0.0
-        while self._held and t_ns - self._times[(self.count - self._held) % keep] > (smooth_s - 1e-4) * 1e9:
-            self._sum -= self._rows[(self.count - self._held) % keep]
-            self._held -= 1
-        if self._held == 0:
-            self._sum[:] = 0.0  # no rounding adds up
-        row = self.latest
-        row[: self.channels] = values
-        if features is not None:
-            row[self.channels :] = features
-        for i in (at, at + keep):
-            self._rows[i] = row
-            self._numbers[i] = number
-            self._times[i] = t_ns
-        self._sum += row
-        self._held += 1
+        self._held = kernels.store(
+            self._rows,
+            self._numbers,
+            self._times,
+            self._sum,
+            self.smooth,
+            self.latest,
+            values,
+            _NO_FEATURES if features is None else features,
+            self.count,
+            self._held,
+            number,
+            t_ns,
+            int((smooth_s - 1e-4) * 1e9),
+        )
         self.count += 1
         self.now_ns = t_ns
-        np.divide(self._sum, self._held, out=self.smooth)
         return max(0.0, dt_s)
 
     def restart(self) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
+from realtime.vision.spotting import kernels
+from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.forecast import Forecast
 from realtime.vision.spotting.movement import Track
 
@@ -21,6 +23,9 @@ _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _RENEWED_S = 0.06
+_STEP_PX = 0.7
+"""What expressions leave of a patch's place, as a standard deviation."""
+_ONE = np.ones(1)
 
 
 class Rest:
@@ -41,7 +46,8 @@ class Rest:
         """The reference is of another place: the next frame is."""
         self._track = track
         self._moved = np.zeros(track.channels)
-        """(C,) what expressions have left so far: a step that the head's pose does not explain, and must not be taught."""
+        """(C,) what expressions have left so far: a step that the head's pose does not explain must not be taught."""
+        self._no_weights = np.zeros((track.channels, 0))
         self._seen = 0
         self._tail_ns = 0
         self._learned_ns = self._solved_ns = 0
@@ -62,7 +68,7 @@ class Rest:
     def take(self) -> None:
         """The face is at rest where it is now."""
         if not self.stale:
-            self._moved += self.off(self._track.smooth - self.reference)
+            self._moved += self._left_by_expression(self._track.smooth - self.reference)
         self.reference[:] = self._track.smooth
         self._seen = 1
         self.stale = False
@@ -70,9 +76,9 @@ class Rest:
     def take_channels(self, which: NDArray[np.bool_]) -> None:
         """Take these channels (C,) as they are now: they had been lost."""
         split = self._track.channels
-        left = self.off(self._track.smooth - self.reference)
-        self.reference[:split][which] += left[which]
-        self._moved[which] += left[which]
+        change = self._track.smooth - self.reference
+        self.reference[:split][which] += self.off(change)[which]
+        self._moved[which] += self._left_by_expression(change)[which]
 
     def off(self, change: Values, weights: Values | None = None) -> Values:
         """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,).
@@ -84,6 +90,25 @@ class Rest:
             return change[:split]
         left: Values = change[:split] - (self.forecast.weights if weights is None else weights) @ change[split:]
         return left
+
+    def measure(self, trust: Values, channels: Channels) -> tuple[Values, Values]:
+        """(C,) how far each channel, and (R,) each ROI, is from the reference now, the head's part removed."""
+        off, size = np.empty(self._track.channels), np.empty(len(channels.names))
+        weights = self._no_weights if self.forecast is None else self.forecast.weights
+        kernels.measure(self._track.smooth, self.reference, weights, trust, channels.roi_of, channels.signed, off, size)
+        return off, size
+
+    def _left_by_expression(self, change: Values) -> Values:
+        """(C,) of a step (C + P,) that the forecast leaves, the part that is more likely an expression's.
+
+        The rest is likely the head's, by what the forecast does not know yet about so large a change of pose.
+        """
+        off = self.off(change)
+        if self.forecast is None:
+            return off
+        unknown_px = self.forecast.uncertainty(_ONE) * change[self._track.channels :]
+        heads = float(unknown_px @ unknown_px)
+        return off * (_STEP_PX**2 / (_STEP_PX**2 + heads))
 
     def project(self, rows: Values, direction: Values) -> Values:
         """(T,) of stored rows (T, C + P): how far along ``direction`` the group has moved from the reference."""
@@ -104,17 +129,17 @@ class Rest:
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly."""
         self.settled += 1
-        most = _CEILING / 3.0 * self.floor if self.floor else np.inf
-        self.learn_noise(np.clip(size, -most, most), 1.0 / self.settled)
+        most = np.full(len(size), _CEILING / 3.0 * self.floor if self.floor else 1e300)
+        self.learn_noise(size, -most, most, 1.0 / self.settled)
         self.roll(dt_s)
 
-    def learn_noise(self, size: Values, gain: float) -> None:
-        """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm."""
-        _follow(size, gain, self.level, self.variance)
-        level, variance = self._lately
-        _follow(size, max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES)), level, variance)
-        np.minimum(self.variance, _CALMER * variance, out=self.variance)
-        np.minimum(self.level, level + np.sqrt(_CALMER * variance), out=self.level)
+    def learn_noise(self, size: Values, low: Values, high: Values, gain: float) -> None:
+        """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm.
+
+        low, high: (R,) beyond which a size is no noise.
+        """
+        quick = max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES))
+        kernels.follow_noise(size, low, high, gain, quick, _CALMER, self.level, self.variance, self._lately)
 
     def roll(self, dt_s: float) -> None:
         """Let the reference follow the face, and learn what the head's pose does to it."""
@@ -122,7 +147,7 @@ class Rest:
         gain = 1.0 if self.in_tail else max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
         change = self._track.smooth - self.reference
         if self.in_tail:
-            self._moved += self.off(change)
+            self._moved += self._left_by_expression(change)
         self.reference += min(gain, 1.0) * change
         self._learn_head()
 
@@ -146,10 +171,3 @@ class Rest:
         for row in rows[:: max(1, round(_LEARN_S * fps))]:
             self.forecast.learn(row[split:], row[:split] - self._moved, _LEARN_S)
         self.forecast.solve()
-
-
-def _follow(size: Values, gain: float, level: Values, variance: Values) -> None:
-    """Running mean and variance about it, in place."""
-    off = size - level
-    level += gain * off
-    variance += gain * (off * off - variance)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
 from realtime.types import Kind, SpotEvent
+from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.flanks import Course, fit_course
 from realtime.vision.spotting.movement import Hold, Movement, Track
@@ -79,6 +80,7 @@ class Watch:
         self._closed_ns = -(2**62)
         self._strange: NDArray[np.bool_] = np.zeros(len(channels.roi_of), bool)
         """(C,) lost since the reference was taken."""
+        self._some_strange = False
 
     def push(self, trust: Values, dt_s: float) -> SpotEvent | None:
         """The frame stored last; the event that it completes. trust: (C,) of each channel now."""
@@ -90,8 +92,8 @@ class Watch:
             return None
         if rest.settled == 0:
             self.settle_ns = track.now_ns + round(_SETTLE_S * 1e9)
-        off = rest.off(track.smooth - rest.reference)
-        size = self.size = self.channels.size(off, trust)
+        off, size = rest.measure(trust, self.channels)
+        self.size = size
         if self.hold is not None:
             size = np.abs(size)  # an open macro-expression may come down: that is a movement too
         if track.now_ns < self.settle_ns or rest.settled < 3:
@@ -113,7 +115,7 @@ class Watch:
 
     def _known(self, trust: Values) -> Values:
         """A patch that was lost since the reference was taken says nothing until the group rests again."""
-        if trust.min() > 0.0 and not self._strange.any():
+        if trust.min() > 0.0 and not self._some_strange:
             return trust
         lost = trust <= 0.0
         if self.movement is None:
@@ -123,11 +125,12 @@ class Watch:
             self._strange = lost
         else:
             self._strange |= lost
+        self._some_strange = bool(self._strange.any())
         return np.where(self._strange, 0.0, trust)
 
     def _in_play(self, trust: Values) -> bool:
         """False while most patches show something else (a hand, a shadow); then rest is where they come back."""
-        alive = self.channels.alive(trust) >= _ALIVE
+        alive = kernels.alive(self.channels.weights, trust) >= _ALIVE
         if alive and not self.alive:
             self.hold = None
             self.rest.take()
@@ -149,9 +152,9 @@ class Watch:
             self._hits = 0
             # what is half-way to an event is no noise, but a level that drifts must be followed in the end
             gain = min(1.0, dt_s / self.params.noise_window_s)
-            rest.learn_noise(np.clip(size, rest.level - limit, rest.level + 0.5 * limit), gain)
+            rest.learn_noise(size, rest.level - limit, rest.level + 0.5 * limit, gain)
             rest.roll(dt_s)
-            return self._watch_hold(still=bool((np.abs(size - rest.level) < 0.25 * limit).all()))
+            return None if self.hold is None else self._watch_hold(self.hold, size, limit)
         if self._hits == 0:
             self._first_ns = now_ns
         self._hits += 1
@@ -161,16 +164,14 @@ class Watch:
         self.movement.follow(rise, off, trust, self.channels, now_ns)
         return None
 
-    def _watch_hold(self, *, still: bool) -> SpotEvent | None:
+    def _watch_hold(self, hold: Hold, size: Values, limit: Values) -> SpotEvent | None:
         """At rest with a macro-expression open: has it crept back, or lasted long enough?"""
-        hold = self.hold
-        if hold is None:
-            return None
         age_s = (self.track.now_ns - hold.onset_ns) / 1e9
         if hold.told:
             if age_s > _SPENT * self.params.max_duration_s:
                 self.hold = None
             return None
+        still = (np.abs(size - self.rest.level) < 0.25 * limit).all()
         if still and self.share(hold) < _GONE and age_s > self.params.micro_max_s:
             self.hold = None
             self.rest.let_settle()

@@ -1,0 +1,123 @@
+"""The tables of live sessions: latency, cost, rate, start-up."""
+
+from __future__ import annotations
+
+from bench._table_parts import Row, load, markdown, number, stamp
+
+
+def latency() -> str:
+    """Percentiles of one live run, and what the algorithm itself waits for."""
+    result = load("latency")
+    names = {
+        "decide": "decide: frame that completes the event → event sent",
+        "flow": "flow: TV-L1, strain, 28×28×3",
+        "classify": "classify: label and scores",
+        "total": "total: that frame → line written",
+    }
+    columns = ("p50", "p95", "p99", "max")
+    rows: list[Row] = [
+        (text, *(number(result["latency_ms"][key].get(p)) for p in columns)) for key, text in names.items()
+    ]
+    rows.append(("every frame: exposure → analysed", *(number(result["frame_ms"][p]) for p in columns)))
+    waits = result["algorithm_waits_ms"]
+    rows.append(("the method's own wait: apex → decline seen", *(number(waits.get(p), 0) for p in columns)))
+    head = (
+        f"{result['fps_measured']:.1f} fps, {result['size']}, {result['frames']} frames, "
+        f"{result['dropped']} dropped, {result['events']} events, {result['source']}.\n\n"
+    )
+    return head + markdown(("ms", *columns), rows) + stamp(result)
+
+
+def cost() -> str:
+    """CPU and memory of each process in that run."""
+    result = load("latency")
+    seconds = result["cpu_over_s"]
+    rows: list[Row] = [
+        (name, f"{used / seconds:.1%}", number(result["rss_mb"].get(name), 0))
+        for name, used in result["cpu_seconds"].items()
+    ]
+    rows.append(("**all**", f"**{result['cores_used']:.2f} cores**", number(sum(result["rss_mb"].values()), 0)))
+    return markdown(("process", "of one core", "MB"), rows) + stamp(result)
+
+
+def sweep() -> str:
+    """The rates that were tried."""
+    result = load("latency_sweep")
+    rows = [
+        (
+            f"{row['fps_target']:g}",
+            number(row["fps_measured"]),
+            row["frames"],
+            row["dropped"],
+            number(row["frame_ms"]["p99"]),
+            number(row["latency_ms"]["total"].get("p99")),
+            number(row["cores_used"], 2),
+        )
+        for row in result["sweep"]
+    ]
+    header = ("fps asked", "fps", "frames", "dropped", "frame p99, ms", "total p99, ms", "cores")
+    held = result["highest_held"]
+    return markdown(header, rows, 0) + f"\nHighest rate held: {held or 0:g} fps." + stamp(result)
+
+
+def throughput() -> str:
+    """Lossless frames a second, and the spotter's budget."""
+    result = load("throughput")
+    steps = result["spot_us_a_frame"]
+    total = sum(steps.values())
+    rows = [(name, number(value, 0), f"{value / total:.0%}") for name, value in steps.items()]
+    alone = result["stage_fps"]
+    head = (
+        f"**{result['fps']:.0f} frames a second**, whole pipeline, {result['size']}, no frame left out "
+        f"(rounds: {', '.join(f'{fps:.0f}' for fps in result['rounds_fps'])}). "
+        f"Alone: capture {alone['capture'] or 0:.0f}, spotter {alone['spot']:.0f} frames a second; "
+        f"flow {result['ms_an_event']['motion']:.1f} ms, model {result['ms_an_event']['classify']:.1f} ms an event.\n\n"
+    )
+    return head + markdown(("spotter, step", "µs a frame", "share"), rows) + stamp(result)
+
+
+def soak() -> str:
+    """The long run."""
+    result = load("soak")
+    memory, drift = result["memory"]["all"], result["drift_ms"]["total"]
+    rows = [
+        ("frames", result["frames"]),
+        ("dropped", result["dropped"]),
+        ("events", result["events"]),
+        ("decide p99, ms", number(result["latency_ms"]["decide"].get("p99"))),
+        ("total p99, ms", number(result["latency_ms"]["total"].get("p99"))),
+        ("total p50, first half → second half, ms",
+         f"{number(drift['first_half'].get('p50'))} → {number(drift['second_half'].get('p50'))}"),
+        ("memory, half-time → end, MB", f"{memory['half_mb']:.0f} → {memory['end_mb']:.0f} "
+                                        f"({memory['growth_percent']:+.2f} %)"),
+        ("cores used", number(result["cores_used"], 2)),
+    ]  # fmt: skip
+    head = f"{result['seconds'] / 60:.0f} minutes at {result['fps_measured']:.0f} fps, {result['size']}.\n\n"
+    return head + markdown(("", ""), rows) + stamp(result)
+
+
+def habits() -> str:
+    """Each real-time habit with and without."""
+    result = load("latency_habits")
+    rows = [
+        (
+            name,
+            row["dropped"],
+            number(row["frame_ms"]["p99"], 2),
+            number(row["frame_ms"]["max"], 2),
+            number(row["latency_ms"]["total"].get("p50")),
+            number(row["latency_ms"]["total"].get("p99")),
+            number(row["cores_used"], 2),
+            "; ".join(text.partition(": ")[2] for text in row["refused"]) or "–",
+        )
+        for name, row in result["habits"].items()
+    ]
+    header = ("", "dropped", "frame p99", "frame max", "total p50", "total p99", "cores", "refused")
+    return markdown(header, rows) + stamp(result)
+
+
+def start_up() -> str:
+    """Seconds from the command until each stage is warm."""
+    result = load("latency")
+    rows = [(name.replace("_", " "), number(value)) for name, value in result["start_up_s"].items()]
+    return markdown(("ready after", "s"), rows) + stamp(result)

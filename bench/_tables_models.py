@@ -1,0 +1,125 @@
+"""The tables of flow, labels and recognition."""
+
+from __future__ import annotations
+
+import statistics
+
+from bench._table_parts import load, markdown, number, stamp
+
+
+def flow() -> str:
+    """TV-L1 twins against OpenCV's, median over the pairs of images."""
+    result = load("flow")
+    times = list(result["milliseconds"].values())
+    errors = result["end_point_error_px"]
+    rows = [
+        (
+            name,
+            number(statistics.median(pair[name]["median"] for pair in times), 2),
+            *(_median_error(part, name) for part in errors.values()),
+        )
+        for name in times[0]
+    ]
+    return markdown(("", "ms a pair", *(f"error, px: {label}" for label in errors)), rows) + stamp(result) + _on_a_gpu()
+
+
+def _on_a_gpu() -> str:
+    """The CUDA twin beside the CPU's on the machine that had a GPU."""
+    result = load("flow_gpu")
+    found, times = result["gpu"], result["gpu"]["milliseconds"]
+    batches = ", ".join(f"{name} {entry['pairs_per_s']} pairs a second" for name, entry in list(times.items())[1:])
+    cpu_ms = statistics.median(result["cpu_live_ms"].values())
+    return (
+        f"\nOn an {found['device']}: one pair {number(times['one pair']['median'], 2)} ms from host to host "
+        f"(the CPU twin there: {number(cpu_ms, 2)} ms), {batches}; no flow further than "
+        f"{found['largest_mean_difference_px']:.0e} px from the CPU's on average. "
+        f"Commit `{result['machine']['commit']}`.\n"
+    )
+
+
+def _median_error(rows: dict[str, dict[str, float]], name: str) -> str:
+    column = name.removesuffix(" DualTVL1")
+    values = [row[column] for row in rows.values() if column in row]
+    return number(statistics.median(values), 3) if values else "–"
+
+
+def labels() -> str:
+    """What the model calls each generated action unit."""
+    result = load("labels")
+    columns = ("negative", "positive", "surprise", "uncertain")
+    rows = [
+        (name, unit, *(counts.get(label, 0) for label in columns))
+        for name, units in result["sets"].items()
+        for unit, counts in sorted(units.items())
+    ]
+    return markdown(("clips", "action unit (its class)", *columns), rows, 2) + stamp(result)
+
+
+def real_motion() -> str:
+    """Published maps put back on portraits, stage by stage."""
+    result = load("labels_real_motion")
+    models = ("laenet", "fusion")
+    rows = []
+    for head, found in result["heads"].items():
+        for row in found["rows"]:
+            likeness = [number(row["correlation"][name], 2) for name in ("u", "v", "strain")]
+            labels_ = [" / ".join(number(row["labels"][name][what], 2) for what in ("acc", "uar")) for name in models]
+            if not row["stage"].startswith("true frames") or row["stage"].endswith("as shipped"):
+                rows.append((f"{head}, {found['spotted']} of {found['maps']}", row["stage"], *likeness, *labels_))
+    header = ("head, maps spotted", "stage", "u", "v", "strain", *(f"{name} accuracy / UAR" for name in models))
+    return markdown(header, rows, 2) + stamp(result)
+
+
+def recognition() -> str:
+    """LOSO rows of the models, every one measured here."""
+    result = load("recognition")
+    rows = []
+    for row in result["rows"]:
+        cells = []
+        for part in ("full", "smic", "casme2", "samm"):
+            found = row["metrics"].get(part)
+            many = row["seeds"] > 1 and part == "full"
+            cells.append(" / ".join(mean_and_spread(found[name], many) for name in ("uf1", "uar")) if found else "–")
+        accuracy = mean_and_spread(row["metrics"]["full"]["acc"], row["seeds"] > 1)
+        rows.append((row["model"], row["parameters"], row["seeds"], cells[0], accuracy, *cells[1:]))
+    header = ("model", "parameters", "seeds", "full UF1 / UAR", "accuracy", "SMIC", "CASME II", "SAMM")
+    return markdown(header, rows) + stamp(result)
+
+
+def loso() -> str:
+    """A whole leave-one-subject-out run of LAENet, three ways."""
+    result = load("loso")
+    names = {"keras": "fold by fold, Keras `fit`", "compiled": "fold by fold, one compiled step"}
+    rows = [
+        (
+            f"{name} (extrapolated from {result['folds_measured']} folds)",
+            number(result[f"{key}_s_per_seed_extrapolated"], 0),
+            number(result[f"times_faster_than_{key}"], 0),
+        )
+        for key, name in names.items()
+    ]
+    rows.append(("all folds at once", number(result["batched_s_per_seed"]["median"]), "1"))
+    return markdown((f"LAENet, {result['folds']} folds", "s a seed", "times"), rows) + stamp(result)
+
+
+def paired() -> str:
+    """Each model against the first, paired over subjects."""
+    tests: dict[str, dict[str, dict[str, float]]] = {}
+    for test in load("recognition")["paired_over_subjects"]:
+        tests.setdefault(f"{test['model']} − {test['against']}", {})[test["metric"]] = test
+    rows = [
+        (
+            name,
+            *(
+                f"{t['difference']:+.3f} ({t['low']:+.3f} … {t['high']:+.3f}), p = {t['p_value']:.3f}"
+                for t in (own[metric] for metric in ("uf1", "uar", "acc"))
+            ),
+        )
+        for name, own in tests.items()
+    ]
+    return markdown(("", "UF1 (95 % interval)", "UAR", "accuracy"), rows) + stamp(load("recognition"))
+
+
+def mean_and_spread(metric: dict[str, float], spread: bool) -> str:
+    """A metric over seeds, with ``spread`` its standard deviation too."""
+    return f"{metric['mean']:.3f}" + (f" ± {metric['std']:.3f}" if spread else "")

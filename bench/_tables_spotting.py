@@ -1,0 +1,100 @@
+"""The tables of the spotter."""
+
+from __future__ import annotations
+
+import statistics
+
+from bench._table_parts import load, markdown, number, stamp
+
+
+def spotting() -> str:
+    """Each set and detector of bench/spotting.py."""
+    result = load("spotting")
+    rows = [
+        (
+            name,
+            detector,
+            f"{row['hits']} of {row['events']}",
+            number(row["f1"], 2),
+            number(row["false_per_minute"], 2),
+            "–" if row["apex_within_15ms"] is None else f"{row['apex_within_15ms']:.0%}",
+            number(row["apex_error_p90_ms"], 0),
+            number(row["delay_p50_ms"], 0),
+        )
+        for name, detectors in result["sets"].items()
+        for detector, row in detectors.items()
+    ]
+    header = ("clips", "detector", "hits", "F1", "false a minute", "apex ≤ 15 ms", "apex p90, ms", "delay, ms")
+    return markdown(header, rows, 2) + stamp(result)
+
+
+def living() -> str:
+    """The held-out half of the living suite, our detector, a row a factor."""
+    result = load("living-heldout")
+    rows = [
+        (
+            factor,
+            f"{row['hits_micro']} of {row['micros']}" if row["micros"] else "–",
+            number(row["f1_micro"], 2),
+            number(row["false_micro_per_minute"]),
+            number(row["false_macro_per_minute"]),
+            f"{row['macros_found']} of {row['macros']}" if row["macros"] else "–",
+            "–" if row["offset_within_40ms"] is None else f"{row['offset_within_40ms']:.0%}",
+            number(row["minutes"]),
+        )
+        for factor, row in result["systems"]["motion"].items()
+    ]
+    header = (
+        "",
+        "micros found",
+        "F1",
+        "false micro/min",
+        "false macro/min",
+        "macros found",
+        "offset ≤ 40 ms",
+        "minutes",
+    )
+    return markdown(header, rows) + stamp(result)
+
+
+def living_rivals() -> str:
+    """F1, or false micros a minute where there are none, of every system on the same held-out clips."""
+    result = load("living-rivals")
+    systems = result["systems"]
+    rows = []
+    for factor, own in systems["motion"].items():
+        name = "f1_micro" if own["micros"] else "false_micro_per_minute"
+        figure = "F1" if own["micros"] else "false micro/min"
+        rows.append((factor, figure, *(number(system[factor][name], 2) for system in systems.values())))
+    rows.append(("ms a frame", "", *(number(_ms_a_frame(system), 2) for system in systems.values())))
+    return markdown(("", "", *(f"`{name}`" for name in systems)), rows, 2) + stamp(result)
+
+
+def _ms_a_frame(rows: dict[str, dict[str, float]]) -> float:
+    return statistics.median(row["ms_per_frame"] for row in rows.values())
+
+
+def real() -> str:
+    """Recordings of real people."""
+    result = load("real")
+    rows = [
+        (
+            row["file"],
+            f"{row['frames']} at {row['fps']:g} fps",
+            row["micro"],
+            number(row["micro_a_minute"]),
+            row["macro"],
+            ", ".join(f"{event['kind']} {event['label']}" for event in row["events"][:4]) or "–",
+        )
+        for row in result["recordings"]
+    ]
+    header = ("recording", "frames", "micro", "micro a minute", "macro", "first events")
+    named = [
+        f"* `{row['file']}`, frames {one['onset']}–{one['offset']}: {one['what']}."
+        for row in result["recordings"]
+        for one in row["seen"]
+    ]
+    seconds = sum(row["video_seconds"] for row in result["recordings"])
+    rate = 60 * sum(row["micro"] for row in result["recordings"]) / seconds
+    text = f"\nIn all {number(rate)} a minute over {seconds:.0f} s.\n\n" + "\n".join(named) + "\n"
+    return markdown(header, rows) + text + stamp(result)
