@@ -17,6 +17,8 @@ from offline.zoo import layers, recipes
 
 SIZE = 227
 PARAMETERS = 724_035
+START = "he_uniform"
+"""As torchvision starts it: with Keras' own the signal fades over 18 layers without a norm."""
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 
 
@@ -25,25 +27,27 @@ def build(shape: Sequence[int], classes: int = 3, dropout: float = 0.5, size: in
     import keras
 
     given, x = layers.picture(shape, size or SIZE, "torch")
-    x = keras.layers.Conv2D(64, 3, 2, activation="relu", name="conv1")(x)  # 113
+    x = keras.layers.Conv2D(64, 3, 2, activation="relu", kernel_initializer=START, name="conv1")(x)  # 113
     x = keras.layers.MaxPooling2D(3, 2, name="pool1")(x)  # 56
     for number, (squeezed, expanded) in enumerate(FIRES, 2):
         x = _fire(x, squeezed, expanded, f"fire{number}")
         if number in (3, 5):
             x = keras.layers.MaxPooling2D(3, 2, name=f"pool{number}")(x)  # 27, 13
     x = keras.layers.Dropout(dropout)(x)
-    x = keras.layers.Conv2D(classes, 1, activation="relu", name="conv10")(x)
+    x = keras.layers.Conv2D(classes, 1, activation="relu", kernel_initializer=START, name="conv10")(x)
     return keras.Model(given, keras.layers.GlobalAveragePooling2D(name="logits")(x), name="squeezenet")
 
 
 def _fire(x: Any, squeezed: int, expanded: int, name: str) -> Any:
     import keras
 
-    x = keras.layers.Conv2D(squeezed, 1, activation="relu", name=f"{name}_squeeze")(x)
-    sides = [
-        keras.layers.Conv2D(expanded, side, padding="same", activation="relu", name=f"{name}_expand{side}")(x)
-        for side in (1, 3)
-    ]
+    def conv(y: Any, kernels: int, side: int, own: str) -> Any:
+        return keras.layers.Conv2D(
+            kernels, side, padding="same", activation="relu", kernel_initializer=START, name=f"{name}_{own}"
+        )(y)
+
+    x = conv(x, squeezed, 1, "squeeze")
+    sides = [conv(x, expanded, side, f"expand{side}") for side in (1, 3)]
     return keras.layers.Concatenate(name=name)(sides)
 
 
