@@ -19,7 +19,8 @@ from offline.zoo.capsulenet import margin_loss
 
 NETWORKS = [name for name, entry in ZOO.items() if isinstance(entry.trainer, Network)]
 SMALL = {
-    "alexnet": {"size": 67}, "alexnet-one-tower": {"size": 67}, "squeezenet": {"size": 48, "epochs": 40, "learning_rate": 3e-4},
+    "alexnet": {"size": 67}, "alexnet-one-tower": {"size": 67},
+    "squeezenet": {"size": 48, "epochs": 40, "learning_rate": 3e-4},
     "googlenet": {"size": 48, "learning_rate": 5e-4, "epochs": 30}, "vgg16": {"size": 32, "learning_rate": 1e-4},
     "resnet50": {"size": 32}, "mobilenet-v2": {"size": 32, "epochs": 40}, "efficientnet-b0": {"size": 32, "epochs": 40},
     "capsulenet": {"size": 40, "epochs": 8}, "dual-inception": {"epochs": 10}, "nmer": {"size": 40, "epochs": 12},
