@@ -253,7 +253,7 @@ def test_lbp_top_counts_as_scikit_image_on_the_picture_plane() -> None:
     ours = lbp_top.describe(volume, spec).reshape(3, 59)[0]
     theirs = np.zeros(59)
     for image in volume[1:-1]:
-        codes = local_binary_pattern(image, 8, 1, method="default").astype(int)[1:-1, 1:-1]
+        codes = local_binary_pattern(image.astype(np.uint8), 8, 1, method="default").astype(int)[1:-1, 1:-1]
         theirs += np.bincount(lbp_top.UNIFORM_BINS[codes.ravel()], minlength=59)
     np.testing.assert_allclose(np.sort(ours), np.sort(theirs / theirs.sum()), atol=2e-3)
     np.testing.assert_allclose(ours[58], theirs[58] / theirs.sum(), atol=2e-3)
