@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench._table_parts import Row, load, markdown, number, stamp
+from bench._table_parts import Row, UnclearResultError, load, markdown, number, stamp
 
 HEADER = (
     "system", "published UF1 / UAR", "measured UF1 / UAR", "accuracy", "protocol", "seeds", "parameters", "ms a map",
@@ -20,6 +20,11 @@ def zoo() -> str:
     note = (
         f"\n{missing} of {len(rows)} rows have not been run here: `python bench/zoo.py` goes on.\n" if missing else ""
     )
+    commits = sorted({row["measured"]["commit"] for row in result["rows"] if row["measured"]})
+    for one in commits:
+        if one == "unknown" or one.endswith("-dirty"):
+            raise UnclearResultError(f"bench/results/zoo.json: a run was trained on {one}: commit, then train it again")
+    note += f"\nTrained at commit{'s' * (len(commits) > 1)} {', '.join(f'`{one}`' for one in commits)}.\n"
     note += "\n† with the best epoch kept on each held-out subject.\n"
     return markdown(HEADER, rows) + note + stamp(result)
 
@@ -44,6 +49,6 @@ def _row(row: dict[str, Any]) -> Row:
         f"{run['parameters']:,}",
         number(run["one_map_ms"]["median"], 2),
         "–" if test is None else f"{test['difference']:+.4f}",
-        "–" if test is None else f"{test['p_value']:.3f}",
+        "–" if test is None else ("< 0.001" if test["p_value"] < 0.001 else f"{test['p_value']:.3f}"),
         row["cut"] or "–",
     )

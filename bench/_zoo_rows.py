@@ -62,11 +62,11 @@ ROWS = (
     _large("googlenet", 64),
     Row(
         model="vgg16", protocol="subject-folds:3", weights="vgg16.ckpt", freeze=0.8,
-        changes={"size": 64, "epochs": 10}, cut="pictures of 64×64, 10 epochs, convolutions frozen",
+        changes={"size": 64, "epochs": 10}, cut="pictures of 64×64, 10 epochs, 12 of 13 convolutions frozen",
     ),
     Row(
         model="alexnet-one-tower", protocol="subject-folds:3", weights="alexnet.ckpt", freeze=0.6,
-        changes={"size": 99, "epochs": 10}, cut="pictures of 99×99, 10 epochs, convolutions frozen",
+        changes={"size": 99, "epochs": 10}, cut="pictures of 99×99, 10 epochs, 4 of 5 convolutions frozen",
     ),
     *(_large(variant, 51, 20) for variant in VARIANTS),
     _large("efficientnet-b0", 64),

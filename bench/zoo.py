@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "composite.npz"
 METRICS = ("uf1", "uar", "acc")
 PARTS = ("full", "smic", "casme2", "samm")
+COMMIT = "commit.txt"
+"""In a run's folder: of the tree that trained it, which may be older than that which draws it up."""
 
 
 def measured(row: Row, folder: Path, against: Path) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def measured(row: Row, folder: Path, against: Path) -> dict[str, Any]:
         "selection": run.selection,
         "metrics": figures,
         "training_s": run.seconds,
+        "commit": (folder / COMMIT).read_text().strip() if (folder / COMMIT).exists() else "unknown",
         "network_bytes": (folder / "bundle" / served.card.network.file).stat().st_size,
         "one_map_ms": interleaved_ms({"map": lambda: served.predict(maps)}, rounds=30)["map"],
         "against_laenet": None if row.model == "laenet" else paired(folder, run, against),
@@ -114,6 +117,7 @@ def main(argv: list[str]) -> None:
             continue
         if not (options.runs / row.name / "results.json").exists():
             train.main(row.words(str(options.data), str(options.weights), str(options.runs / row.name)))
+            (options.runs / row.name / COMMIT).write_text(machine()["commit"] + "\n")
     data = load(options.data)
     lines = [line(row, options.runs) for row in ROWS]
     count = {"clips": len(data), "subjects": len(set(data.person.tolist()))}
