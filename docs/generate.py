@@ -67,7 +67,7 @@ def api_page(room: str, names: list[str]) -> str:
 def commands_page() -> str:
     """What each command says of itself."""
     parts = ["# Commands\n"]
-    for name in ("", *OFFLINE_COMMANDS):
+    for name in ("", "keys", *OFFLINE_COMMANDS):
         words = [sys.executable, "-m", "realtime", *([name] if name else []), "--help"]
         done = subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
         parts.append(f"## merealtime{' ' * bool(name)}{name}\n\n```text\n{done.stdout.rstrip()}\n```\n")

@@ -13,6 +13,7 @@ import msgspec
 from realtime.config import Settings
 from realtime.errors import MerealtimeError, SourceLostError, without_passwords
 from realtime.quiet import native_log_dropped
+from realtime.supervisor import needs
 
 _MEASURE_S = 2.0
 _WARM_UP_FRAMES = 20
@@ -38,6 +39,8 @@ def check(settings: Settings) -> int:
     code = 0
     subjects: list[tuple[str, Callable[[Settings], str]]] = [
         ("processors", _processors),
+        ("memory", needs.memory),
+        ("open files", needs.files),
         ("shared memory", _shared_memory),
         ("real time", _real_time),
         ("flow", _flow),
@@ -64,11 +67,14 @@ def _shared_memory(settings: Settings) -> str:
     stat = os.statvfs("/dev/shm")
     free = stat.f_bavail * stat.f_frsize
     width, height = settings.source.size or (640, 480)
-    slots = settings.ring.slots(settings.source.fps or 200.0, height, width)
-    needed = slots * height * width
-    text = f"{free / 1e6:.0f} MB free, a ring of {slots} frames {width}x{height} takes {needed / 1e6:.0f} MB"
-    if needed > free:
+    picture = (settings.source.fps or 200.0, height, width)
+    slots, least = settings.ring.slots(*picture), settings.ring.least_slots(*picture)
+    needed_mb, least_mb = (count * height * width / 1e6 for count in (slots, least))
+    text = f"{free / 1e6:.0f} MB free, a ring of {slots} frames {width}x{height} takes {needed_mb:.0f} MB"
+    if least_mb * 1e6 > free:
         raise MerealtimeError(f"{text}: enlarge /dev/shm (docker: --shm-size) or lower ring.max_mib")
+    if needed_mb * 1e6 > free:
+        text += f": it is made shorter, down to {least_mb:.0f} MB (docker: --shm-size)"
     return text
 
 

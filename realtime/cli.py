@@ -38,6 +38,7 @@ sources:
 
 commands (each has a --help of its own):
   check                  as --check
+  keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
   train, evaluate, prepare, spot, models
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
 
@@ -107,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
     add("--record", metavar="DIR", help="keep the native frames; ask the person first")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
-    add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine")
+    add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
     add("--view", choices=("auto", "live", "plain", "none"), help="live on a terminal, else plain")
     add("--check", action="store_true", help="say what this machine can do, and leave")
     add("--list-cameras", action="store_true", help="list cameras with their modes, and leave")
@@ -158,6 +159,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _hand_over(words[0], words[1:])
     if words[:1] == ["check"]:
         words[0] = "--check"
+    if words[:1] == ["keys"]:
+        from realtime.ipc.keys import main as make_keys
+
+        return make_keys(words[1:])
     arguments = make_parser().parse_args(words)
     if not arguments.debug:
         sys.excepthook = _complain_of_bug
@@ -193,8 +198,11 @@ def _reader_has_left() -> bool:
 
 def _complain(text: str) -> None:
     from realtime.errors import without_passwords
+    from realtime.quiet import say
 
-    sys.stderr.write(f"merealtime: {without_passwords(' '.join(text.split()))}\n")
+    line = without_passwords(" ".join(text.split()))
+    plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)  # no escapes of others' files
+    say(f"merealtime: {plain}\n")
 
 
 def _complain_of_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -224,19 +232,22 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _session(settings: Any, *, debug: bool) -> int:
     from realtime.errors import without_passwords
+    from realtime.quiet import say
     from realtime.supervisor import Supervisor
 
     def show_log(line: str) -> None:
-        sys.stderr.write(without_passwords(line) + "\n")
+        say(without_passwords(line) + "\n")
 
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
     if settings.output.record:
-        sys.stderr.write("merealtime: recording faces: make sure that the person has agreed\n")
+        say("merealtime: recording faces: make sure that the person has agreed\n")
     code = supervisor.run()
     if code:
         if debug and supervisor.traceback:
-            sys.stderr.write(without_passwords(supervisor.traceback))
+            say(without_passwords(supervisor.traceback))
         _complain(supervisor.error)
+    if supervisor.stuck:
+        os._exit(code)  # Python's own end would wait for the output that nobody reads
     return code
 
 
@@ -249,8 +260,9 @@ class _Progress:
 
     def show(self, text: str) -> None:
         if self._on and text != self._shown:
-            sys.stderr.write(f"\r\x1b[K{'starting: ' + text if text else ''}")
-            sys.stderr.flush()
+            from realtime.quiet import say
+
+            say(f"\r\x1b[K{'starting: ' + text if text else ''}")
             self._shown = text
 
 

@@ -20,12 +20,15 @@ import msgspec
 
 from realtime import pipeline
 from realtime.errors import ConfigError
+from realtime.files import read_at_most
 from realtime.types import Rate, SourceRequest
 
 T = TypeVar("T")
 
+_MOST_BYTES = 1 << 20
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+_LEAST_RING_S = 1.0
 
 
 class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,13 +47,20 @@ class SourceSettings(_Settings, SourceRequest, frozen=True, kw_only=True):
 class RingSettings(_Settings, frozen=True, kw_only=True):
     """Shared memory between capture and its readers."""
 
-    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 2.5
     min_slots: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 64
     max_mib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 512
 
     def slots(self, fps: float, height: int, width: int) -> int:
         """Frames that the ring holds: ``seconds`` of video, within ``min_slots`` and ``max_mib``."""
-        wanted = max(self.min_slots, round(self.seconds * fps))
+        return self._within(self.seconds, fps, height, width)
+
+    def least_slots(self, fps: float, height: int, width: int) -> int:
+        """Frames that it must hold, though a killed spotter may then lose the event that was under way."""
+        return self._within(min(self.seconds, _LEAST_RING_S), fps, height, width)
+
+    def _within(self, seconds: float, fps: float, height: int, width: int) -> int:
+        wanted = max(self.min_slots, round(seconds * fps))
         return max(8, min(wanted, self.max_mib * 2**20 // (height * width)))
 
 
@@ -113,6 +123,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     lock_memory: bool = False
     freeze_gc: bool = True
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    spare: bool = True
     start_timeout_s: Seconds = 180.0
     heartbeat_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 10.0
     drain_timeout_s: Seconds = 15.0
@@ -171,8 +182,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read()
+        data = read_at_most(path, _MOST_BYTES)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: can't read this settings file ({why})") from error
@@ -197,11 +207,15 @@ def _convert(table: Mapping[str, Any], where: str) -> Settings:
     _refuse_unknown(table, Settings, "", where)
     table = _with_size(table, where)
     try:
-        return msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, Settings)
+        msgspec.msgpack.encode(settings)  # as the stages get them
+        return settings
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")
         raise ConfigError(f"{where}: {key}: {message[:1].lower()}{message[1:]}") from error
+    except UnicodeEncodeError as error:  # a file's name may be any bytes; the log and the stages speak UTF-8
+        raise ConfigError(f"{where}: {error.object!a} is no UTF-8; give the file or folder another name") from error
 
 
 def _with_size(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:

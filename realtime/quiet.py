@@ -1,14 +1,44 @@
-"""What native libraries write to standard error, turned away: our errors are one line, so theirs must not add to it.
+"""Standard error: our own lines, which wait for no reader, and what native libraries write there, turned away.
 
-TensorFlow's, MediaPipe's and some cameras' C++ parts write to file descriptor 2 whatever they are told.
+Our errors are one line, so theirs must not add to it: TensorFlow's, MediaPipe's and some cameras' C++ parts write to
+file descriptor 2 whatever they are told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
+
+_PATIENCE_S = 1.0
+_saying: threading.Thread | None = None
+
+
+def say(text: str) -> None:
+    """Write to standard error, but wait for one who does not read it (a paused terminal) once, for a second at most."""
+    global _saying
+    try:
+        is_ours = sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        is_ours = False
+    if not is_ours:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        return
+    if _saying is not None and _saying.is_alive():
+        return  # what was said before is not read yet
+    _saying = threading.Thread(target=_write_all, args=(text.encode(errors="replace"),), daemon=True)
+    _saying.start()
+    _saying.join(_PATIENCE_S)
+
+
+def _write_all(data: bytes) -> None:
+    with contextlib.suppress(OSError):  # nobody is there
+        while data:
+            data = data[os.write(2, data) :]
 
 
 def drop_native_log() -> None:
@@ -57,3 +87,6 @@ def open_closed_streams() -> None:
             os.set_inheritable(descriptor, True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "r" if not descriptor else "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without × and µ is no reason to end
+            stream.reconfigure(errors="backslashreplace")

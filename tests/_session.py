@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -55,8 +56,9 @@ class Run:
     def stage(self, name: str) -> psutil.Process:
         """The running process of a stage."""
         for child in psutil.Process(self.child.pid).children():
-            if child.cmdline()[:1] == [f"merealtime-{name}"]:
-                return child
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that has just died, and is a zombie
+                if child.cmdline()[:1] == [f"merealtime-{name}"]:
+                    return child
         raise AssertionError(f"no stage {name}: {psutil.Process(self.child.pid).children()}")
 
     def signal(self, number: signal.Signals) -> None:

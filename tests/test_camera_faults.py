@@ -87,3 +87,62 @@ def test_a_camera_that_comes_back_with_another_clock_loses_the_frames_that_it_lo
     lost = sum(gap["count"] for gap in run.of_type("gap") if gap["cause"] == "reconnect")
     assert 1.2 * FPS - 5 <= lost <= (away_s + 0.5) * FPS
     assert abs(summary["frames_captured"] - summary["seconds"] * FPS) < 0.3 * FPS
+
+
+def count_of(run: Run, what: str) -> int:
+    return sum(line.get("what") == what for line in run.lines())
+
+
+def finish(run: Run) -> dict:
+    """Ctrl-C: everything adds up, and nothing is left."""
+    run.signal(signal.SIGINT)
+    code, errors = run.end()
+    assert (code, errors) == (0, "")
+    summary = assert_balanced(run.lines())
+    assert summary["ended"] == "SIGINT"
+    assert left_behind(run.child.pid) == []
+    return summary
+
+
+def test_a_capture_process_that_comes_back_without_a_camera_waits_for_it(camera: FakeCamera) -> None:
+    run = start(camera)
+    run.wait_for(begun)
+    camera.control.put("unplugged", 1)
+    run.stage("capture").kill()
+    has(run, "camera gone")
+    began = time.monotonic()
+    time.sleep(1.0)
+    camera.control.put("unplugged", 0)
+    has(run, "camera back")
+    away_s = time.monotonic() - began
+    time.sleep(0.5)
+    summary = finish(run)
+    lost = sum(gap["count"] for gap in run.of_type("gap") if gap["cause"] == "reconnect")
+    assert FPS <= lost <= (away_s + 20) * FPS
+    assert abs(summary["frames_captured"] - summary["seconds"] * FPS) < 0.3 * FPS
+    assert summary["restarts"] == 1
+
+
+def test_a_camera_that_stalls_is_told_and_one_that_is_stopped_is_replaced(camera: FakeCamera) -> None:
+    """The stall is the camera's, and waited for. A capture process that is stopped stands in the way of live frames."""
+    run = start(camera, "--set", "runtime.spare=false")
+    run.wait_for(begun)
+    camera.control.put("stall_ms", 1200)
+    has(run, "camera goes on")
+    details = [line["detail"] for line in run.of_type("notice") if line["what"].startswith("camera")]
+    assert details[0].startswith("capture: no frame for")
+    assert details[1].startswith("capture: was silent for")
+    run.stage("capture").suspend()
+    has(run, "stage stalls")
+    has(run, "stage hangs")
+    has(run, "stage back")
+    run.stage("motion").suspend()
+    run.wait_for(lambda lines: sum(line.get("what") == "stage stalls" for line in lines) == 2)
+    time.sleep(1.5)  # no frame waits for it: it is waited for
+    run.stage("motion").resume()
+    has(run, "stage goes on")
+    summary = finish(run)
+    assert summary["restarts"] == 1
+    assert count_of(run, "stage hangs") == 1
+    assert summary["stages"]["capture"]["stalls"] >= 2
+    assert summary["stages"]["motion"]["stalls"] == 1

@@ -76,7 +76,7 @@ def test_bad_options(options: list[str], words: str, capsys: pytest.CaptureFixtu
         (["--set", "spot"], "KEY=VALUE"),
         (["--faces", "9"], "spot.faces: expected `int` <= 8"),
         (["--config", "absent.toml"], "absent.toml: can't read"),
-        (["--events", "/nonexistent/e.jsonl"], "/nonexistent/e.jsonl: can't write"),
+        (["--events", "{here}/not/e.jsonl"], "/not/e.jsonl: can't write"),
         (["--record", "/proc/nowhere"], "--record /proc/nowhere: can't write there"),
         (["--publish", "tcp://0.0.0.0:5555"], "--curve-dir"),
         (["--publish", "udp://127.0.0.1:5555"], "tcp://HOST:PORT"),
@@ -85,9 +85,9 @@ def test_bad_options(options: list[str], words: str, capsys: pytest.CaptureFixtu
     ],
 )
 def test_mistakes_found_before_anything_starts(
-    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["--view", "none", *options]) == 2
+    assert cli.main(["--view", "none", *(text.replace("{here}", str(tmp_path)) for text in options)]) == 2
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1

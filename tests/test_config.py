@@ -115,7 +115,7 @@ def test_digest_tells_what_changes_results() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fps", "shape", "slots"), [(200.0, (480, 640), 200), (10.0, (480, 640), 64), (500.0, (2160, 3840), 64)]
+    ("fps", "shape", "slots"), [(200.0, (480, 640), 500), (10.0, (480, 640), 64), (500.0, (2160, 3840), 64)]
 )
 def test_ring_is_bounded(fps: float, shape: tuple[int, int], slots: int) -> None:
     assert config.RingSettings().slots(fps, *shape) == slots

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {
     "realtime": 0, "realtime.types": 0, "realtime.errors": 0, "realtime.config": 0,
-    "realtime.pipeline": 0, "realtime.options": 0, "realtime.quiet": 0,
+    "realtime.pipeline": 0, "realtime.options": 0, "realtime.quiet": 0, "realtime.files": 0,
     "realtime.vision": 1, "realtime.recognition": 1, "realtime.ipc": 1, "realtime.synthesis": 1,
     "realtime.sources": 1, "realtime.sinks": 1, "realtime.session": 1, "realtime.web": 1,
     "realtime.stages": 2, "realtime.supervisor": 3, "realtime.check": 3, "realtime.cli": 4,
@@ -20,8 +20,8 @@ LEVELS = {
 }  # fmt: skip
 PURE = ("realtime.vision", "realtime.recognition")  # know no process, no socket
 OFFLINE_MAY = {
-    "types", "config", "errors", "options", "quiet", "vision", "recognition", "sources", "synthesis", "session",
-    "__init__",
+    "types", "config", "errors", "options", "quiet", "files", "vision", "recognition", "sources", "synthesis",
+    "session", "__init__",
 }  # fmt: skip
 HEAVY = ("tensorflow", "mediapipe", "pycuda", "keras")
 FILES = sorted([*(ROOT / "realtime").rglob("*.py"), *(ROOT / "offline").rglob("*.py")])

@@ -14,8 +14,10 @@ from _lines import SESSION
 
 from realtime.config import OutputSettings
 from realtime.errors import UserError
+from realtime.ipc.endpoint import is_loopback
+from realtime.ipc.keys import make_keys
 from realtime.sinks import lines, open_sinks
-from realtime.sinks.publish import Publisher, is_loopback, make_keys
+from realtime.sinks.publish import Publisher
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_a_socket_file_takes_no_other_s_place(tmp_path: Path) -> None:
     Publisher(endpoint).close()
     assert not path.exists()
     with pytest.raises(UserError, match="event log"):  # a failed start
-        open_sinks(OutputSettings(publish=endpoint, events="/nonexistent/e.jsonl", view="none"))
+        open_sinks(OutputSettings(publish=endpoint, events=f"{tmp_path}/not/e.jsonl", view="none"))
     assert not path.exists()
 
 

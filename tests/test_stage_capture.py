@@ -292,3 +292,28 @@ def test_lossless_capture_waits_for_the_reader(board: Board) -> None:
                 index += 1
         thread.join()
     assert seen == [(number, number) for number in range(20)]
+
+
+def test_a_recording_that_is_begun_again_is_counted_and_told_once(board: Board) -> None:
+    """Its holes too; a successor that dies in the second pass goes on in it."""
+    script = [0, 1, 4, 5, 6]
+    with RingWriter.create(f"{cleanup.session_prefix()}pass-ring", 32, H, W, lossless=1) as ring:
+        settings = load(overrides={"source.frames": 4})
+        capture, context = make_capture(board, ring, Script(list(script), CLIP), settings)
+        capture.run()
+        row = context.row
+        assert context.gaps() == [(2, 3, 2, "camera")]
+        assert (row.get("frames"), row.get("last_number")) == (4, 5)
+        first = RingWriter.attach(ring.name).reopen()
+        order = messages.Control(order="ring", ring=ring.name, info=CLIP, fps=100.0, first=first)
+        died = Script([*script[:3], RuntimeError("killed")], CLIP)
+        context = FakeContext(board, "capture")
+        with pytest.raises(RuntimeError):
+            capture_stage.Capture(context, died, context.settings.source, order).run()  # type: ignore[arg-type]
+        assert (row.get("frames"), row.get("last_number")) == (4, 5), "counters never go back"
+        RingWriter.attach(ring.name).reopen()
+        last = capture_stage.Capture(context, Script(list(script), CLIP), context.settings.source, order)  # type: ignore[arg-type]
+        last.run()
+        assert numbers_in(ring) == [0, 1, 4, 5, 0, 1, 4, 5, 6]
+        assert context.gaps() == []
+        assert (row.get("frames"), row.get("last_number"), row.get("dropped")) == (5, 6, 2)

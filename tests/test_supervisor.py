@@ -20,6 +20,7 @@ from realtime.config import Settings, load
 from realtime.errors import RingError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
+from realtime.ipc.ring import ring_bytes
 from realtime.sinks import lines
 from realtime.stages import runner
 from realtime.stages.runner import StageSpec
@@ -142,9 +143,10 @@ def test_usage_of_processes() -> None:
 
 def test_resources_leave_nothing() -> None:
     resources = Resources()
-    resources.make_ring(INFO, 8)
+    assert resources.make_ring(INFO, 8, 8) == 8
     resources.shake_hands()
-    made = [resources.directory, Path("/dev/shm") / resources.board.name, Path("/dev/shm") / resources.ring_name]
+    names = (resources.board.name, resources.sent.name, resources.ring_name)
+    made = [resources.directory, *(Path("/dev/shm") / name for name in names)]
     assert all(path.exists() for path in made)
     assert not resources.ask("spot", messages.Control(order="start"), 0.05)
     resources.end_ring()
@@ -180,10 +182,10 @@ def test_a_failed_stage_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     resources.close()
 
 
-def test_an_output_that_fails_leaves_nothing() -> None:
+def test_an_output_that_fails_leaves_nothing(tmp_path: Path) -> None:
     before = set(Path("/dev/shm").iterdir())
     with pytest.raises(UserError):
-        Supervisor(load(overrides={"output.events": "/nonexistent/e.jsonl", "output.view": "none"}))
+        Supervisor(load(overrides={"output.events": f"{tmp_path}/not/e.jsonl", "output.view": "none"}))
     left = {path for path in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in path.name}
     assert not left - before
 
@@ -223,9 +225,9 @@ def test_an_output_that_breaks_while_closing_leaves_nothing_else() -> None:
 
     before = in_shared_memory()
     supervisor = Supervisor(load(overrides={"output.view": "none"}), sinks=[Bad()])
-    supervisor._resources.make_ring(INFO, 8)
+    supervisor._resources.make_ring(INFO, 8, 8)
     directory = supervisor._resources.directory
-    assert len(in_shared_memory() - before) == 2
+    assert len(in_shared_memory() - before) == 3
     with pytest.raises(ZeroDivisionError):
         supervisor._close()
     assert in_shared_memory() == before
@@ -347,3 +349,20 @@ def test_a_session_under_nohup_outlives_its_terminal() -> None:
 )  # fmt: skip
 def test_the_telling_line(tail: list[str], line: str) -> None:
     assert telling(tail) == line
+
+
+def test_a_small_shared_memory_makes_the_ring_shorter_but_not_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = ring_bytes(1, INFO.height, INFO.width)
+    real = os.statvfs("/dev/shm")
+
+    def there(frames: int) -> types.SimpleNamespace:
+        return types.SimpleNamespace(f_bavail=frames * size, f_frsize=1, f_blocks=real.f_blocks)
+
+    for fits, wanted, least, made in ((100, 50, 20, 50), (30, 50, 20, 30), (5, 50, 20, 20)):
+        resources = Resources()
+        monkeypatch.setattr(os, "statvfs", lambda _, frames=fits: there(frames))
+        assert resources.make_ring(INFO, wanted, least) == made
+        resources.close()
+    settings = load(overrides={"output.view": "none", "ring.seconds": 5.0})
+    assert settings.ring.slots(200.0, 48, 64) == 1000
+    assert settings.ring.least_slots(200.0, 48, 64) == 200

@@ -35,6 +35,7 @@ _TORN = (
     SystemError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
 )  # fmt: skip
 """What NumPy raises from the midst of a torn file."""
+_MOST_BYTES = 2 << 30  # 200 000 maps
 FIELDS = ("maps", "label", "subject", "dataset", "clip")
 CLASSES = ("0", "1", "2")
 
@@ -135,6 +136,10 @@ def _load_npz(file: Path) -> MapSet:
     if not zipfile.is_zipfile(file):
         raise DatasetError(f"{file}: not an .npz; expected {LAYOUT}")
     try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > _MOST_BYTES:
+            raise ValueError(f"{unpacked >> 20} MiB unpacked; split it")
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}
             digest = str(stored["feature_digest"]) if "feature_digest" in stored else ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +16,21 @@ from zipfile import BadZipFile
 import msgspec
 
 from realtime.errors import DatasetError
+from realtime.files import read_at_most
 
 _TORN_NEW = (
     OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError, OverflowError,
     BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What openpyxl raises from the midst of a torn file, or one compressed by a way, or locked, as no spreadsheet is."""
+_MOST_BYTES = 64 << 20
+_MOST_ROWS, _MOST_CELLS = 1 << 20, 5_000_000
 SUFFIXES = (".xlsx", ".xls")
 Row = tuple[Any, ...]
-_TORN = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error)
+_TORN = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError,
+    EOFError, struct.error,
+)  # fmt: skip
 """What xlrd also raises from the midst of a torn file."""
 
 
@@ -42,14 +50,30 @@ def _new_pages(file: Path) -> list[Page]:
     from openpyxl import load_workbook
 
     try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > _MOST_BYTES:
+            raise ValueError(f"{unpacked >> 20} MiB unpacked, more than any coding sheet")
         book = load_workbook(file, read_only=True, data_only=True)
         found = []
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # type: ignore[union-attr]  # what the file says about its size may be wrong
-            found.append(Page(sheet.title, list(sheet.iter_rows(values_only=True))))
+            found.append(Page(sheet.title, _bounded(sheet.iter_rows(values_only=True))))
         book.close()
     except _TORN_NEW as error:
         raise DatasetError(f"{file}: not a readable .xlsx spreadsheet: {error}") from error
+    return found
+
+
+def _bounded(rows: Iterator[Row]) -> list[Row]:
+    """The rows, as many as a sheet can have: a cell that says to stand in row 10⁹ would make as many before it."""
+    found: list[Row] = []
+    cells = 0
+    for row in rows:
+        cells += 1 + len(row)
+        if len(found) >= _MOST_ROWS or cells > _MOST_CELLS:
+            raise ValueError("more rows or cells than any coding sheet")
+        found.append(row)
     return found
 
 
@@ -59,7 +83,8 @@ def _old_pages(file: Path) -> list[Page]:
     except ImportError as error:
         raise DatasetError(f"{file}: an old .xls needs the package xlrd; install merealtime[offline]") from error
     try:
-        with xlrd.open_workbook(file) as book:
+        read_at_most(file, _MOST_BYTES)
+        with xlrd.open_workbook(file, logfile=io.StringIO()) as book:
             return [Page(sheet.name, [_old_row(sheet, i) for i in range(sheet.nrows)]) for sheet in book.sheets()]
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError, *_TORN) as error:
         raise DatasetError(f"{file}: not a readable .xls spreadsheet: {error}") from error

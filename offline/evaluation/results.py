@@ -17,8 +17,10 @@ from offline.evaluation.calibration import Calibration
 from offline.evaluation.metrics import NAMES, confusion, metrics, metrics_of
 from offline.files import write_bytes
 from realtime.errors import UserError
+from realtime.files import read_at_most
 from realtime.types import LABELS
 
+_MOST_BYTES = 256 << 20
 PLAIN = ("seed", "dataset", "subject", "clip", "label", "predicted")
 COLUMNS = (*PLAIN, *(f"score_{name}" for name in LABELS))
 """Of the three classes; a data set with others has their scores. With a leaky protocol a warning follows."""
@@ -177,10 +179,10 @@ def write_results(folder: Path, results: Results) -> None:
 def read_results(folder: Path) -> Results:
     file = folder / "results.json"
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Results)
+        found = msgspec.json.decode(read_at_most(file, _MOST_BYTES), type=Results)
         _check_metrics(found.metrics)
         return found
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{file}: {why}; give the --out folder of an offline.train run") from error
 
@@ -201,10 +203,12 @@ def read_predictions(folder: Path) -> Predictions:
     """
     file = folder / "predictions.csv"
     try:
-        with file.open(newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), [c for c in reader.fieldnames or () if c.startswith("score_")]
+        text = read_at_most(file, _MOST_BYTES).decode()
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows, columns = list(reader), [c for c in reader.fieldnames or () if c.startswith("score_")]
         labels = tuple(column.removeprefix("score_") for column in columns)
+        if not labels:
+            raise KeyError("score_…")
         seeds = sorted({int(row["seed"]) for row in rows})
         key = {s: {_key(row): row for row in rows if int(row["seed"]) == s} for s in seeds}
         if sum(map(len, key.values())) < len(rows):
@@ -213,7 +217,7 @@ def read_predictions(folder: Path) -> Predictions:
         first = [key[seeds[0]][k] for k in order]
         label = np.array([labels.index(row["label"]) for row in first])
         scores = [[[float(key[s][k][c]) for c in columns] for k in order] for s in seeds]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, csv.Error) as error:  # cells that are missing
         raise UserError(f"{file}: not a predictions file of offline.train: {error}") from error
     return Predictions(
         tuple(seeds),

@@ -31,6 +31,9 @@ FIELDS = (
     "queue",  # frames or events waiting
     "face",  # spot: 1 while there is a face
     "next_id",  # spot: id of the next event
+    "needed_index",  # spot: oldest frame that a successor must see to find what is under way
+    "looking",  # capture: 1 while it looks for a source that has gone
+    "repeated",  # record: frames that came a second time, because the analysis began again
 )
 _AT = {name: at for at, name in enumerate(FIELDS)}
 _STRIDE = 32  # words a row: its own cache lines

@@ -237,13 +237,16 @@ class Caller:
 
     def ask(self, order: messages.Control, timeout_s: float = 5.0) -> messages.Reply:
         """The stage's reply; BusError when none comes in time."""
-        socket = self._context.socket(zmq.REQ)
+        name = self._endpoint.rsplit("/", 1)[-1]
+        try:
+            socket = self._context.socket(zmq.REQ)
+        except zmq.ZMQError as error:  # no descriptor left
+            raise BusError(f"{name}: no socket to ask it by ({error.strerror})") from error
         socket.setsockopt(zmq.LINGER, 0)
         try:
             socket.connect(self._endpoint)
             socket.send(messages.encode(order))
             if not socket.poll(round(timeout_s * 1000)):
-                name = self._endpoint.rsplit("/", 1)[-1]
                 raise BusError(f"{name}: no answer to {order.order!r} within {timeout_s:g} s")
             return messages.decode_reply(socket.recv())
         finally:

@@ -218,6 +218,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ring: str = ""
     info: SourceInfo | None = None
     fps: float = 0.0
+    first: int = 0
+    """ring: index at which the source begins; above 0 where a recording has been begun again."""
     ids: list[int] = []
     """resend: the events that are missed, maybe none. The end mark, where it was given, follows them again."""
 

@@ -150,6 +150,11 @@ class RingWriter:
         self._map.words[STATE_AT] = 2 * self._count + 1
         futex.wake(self._map.address + 8 * STATE_AT)
 
+    def reopen(self) -> int:
+        """Take back that no frame follows; the index of the next one."""
+        self._map.words[STATE_AT] = 2 * self._count
+        return self._count
+
     def wait_space(self, timeout_s: float) -> bool:
         """Wait until every lossless reader has released the slot that comes next; False on time-out."""
         deadline = time.monotonic() + timeout_s
@@ -240,8 +245,13 @@ class RingReader:
 
     @property
     def ended(self) -> bool:
-        """Whether the writer has finished: no frame follows those counted by ``count``."""
+        """Whether the writer has finished: no frame follows those counted by ``count``, if that is asked afterwards."""
         return bool(self._map.words[STATE_AT] & 1)
+
+    def is_over(self, index: int) -> bool:
+        """Whether the writer has finished and frame ``index`` never comes. One look: between two frames may come."""
+        state = self._map.words[STATE_AT]
+        return bool(state & 1) and state >> 1 <= index
 
     def wait(self, index: int, timeout_s: float) -> int:
         """Wait until frame ``index`` is there, the stream has ended, or the time is out; returns ``count``.

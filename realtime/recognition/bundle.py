@@ -22,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import BundleError, InputError
+from realtime.files import read_at_most
 from realtime.quiet import native_log_dropped
+from realtime.recognition import trial
 from realtime.types import LABELS
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 BUILTIN_DIR = Path(__file__).resolve().parent / "bundles"
 CARD_FILE = "bundle.json"
 MAP_SHAPE = (28, 28, 3)
+_CARD_BYTES = 1 << 20
+_NETWORK_BYTES = 256 << 20
 
 
 class InputCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,9 +97,12 @@ class Bundle:
         self.card = card
         self.feature_spec = feature_spec
         self._network = _interpreter(network, path)
-        self._input = self._network.get_input_details()[0]["index"]
-        self._output = self._network.get_output_details()[0]["index"]
-        self.predict(np.full((1, *MAP_SHAPE), 127.5, np.float32))  # the first run builds the kernels
+        try:
+            self._input = _place(self._network.get_input_details(), (1, *MAP_SHAPE), f"{path}: the input")
+            self._output = _place(self._network.get_output_details(), (1, len(card.labels)), f"{path}: the output")
+            self.predict(np.full((1, *MAP_SHAPE), 127.5, np.float32))  # the first run builds the kernels
+        except (ValueError, RuntimeError) as error:
+            raise BundleError(f"{path}: the network can't be run: {' '.join(str(error).split())}") from error
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -133,15 +140,27 @@ class Bundle:
 
 
 def load(path_or_name: str | os.PathLike[str]) -> Bundle:
-    """Load a bundle from a folder, or a built-in one by name.
+    """Load a bundle from a folder, or a built-in one by name. One that is not ours is tried in a child process first.
 
-    Raises BundleError (one line) when the folder, the card, the checksum or the digest is wrong.
+    Raises BundleError (one line) when the folder, the card, the checksum or the digest is wrong, or the network
+    crashes.
     """
     path = find(path_or_name)
+    if path.resolve().parent != BUILTIN_DIR:
+        verified(path)  # the checksum first: what is damaged is never run at all
+        trial.attempt(path)
+    return open_network(path)
+
+
+def open_network(path: Path) -> Bundle:
+    """The bundle of a folder, its network run in this process at once: as ``load``, for one that has been tried."""
+    return Bundle(path, *verified(path))
+
+
+def verified(path: Path) -> tuple[Card, FeatureSpec, bytes]:
+    """Card, feature spec and network, each proven to be what the other says."""
     card = read_card(path)
-    spec = _verified_spec(card, path)
-    network = _verified_network(card, path)
-    return Bundle(path, card, spec, network)
+    return card, _verified_spec(card, path), _verified_network(card, path)
 
 
 def builtin_names() -> list[str]:
@@ -162,7 +181,7 @@ def read_card(path: Path) -> Card:
     """Parse ``bundle.json`` of a bundle's folder; it verifies nothing else."""
     file = path / CARD_FILE
     try:
-        content = file.read_bytes()
+        content = read_at_most(file, _CARD_BYTES)
         _refuse_other(msgspec.json.decode(content, type=_Other), file)
         card = msgspec.json.decode(content, type=Card)
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -184,8 +203,9 @@ def _refuse_other(card: _Other, file: Path) -> None:
     kind = str(card.input.get("kind", "flow-map"))
     if kind == "flow-map" and len(card.labels) == len(LABELS):
         return
+    shape = repr(card.input.get("shape", ""))
     raise BundleError(
-        f"{file}: {card.name[:80]!r} reads {kind[:40]!r} {card.input.get('shape', '')}, labels: {len(card.labels)}; a "
+        f"{file}: {card.name[:80]!r} reads {kind[:40]!r} {shape[:40]}, labels: {len(card.labels)}; a "
         "live session makes flow maps of 28×28×3 and has three labels: train a model of flow maps (merealtime models)"
     )
 
@@ -244,9 +264,9 @@ def _verified_network(card: Card, path: Path) -> bytes:
     if not name.isprintable() or file.parent != path or not name or not _is_file(file):
         raise BundleError(f"{path}: the network file {name!r} is missing; export the bundle again")
     try:
-        network = file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{file}: can't be read ({error.strerror})") from error
+        network = read_at_most(file, _NETWORK_BYTES)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{file}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     if sha256(network) != card.network.sha256:
         raise BundleError(f"{file}: SHA-256 differs from the card's; the file is damaged or another's")
     return network
@@ -266,6 +286,15 @@ def quiet_tensorflow() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with native_log_dropped():
         yield
+
+
+def _place(tensors: list[dict[str, Any]], shape: tuple[int, ...], what: str) -> int:
+    """Index of the one tensor of that shape, float32."""
+    found = [(tuple(int(side) for side in tensor["shape"]), np.dtype(tensor["dtype"])) for tensor in tensors]
+    if found != [(shape, np.dtype(np.float32))]:
+        said = ", ".join(f"{sides} {kind}" for sides, kind in found) or "none"
+        raise BundleError(f"{what} of the network is {said}, expected {shape} float32; export the bundle again")
+    return int(tensors[0]["index"])
 
 
 def _interpreter(network: bytes, path: Path) -> Any:

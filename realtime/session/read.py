@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime.errors import SourceError
+from realtime.files import read_at_most
 from realtime.session.matroska import frames_in
 
 COLUMNS = ("number", "t_ns", "captured_ns")
 HEADER = ",".join(COLUMNS)
+_MOST_BYTES = 1 << 30  # a day and more
 
 Rows = npt.NDArray[np.int64]
 
@@ -48,7 +50,7 @@ def table_beside(video: str) -> str | None:
     path = str(Path(video).with_suffix(".csv"))
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return path if file.readline().strip() == HEADER else None
+            return path if file.readline(len(HEADER) + 2).strip() == HEADER else None
     except OSError:
         return None
 
@@ -71,9 +73,9 @@ def readable(folder: Path | str) -> int:
 def read_frame_table(path: str) -> FrameTable:
     """Read ``frames.csv``, mending what can be mended; SourceError if it can't be opened."""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SourceError(f"{path}: can't be read ({error.strerror})") from error
+        text = read_at_most(path, _MOST_BYTES).decode(errors="replace")
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     head, _, body = text.partition("\n")
     lines = (body if head.strip() == HEADER else text).split("\n")
     if lines[-1]:  # cut within its last row: even if it looks whole, a digit may be missing

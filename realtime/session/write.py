@@ -40,7 +40,7 @@ class Recorder:
             self._encoder = open_encoder(form, *self._size, fps)
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._table = _Table(self.folder / "frames.csv")
-            (self.folder / "source.json").write_bytes(msgspec.json.format(msgspec.json.encode(info)))
+            _write_private(self.folder / "source.json", msgspec.json.format(msgspec.json.encode(info)))
             self._file = MatroskaFile(str(self.video), self._encoder.tracks, fps)
         except OSError as error:
             raise UserError(f"{directory}: can't record there ({error.strerror})") from error
@@ -94,6 +94,12 @@ class Recorder:
             stack.callback(self._file.close)
             self._keep(self._encoder.flush())
         return readable(self.folder)
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """For its owner alone, whatever the umask allows."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+        file.write(data)
 
 
 class _Table:

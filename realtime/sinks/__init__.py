@@ -18,13 +18,17 @@ from realtime.sinks.lines import AnyLine, State
 
 
 class Sink(Protocol):
-    """Where lines go. A sink that can't go on says so by an OSError, once; the session survives it."""
+    """Where lines go. A sink that can't go on says so by an OSError, once; the session survives it.
+
+    It is called from a thread of its own, so it may wait: for a disk, for whoever reads. ``lossy = True`` in its class:
+    lines that it does not take may be left out (a view). ``never_waits = True``: it needs no thread.
+    """
 
     def line(self, line: AnyLine) -> None:
         """Take one line, as it happens."""
 
     def show(self, state: State) -> None:
-        """Draw the state; called some ten times a second, from the supervisor's thread."""
+        """Draw the state; called some ten times a second at most."""
 
     def close(self) -> None:
         """Write what is left and let go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import stat
@@ -23,6 +24,18 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
+def _claim(descriptor: int) -> bool:
+    """Whether a log file is ours alone until it is closed; also where nobody can know: a pipe, some network disks."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
 class EventLog:
     """The log file, for its owner alone (0600). A full disk is reported once (OSError); later lines are tried again.
 
@@ -38,6 +51,9 @@ class EventLog:
         except OSError as error:
             raise UserError(f"{path}: can't write the event log ({error.strerror})") from error
         self._file = os.fdopen(descriptor, "wb", buffering=0)
+        if not _claim(descriptor):
+            self._file.close()
+            raise UserError(f"{path}: another session writes its log there; name another file")
         self._encoder = msgspec.json.Encoder()
         self._pending = b""
 
@@ -58,6 +74,7 @@ class EventLog:
             os.rename(path, f"{path}.{free}")
         older, self._file = self._file, open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115  (closed by close)
         older.close()
+        _claim(self._file.fileno())
 
     def _write(self) -> None:
         """Write what is pending; what the disk did not take stays pending, so no line is cut in two."""

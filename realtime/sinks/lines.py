@@ -187,6 +187,10 @@ class SummaryLine(Line, frozen=True, kw_only=True):
     """Frames written and left out, those found readable on disk at the end, the folder; null without ``--record``."""
     sensitivity_px: dict[str, float] = {}
     """The last that was stated, see the notice; of whichever face."""
+    connections: dict[str, int] = {}
+    """To ``--publish``: how many came, were refused (no ZeroMQ, no key, too much, too many), left by themselves."""
+    messages_refused: int = 0
+    """What came to the session's own sockets and was no message of its stages."""
     stages: dict[str, dict[str, float]] = {}
     """Per stage: seconds at work, and what else it counted."""
 

@@ -48,6 +48,8 @@ def open_sink(settings: OutputSettings) -> LiveView | None:
 class LiveView:
     """Draws the state a few times a second; keeps what it needs to draw and nothing else."""
 
+    lossy = True
+
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._curves: dict[str, deque[float]] = {}

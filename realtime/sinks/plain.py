@@ -23,6 +23,13 @@ def chosen_view(settings: OutputSettings) -> str:
 class PlainView:
     """Prints lines; draws nothing."""
 
+    path = "standard output"
+
+    @property
+    def lossy(self) -> bool:
+        """On a terminal that is paused lines may be left out; what is piped into a program or a file is all there."""
+        return sys.stdout.isatty()
+
     def __init__(self) -> None:
         self._closed = False
         self._faces = 1

@@ -16,6 +16,7 @@ from realtime.ipc.board import Row
 from realtime.ipc.ring import RingWriter
 from realtime.sources import Source, open_source, take_notices
 from realtime.sources.pacing import PacedSource
+from realtime.stages.absent import open_or_absent
 from realtime.stages.runner import StageContext
 from realtime.types import GapCause, SourceRequest, Stamp
 
@@ -27,7 +28,9 @@ def run(context: StageContext) -> None:
     """Open the source, wait for ring and start, capture until told to stop."""
     context.progress("opening the source")
     request = context.settings.source
-    source = open_source(request.camera, request)
+    source = open_or_absent(context, request)
+    if source is None:
+        return
     try:
         context.report(messages.Opened(info=source.info))
         order = context.wait_ring()
@@ -56,22 +59,35 @@ class Capture:
         self._offset = 0  # added to the source's numbers, so that they go on after a reconnection
         self._hole: GapCause = "camera"  # why numbers before the next frame are missing
         self._shift_ns = 0  # added to the source's times, since its clock came back as another
-        self._take_over_last()
-        self._last = self._row.get("last_number")
-        self._last_t_ns = self._row.get("last_t_ns")
+        self._told = self._row.get("last_number")
+        """Up to here everything has been counted and told, by a predecessor or before the source was begun again."""
+        self._frames = self._take_over(order.first)
         duration_s = context.settings.source.duration_s
         self._duration_ns = 2**62 if duration_s is None else int(duration_s * 1e9)
         self._first_ns = self._row.get("first_ns" if self._info.live else "first_t_ns")
-        self._resumed = self._row.get("frames") > 0  # another capture process died before us
+        self._resumed = self._frames > 0  # another capture process died before us
         self._check_size()
 
-    def _take_over_last(self) -> None:
-        """What a predecessor died over: its last frame may be in the ring, and seen, but not yet in the counters."""
+    def _take_over(self, first: int) -> int:
+        """Where a predecessor stopped: frames in the ring since index ``first``, the last's number and time.
+
+        The frame that it died over may be in the ring, and seen, but not yet in the counters.
+        """
         last = self._writer.last()
-        if last is not None and last.index >= self._row.get("frames"):
-            if not last.index:
+        if last is None or last.index < first:
+            self._last, self._last_t_ns = (-1, 0) if first else (self._told, self._row.get("last_t_ns"))
+            return 0
+        frames = last.index - first + 1
+        if last.number > self._told:
+            if frames == 1:
                 self._note_first(last.number, last.t_ns, last.captured_ns)
-            self._note(last.index + 1, last.number, last.t_ns, last.captured_ns)
+            self._note(frames, last.number, last.t_ns, last.captured_ns)
+            self._told = last.number
+        if self._info.live:
+            self._last, self._last_t_ns = self._told, self._row.get("last_t_ns")  # maybe behind a gap that was told
+        else:
+            self._last, self._last_t_ns = last.number, last.t_ns
+        return frames
 
     def wait_start(self) -> None:
         """Wait for the start. A camera runs meanwhile: its frames are read and forgotten, so none is
@@ -109,7 +125,7 @@ class Capture:
         writer, context, live = self._writer, self._context, self._info.live
         stopping = context.stopping.is_set
         frame_limit = context.settings.source.frames
-        frames = self._row.get("frames")
+        frames = self._frames
         while not stopping():
             if frame_limit is not None and frames >= frame_limit:
                 return "--frames"
@@ -161,11 +177,14 @@ class Capture:
 
     def _note(self, frames: int, number: int, t_ns: int, now: int) -> None:
         words = self._row.words
-        words[_FRAMES], words[_LAST], words[_LAST_T], words[_LAST_NS] = frames, number, t_ns, now
+        if number > self._told:  # else the source has been begun again: counters never go back
+            words[_FRAMES], words[_LAST], words[_LAST_T], words[_LAST_NS] = frames, number, t_ns, now
         words[_BEAT] = now
 
     def _note_first(self, number: int, t_ns: int, now: int) -> None:
         self._first_ns = now if self._info.live else t_ns
+        if number <= self._told:
+            return
         self._row.put("first_number", number)
         self._row.put("first_t_ns", t_ns)
         self._row.put("first_ns", now)
@@ -186,6 +205,8 @@ class Capture:
             return
         count = last - first + 1
         self._last = last
+        if last <= self._told:
+            return
         self._row.put("last_number", last)  # first: a successor must not tell this gap again
         self._row.put("dropped", self._row.get("dropped") + count)
         self._context.report(messages.Gap(first=first, last=last, count=count, cause=cause))
@@ -230,6 +251,7 @@ class Capture:
         patience_s = context.settings.source.reconnect_s
         context.notice("camera gone", str(error))
         self.source.close()
+        self._row.put("looking", 1)
         deadline = time.monotonic() + patience_s
         while not context.stopping.is_set() and not self._time_is_up(time.monotonic_ns()):
             if time.monotonic() > deadline:
@@ -243,6 +265,7 @@ class Capture:
             context.beat()
             self._check_size()
             if self._continue_numbers():
+                self._row.put("looking", 0)
                 context.notice("camera back", self.source.info.detail)
                 return True
             self.source.close()
@@ -291,11 +314,9 @@ class Capture:
             self._continue_numbers()
             return
         scratch = np.empty((self._writer.height, self._writer.width), np.uint8)
-        while self._last >= 0:  # a recording is read again up to the last frame in the ring
-            stamp = self.source.read(scratch)
+        for _ in range(self._frames):  # a recording is read again up to the last frame in the ring
+            self.source.read(scratch)
             self._context.beat()
-            if stamp is None or stamp.number >= self._last:
-                return
 
 
 _BEAT, _FRAMES, _LAST = Row.at("heartbeat_ns"), Row.at("frames"), Row.at("last_number")

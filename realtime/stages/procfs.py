@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_STATE, _START, _ARG_START, _ARG_END = 0, 19, 45, 46  # of proc(5)'s fields, counted from the state
+from realtime.ipc.names import start_ticks, stat_fields
+
+__all__ = ["is_stopped", "own_arguments", "peak_rss_mb", "start_ticks"]
+
+_STATE, _ARG_START, _ARG_END = 0, 45, 46  # of proc(5)'s fields, counted from the state
 
 
-def _stat(pid: int | str) -> list[str] | None:
-    """Fields of ``/proc/PID/stat`` behind the name, which may itself hold blanks and brackets; None if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-
-
-def start_ticks(pid: int | str) -> int | None:
-    """When it was started, clock ticks since boot: tells processes of one id apart, whatever the wall clock does.
-
-    None if it is gone or a zombie. ``psutil.Process.create_time`` moves when the clock is set.
-    """
-    fields = _stat(pid)
-    return None if fields is None or fields[_STATE] in "ZX" else int(fields[_START])
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped it: not slow, not waiting."""
+    fields = stat_fields(pid)
+    return fields is not None and fields[_STATE] in "Tt"
 
 
 def own_arguments() -> tuple[int, int]:
     """Where our own command line lies in our memory: first address and the one behind the last; (0, 0) if unknown."""
-    fields = _stat("self")
+    fields = stat_fields("self")
     return (0, 0) if fields is None else (int(fields[_ARG_START]), int(fields[_ARG_END]))
 
 

@@ -71,7 +71,7 @@ class Copying:
             row.put("heartbeat_ns", begun)
             self._look(begun / 1e9)
             if count <= index:
-                if reader.ended or self._context.stopping.is_set():
+                if reader.is_over(index) or self._context.stopping.is_set():
                     self._tell_lost(np.inf)
                     return
                 continue
@@ -82,12 +82,14 @@ class Copying:
             index += 1
             if header is None:
                 self._lost += 1
+            elif header.number <= row.get("last_number"):  # the analysis of a recording has begun again
+                row.put("repeated", row.get("repeated") + 1)
             elif self._write(frame, header.number, header.t_ns, header.captured_ns):
                 row.put("last_number", header.number)
             self._tell_lost(begun / 1e9)
             row.put("frames", self._recorder.written)
             row.put("next_index", index)
-            row.put("dropped", index - self._recorder.written)
+            row.put("dropped", index - row.get("repeated") - self._recorder.written)
             row.put("queue", count - index)
             row.put("busy_ns", row.get("busy_ns") + time.monotonic_ns() - begun)
 
@@ -102,7 +104,7 @@ class Copying:
             self._context.notice("recording damaged", detail)
             readable = count_readable(recorder.folder)
         self._row.put("frames", readable)
-        self._row.put("dropped", self._row.get("next_index") - readable)
+        self._row.put("dropped", self._row.get("next_index") - self._row.get("repeated") - readable)
         return {"readable": float(readable), "unwritten": float(self.unwritten), "broken": broken}
 
     def _write(self, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], *stamp: int) -> bool:

@@ -1,7 +1,8 @@
 """What every stage does alike: set-up before anything else, control, heartbeat, and an ``except`` for everything.
 
 ``python -m realtime.stages.runner`` reads a ``StageSpec`` from standard input, becomes that stage and calls
-``run(context)`` of ``realtime.stages.STAGE``. Exit codes: 0 done, 1 failed, 2 the user can mend it.
+``run(context)`` of ``realtime.stages.STAGE``. A spare first loads what takes long, and waits until it is called. Exit
+codes: 0 done, 1 failed, 2 the user can mend it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import importlib
 import logging
 import os
 import signal
+import struct
 import sys
 import threading
 import time
 import traceback
 from collections import deque
+from typing import Any
 
 import msgspec
 import zmq
@@ -30,6 +33,9 @@ from realtime.stages import habits, logs
 log = logging.getLogger(__name__)
 
 _LINGER_MS = 2000
+CALL = b"!"
+"""Comes on standard input behind the spec, framed by its length: begin."""
+LENGTH = struct.Struct("<I")
 
 
 class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +50,20 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     recording: str = ""
     """Name of the session's folder below ``--record``: the same for a recorder that is started again."""
+    sent: str = ""
+    """Name of the shared memory in which events outlive the spotter."""
     debug: bool = False
+    spare: messages.Control | None = None
+    """Load for this order ``ring`` and wait for the call; None: there is nothing to wait for."""
 
 
 class StageContext:
     """What a stage has: settings, its counters, its way to the supervisor, and the orders that came."""
 
-    def __init__(self, spec: StageSpec) -> None:
+    def __init__(self, spec: StageSpec, loaded: Any = None) -> None:
+        """loaded: by a spare, what ``realtime.stages.networks.load`` gives."""
         self.spec = spec
+        self.loaded = loaded
         self.stage = spec.stage
         self.settings = spec.settings
         self.zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -141,7 +153,7 @@ class StageContext:
 def _set_up(spec: StageSpec) -> list[str]:
     """Before anything heavy is imported. Returns what the system refused."""
     habits.die_with_parent(spec.parent)
-    habits.set_title(f"merealtime-{spec.stage}")
+    habits.set_title(f"merealtime-{'spare' if spec.spare else spec.stage}")
     for number in (signal.SIGINT, signal.SIGTERM):  # the supervisor alone decides when we leave
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
@@ -152,7 +164,8 @@ def _set_up(spec: StageSpec) -> list[str]:
 def run_stage(spec: StageSpec) -> int:
     """Set up, run, report; the exit code."""
     refused = _set_up(spec)
-    context = StageContext(spec)
+    loaded = _wait_for_call(spec) if spec.spare else None
+    context = StageContext(spec, loaded)
     context.refused += refused
     try:
         context.progress("loading")
@@ -166,6 +179,18 @@ def run_stage(spec: StageSpec) -> int:
         context.close()
 
 
+def _wait_for_call(spec: StageSpec) -> Any:
+    """Load, wait; what was loaded. Leaves where no call comes."""
+    from realtime.stages import networks
+
+    networks.import_gently()
+    loaded = networks.load(spec.settings, spec.spare)
+    if sys.stdin.buffer.read(len(CALL)) != CALL:
+        os._exit(0)
+    habits.set_title(f"merealtime-{spec.stage}")
+    return loaded
+
+
 def _fail(context: StageContext, text: str, code: int) -> int:
     log.debug("%s failed", context.stage, exc_info=True)
     line = " ".join(text.split()) or "failed"
@@ -174,7 +199,8 @@ def _fail(context: StageContext, text: str, code: int) -> int:
 
 
 def main() -> int:
-    spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=StageSpec)
+    (length,) = LENGTH.unpack(sys.stdin.buffer.read(LENGTH.size))
+    spec = msgspec.msgpack.decode(sys.stdin.buffer.read(length), type=StageSpec)
     return run_stage(spec)
 
 

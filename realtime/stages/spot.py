@@ -3,7 +3,7 @@ lossy).
 
 A thin loop around ``realtime.vision.spotting``: ``FaceMeter``, or for several faces ``Crowd``. Behind a live source it
 skips to the newest frame rather than read pixels that are about to be overwritten; every skipped frame is counted, with
-its cause.
+its cause. What it takes over from one that died: ``takeover.py``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realtime.errors import MerealtimeError, SourceError, UserError
+from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
 from realtime.ipc.ring import FrameHeader, RingReader
+from realtime.ipc.sent import SentEvents
+from realtime.stages.networks import check_size, load
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
+from realtime.stages.takeover import needed_index, take_over
 from realtime.stages.ticks import TickSender
-from realtime.types import GapCause, SourceInfo, SpotEvent
+from realtime.types import GapCause, SpotEvent
 
 if TYPE_CHECKING:
     from realtime.vision.spotting.crowd import Meter
@@ -35,24 +38,25 @@ _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up t
 
 def run(context: StageContext) -> None:
     """Load the networks, compile, wait for the ring, spot until the source has ended, stay for resends."""
-    from realtime.vision.face.crowd_finder import make_mesh
     from realtime.vision.spotting.crowd import make_meter
-    from realtime.vision.spotting.face_meter import MIN_SIDE_PX
 
-    mesh = make_mesh(context.settings.spot.faces)  # the slow part, while capture still opens the source
+    loaded = context.loaded or load(context.settings, None)  # the slow part, while capture opens the source
     context.progress("waiting for the source")
     order = context.wait_ring()
     if order is None:
-        mesh.close()
+        loaded.mesh.close()
         return
-    check_size(order.info, MIN_SIDE_PX)
-    context.progress("warming the spotter")
+    check_size(order.info)
     lossless = order.info is not None and not order.info.live
     reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
-    meter = make_meter(context.settings.spot, order.fps, mesh)
+    meter = loaded.meter
+    if meter is None:
+        context.progress("warming the spotter")
+        meter = make_meter(context.settings.spot, order.fps, loaded.mesh)
     try:
-        meter.warm_up(reader.height, reader.width)
-        spot = Spot(context, reader, meter, order)
+        if loaded.meter is None:
+            meter.warm_up(reader.height, reader.width)
+        spot = Spot(context, reader, meter, order, SentEvents.attach(context.spec.sent))
         context.ready({"rois": ", ".join(meter.roi_names)})
         spot.run()
         spot.linger()
@@ -62,19 +66,18 @@ def run(context: StageContext) -> None:
             reader.close()  # not when we fail: the cursor then tells our successor where to go on
 
 
-def check_size(info: SourceInfo | None, least_px: int) -> None:
-    """Raise SourceError for pictures in which no face can be found."""
-    if info is not None and min(info.width, info.height) < least_px:
-        raise SourceError(
-            f"{info.source}: pictures of {info.width}x{info.height} px are too small for a face; "
-            f"give {least_px}x{least_px} at least, better 640x480"
-        )
-
-
 class Spot:
     """State of a running spotter."""
 
-    def __init__(self, context: StageContext, reader: RingReader, meter: Meter, order: messages.Control) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        reader: RingReader,
+        meter: Meter,
+        order: messages.Control,
+        kept: SentEvents | None = None,
+    ) -> None:
+        """kept: where events outlive us."""
         info = order.info
         self._context = context
         self._reader = reader
@@ -83,12 +86,13 @@ class Spot:
         self._live = info is None or info.live
         self._exposure_is_real = self._live  # a recording's times are those of its making
         self._max_lag = self._lag_limit(order.fps, reader.slots)
-        self._last = self._row.get("last_number")
-        self._index = self._row.get("next_index") if self._row.get("frames") else reader.start
-        self._analysed = self._row.get("frames")
+        self._fps = order.fps
+        self._kept = kept
+        self._past = past = take_over(self._row, reader, order, kept)
+        self._last, self._analysed, self._next_id = past.told, past.frames, past.next_id
+        self._index = past.counted
         self._skipped: dict[GapCause, int] = {}
-        self._next_id = self._row.get("next_id")
-        self._sent: deque[messages.Spotted] = deque(maxlen=_KEEP_SENT)
+        self._sent: deque[messages.Spotted] = deque(past.sent, maxlen=_KEEP_SENT)
         self._work = bus.Sender(context.zmq, context.endpoint("motion"))
         self._ticks = TickSender(context, meter.roi_names)
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
@@ -96,8 +100,9 @@ class Spot:
         self._sensed: dict[str, dict[str, float]] = {}
         self._delays = [0] * (_BINS + 1)
         self._ended = False
-        if self._analysed and self._live:  # a successor: its predecessor's frames are gone
-            self._skip_to(max(self._index, reader.start), "spotter")
+        self._catching_up = self._live and past.begin < reader.count
+        self._skip_to(past.begin, "spotter")  # what was overwritten meanwhile
+        self._index = past.begin
 
     def _lag_limit(self, fps: float, slots: int) -> int:
         """Frames behind at which a live spotter skips: ``max_lag_s``, and never near the end of the ring."""
@@ -114,10 +119,12 @@ class Spot:
             if count <= self._index:
                 words[_BEAT] = time.monotonic_ns()
                 self._resend()
-                if reader.ended or stopping.is_set():
+                if reader.is_over(self._index) or stopping.is_set():
                     break
                 continue
-            if self._live and count - self._index > self._max_lag:
+            behind = count - self._index > self._max_lag
+            self._catching_up = self._catching_up and behind  # a successor has the whole ring to itself
+            if self._live and behind and not self._catching_up:
                 self._skip_to(count - 1, "spotter")
             begun = time.monotonic_ns()
             while self._index < count:
@@ -133,20 +140,24 @@ class Spot:
         reader, index = self._reader, self._index
         found = reader.view(index)
         if found is None:
+            self._catching_up = False
             self._skip_to(max(reader.catch_up(index), index + 1), "ring")
             return time.monotonic_ns()
         gray, header = found
         is_whole = (lambda: reader.still_valid(index)) if self._live else None
         measurement, events = self._meter.process(gray, header.number, header.t_ns, is_whole)
         for event in events:
-            self._send(event, header, begun)
+            if not self._past.has_told(event):
+                self._send(event, header, begun)
         if measurement is None:  # it was being overwritten while it was read
             self._skip_to(index + 1, "ring")
             return time.monotonic_ns()
-        for what, detail in measurement.notices:
-            self._context.notice(what, detail, header.t_ns)
+        is_new = header.number > self._past.told
+        if is_new:
+            for what, detail in measurement.notices:
+                self._context.notice(what, detail, header.t_ns)
         if header.t_ns >= self._next_sense_ns:
-            self._sense(header)
+            self._sense(header, tell=is_new)
         if self._skipped:
             self._report_gaps(header.number)
         self._index = index + 1
@@ -154,11 +165,18 @@ class Spot:
             reader.release(index)
         if self._poses is not None:
             self._poses.send(header)
-        now = self._account(header, measurement.face, begun)
-        self._ticks.take(header, measurement.each(), now)
+        now = self._account(header, measurement.face, begun) if is_new else self._look_again()
+        if is_new or not self._live:
+            self._ticks.take(header, measurement.each(), now)
         return now
 
-    def _sense(self, header: FrameHeader) -> None:
+    def _look_again(self) -> int:
+        """A frame that is in the counters already; the time, monotonic ns."""
+        now = time.monotonic_ns()
+        self._row.words[_BEAT], self._row.words[_NEXT] = now, max(self._index, self._past.counted)
+        return now
+
+    def _sense(self, header: FrameHeader, *, tell: bool) -> None:
         """State what this rig, light and face can show, once known and again when it has changed much."""
         self._next_sense_ns = header.t_ns + _SENSE_NS
         for whose, found in self._meter.sensitivities().items():
@@ -166,6 +184,8 @@ class Spot:
             if not found or not any(_changed(before.get(name), value) for name, value in found.items()):
                 continue
             self._sensed[whose] = found
+            if not tell:
+                continue
             worst = max(found, key=lambda name: found[name])
             detail = f"{min(found.values()):.2f} to {found[worst]:.2f} px ({worst}), face 152 px wide"
             self._context.notice("sensitivity", whose + detail, header.t_ns, found)
@@ -179,8 +199,15 @@ class Spot:
         if self._analysed == 1:
             self._row.put("first_number", header.number)
             self._row.put("first_ns", now)
-        words[_FRAMES], words[_LAST], words[_LAST_T] = self._analysed, header.number, header.t_ns
-        words[_NEXT], words[_LAST_NS], words[_BEAT], words[_FACE] = self._index, now, now, face
+        # in this order: whoever dies here has counted a frame once or not at all
+        words[_NEEDED] = needed_index(self._index, header.t_ns, self._meter.open_since_ns, self._fps)
+        words[_NEXT], words[_LAST_T], words[_LAST], words[_FRAMES] = (
+            self._index,
+            header.t_ns,
+            header.number,
+            self._analysed,
+        )
+        words[_LAST_NS], words[_BEAT], words[_FACE] = now, now, face
         words[_BUSY] += now - begun
         delay = now - (header.t_ns if self._exposure_is_real else header.captured_ns)
         self._delays[min(max(delay, 0) // _BIN_NS, _BINS)] += 1
@@ -188,10 +215,10 @@ class Spot:
 
     def _skip_to(self, index: int, cause: GapCause) -> None:
         """Leave frames out; they are reported with the next analysed one, whose number closes the gap."""
-        skipped = index - self._index
+        skipped = index - max(self._index, self._past.counted)
         if skipped > 0:
             self._skipped[cause] = self._skipped.get(cause, 0) + skipped
-            self._index = index
+        self._index = max(index, self._index)
 
     def _report_gaps(self, number: int) -> None:
         """Report what was left out before frame ``number``."""
@@ -220,8 +247,10 @@ class Spot:
             taken_ns=taken_ns,
             sent_ns=time.monotonic_ns(),
         )
+        if self._kept is not None:
+            self._kept.keep(message)  # first of all: who dies from here on has lost no event
         self._next_id += 1
-        self._row.put("next_id", self._next_id)  # first: a successor must not give an id twice
+        self._row.put("next_id", max(self._next_id, self._row.get("next_id")))  # no successor gives an id twice
         self._work.send(message)
         self._sent.append(message)
 
@@ -238,6 +267,8 @@ class Spot:
     def _finish(self) -> None:
         """The movement under way at the end, the account, the end mark."""
         for event in self._meter.flush():
+            if self._past.has_told(event):
+                continue
             now = time.monotonic_ns()
             index, t_ns = self._index - 1, self._row.get("last_t_ns")
             captured = t_ns if self._exposure_is_real else now
@@ -280,4 +311,4 @@ def delay_percentiles(histogram: list[int]) -> dict[str, float]:
 
 _BEAT, _FRAMES, _LAST = Row.at("heartbeat_ns"), Row.at("frames"), Row.at("last_number")
 _LAST_T, _LAST_NS, _NEXT = Row.at("last_t_ns"), Row.at("last_ns"), Row.at("next_index")
-_BUSY, _QUEUE, _FACE = Row.at("busy_ns"), Row.at("queue"), Row.at("face")
+_BUSY, _QUEUE, _FACE, _NEEDED = Row.at("busy_ns"), Row.at("queue"), Row.at("face"), Row.at("needed_index")

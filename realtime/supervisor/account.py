@@ -77,6 +77,7 @@ def summary_line(
     ended: str,
     restarts: int,
     ticks_lost: int,
+    refused: int,
     recording: dict[str, int | str] | None,
 ) -> SummaryLine:
     """The last line."""
@@ -95,6 +96,8 @@ def summary_line(
         recording=recording,
         stages=dict(stages),
         sensitivity_px=dict(journal.sensitivity_px),
+        connections=journal.connections(),
+        messages_refused=refused,
     )
 
 
@@ -158,7 +161,9 @@ class Account:
             detail = f"asked {asked:g}, measured {line.fps_measured:g} fps"
             self._journal.notice("rate below asked", detail)
 
-    def finish(self, figures: Mapping[str, dict[str, float]], *, ended: str, error: str, ticks_lost: int) -> None:
+    def finish(
+        self, figures: Mapping[str, dict[str, float]], *, ended: str, error: str, ticks_lost: int, refused: int = 0
+    ) -> None:
         """Write the last line. Frames that nobody accounted for are a gap of their own, never silence."""
         journal, board = self._journal, self._board
         if not journal.begun:
@@ -183,6 +188,7 @@ class Account:
             ended=ended,
             restarts=restarts,
             ticks_lost=ticks_lost,
+            refused=refused,
             recording=self._recording(),
         )
         journal.finish(line)
@@ -219,6 +225,8 @@ class Account:
         figures = {"supervisor": usage(os.getpid())}
         for stage, process in self._stages.items():
             own = usage(process.pid) if process.poll() is None else {}
+            if process.stalled:
+                own["stalls"] = float(process.stalled)
             own["busy_s"] = round(self._board.row(stage).get("busy_ns") / 1e9, 3)
             figures[stage] = {**own, **self.ended.get(stage, {})}
         return figures

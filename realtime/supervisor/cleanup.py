@@ -1,8 +1,4 @@
-"""Names of what a session leaves in the system, and removal of what a killed one left behind.
-
-A name carries PID namespace, process id and start time of the supervisor, so that "is its owner alive?" has
-an exact answer even when the id has been given to another process since.
-"""
+"""Removal of what a killed session left in the system; its names (`realtime.ipc.names`) say whose it was."""
 
 from __future__ import annotations
 
@@ -12,29 +8,18 @@ import re
 import shutil
 import tempfile
 
-from realtime.stages import procfs
+from realtime.ipc.names import PREFIX, namespace, session_prefix, start_ticks
 
-PREFIX = "merealtime-"
+__all__ = ["session_prefix", "sweep"]
 _NAME = re.compile(r"^merealtime-([0-9a-f]+)-(\d+)-(\d+)-")
-
-
-def _namespace() -> str:
-    with contextlib.suppress(OSError):
-        return f"{os.stat('/proc/self/ns/pid').st_ino:x}"
-    return "0"
-
-
-def session_prefix() -> str:
-    """Prefix of everything that belongs to this process: ``merealtime-NAMESPACE-PID-START-``."""
-    return f"{PREFIX}{_namespace()}-{os.getpid()}-{procfs.start_ticks('self') or 0}-"
 
 
 def _is_stale(name: str) -> bool:
     """Whether the owner named by ``name`` lived in our PID namespace and is dead."""
     match = _NAME.match(name)
-    if match is None or match[1] != _namespace():
+    if match is None or match[1] != namespace():
         return False
-    return procfs.start_ticks(match[2]) != int(match[3])
+    return start_ticks(match[2]) != int(match[3])
 
 
 def sweep() -> list[str]:

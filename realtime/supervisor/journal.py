@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from realtime.sinks.lines import (
     event_line,
     percentiles,
 )
+from realtime.supervisor.outlets import Outlet
 
 _DENSE_FRESH_S = 1.0
 
@@ -30,7 +31,10 @@ _DENSE_FRESH_S = 1.0
 class Journal:
     """Lines that come before the first line is known are held back; each event id is written once."""
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
+    def __init__(self, sinks: Sequence[Sink], in_hurry: Callable[[], bool] = bool) -> None:
+        """in_hurry: asked at the end, while an output is waited for."""
+        self._in_hurry = in_hurry
+        self._stalled: set[str] = set()
         self.dropped: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self.events: set[int] = set()
         """Ids of the events that were written."""
@@ -136,8 +140,39 @@ class Journal:
             with contextlib.suppress(OSError):  # a terminal that has gone; its lines report it
                 sink.show(state)
 
+    def look_after(self) -> None:
+        """Tell of outputs that nobody reads, and that somebody reads again."""
+        for outlet in self._outlets():
+            outlet.meet_bug()
+            seconds = outlet.stalled_s()
+            if seconds and outlet.name not in self._stalled:
+                self._stalled.add(outlet.name)
+                self.notice(
+                    "output stalls", f"{outlet.name}: has taken nothing for {seconds:.1f} s; the session goes on"
+                )
+            elif not seconds and outlet.name in self._stalled:
+                self._stalled.remove(outlet.name)
+                left_out = f"; {outlet.left_out} lines so far were left out" if outlet.left_out else ""
+                self.notice("output goes on", outlet.name + left_out)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether, at the end, a thread still waits for an output."""
+        return any(outlet.stuck for outlet in self._outlets())
+
+    def _outlets(self) -> list[Outlet]:
+        return [sink for sink in self._sinks if isinstance(sink, Outlet)]
+
     def latency_summary(self) -> dict[str, dict[str, float]]:
         return {name: percentiles(values) for name, values in self.latencies.items()}
+
+    def connections(self) -> dict[str, int]:
+        """Who came to the outputs that others reach, together: see the summary's field."""
+        found: dict[str, int] = {}
+        for sink in self._sinks:
+            for name, count in getattr(sink, "connections", {}).items():
+                found[name] = found.get(name, 0) + count
+        return found
 
     def close(self) -> None:
         """Close every sink, whatever another one does."""
@@ -146,10 +181,15 @@ class Journal:
                 stack.callback(self._close_sink, sink)
 
     def _close_sink(self, sink: Sink) -> None:
+        name = _name_of(sink)
         try:
-            sink.close()
+            if isinstance(sink, Outlet):
+                sink.close(self._in_hurry)
+                self.failed_sinks.pop(name, None)  # its last line was taken
+            else:
+                sink.close()
         except OSError as error:
-            self.failed_sinks[type(sink).__name__] = str(error)
+            self.failed_sinks[name] = str(error)
 
     def _write_or_hold(self, line: GapLine | NoticeLine) -> None:
         if self.begun:
@@ -160,7 +200,7 @@ class Journal:
     def _write(self, line: AnyLine) -> None:
         failed = []
         for sink in self._sinks:
-            name = type(sink).__name__
+            name = _name_of(sink)
             try:
                 sink.line(line)
             except OSError as error:
@@ -168,7 +208,11 @@ class Journal:
                     failed.append(error.strerror or str(error))
                 self.failed_sinks[name] = error.strerror or str(error)
             else:
-                if not isinstance(line, TickLine):  # many outputs pass over those: that proves nothing
+                if not isinstance(line, TickLine) and not getattr(sink, "failing", ""):  # ticks prove nothing
                     self.failed_sinks.pop(name, None)
         for reason in failed:  # once; the sink is tried again with the next line
             self.notice("output failed", reason)
+
+
+def _name_of(sink: Sink) -> str:
+    return sink.name if isinstance(sink, Outlet) else type(sink).__name__

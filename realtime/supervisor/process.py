@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,13 +15,16 @@ import msgspec
 import psutil
 
 from realtime.config import RuntimeSettings
+from realtime.errors import MerealtimeError
+from realtime.ipc import messages
 from realtime.stages import habits, procfs
-from realtime.stages.runner import StageSpec
+from realtime.stages.runner import CALL, LENGTH, StageSpec
 from realtime.supervisor import signals
 from realtime.supervisor.logs import LogThread
 
 Phase = Literal["starting", "ready", "ended", "gone"]
 _KILL_S = 2.0
+_SPARE_EVERY_S = 10.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +38,12 @@ class StageProcess:
         """Whether its control answers."""
         self.stalls = False
         """Whether it is known to be silent for longer than it should."""
+        self.stopped = False
+        """Whether that was because it had been stopped."""
+        self.stalled = 0
+        """How often."""
+        self.silence_s = 0.0
+        """How long, the last time."""
         self.restarts = 0
         self.started = 0.0
         self._spec = spec
@@ -41,31 +51,77 @@ class StageProcess:
         self._logs = logs
         self._recent: deque[float] = deque()
         self._child: subprocess.Popen[bytes] | None = None
+        self._spare: subprocess.Popen[bytes] | None = None
+        self._spare_at = 0.0
 
     @property
     def pid(self) -> int:
         return self._child.pid if self._child is not None else 0
 
     def start(self) -> None:
-        """Spawn. From the main thread: the kernel ties the child's life to the thread that made it."""
+        """Call the spare, or spawn. From the main thread: the kernel ties a child's life to the thread that made it."""
+        self.phase, self.up, self.stalls, self.started = "starting", False, False, time.monotonic()
+        self._child = self._take_spare() or self._spawn(self._spec)
+
+    def keep_spare(self, order: messages.Control) -> None:
+        """Have a second process that has loaded everything for this order ``ring``, and waits to be called."""
+        now = time.monotonic()
+        if now < self._spare_at or (self._spare is not None and self._spare.poll() is None):
+            return
+        self._spare_at = now + _SPARE_EVERY_S
+        with contextlib.suppress(MerealtimeError):  # no process to be had now: the session goes on without
+            self._spare = self._spawn(msgspec.structs.replace(self._spec, spare=order))
+
+    def drop_spare(self) -> None:
+        """It is needed no more."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.kill()
+            spare.wait()
+
+    def _take_spare(self) -> subprocess.Popen[bytes] | None:
+        spare = self._spare
+        if spare is None or spare.poll() is not None or procfs.is_stopped(spare.pid):
+            self.drop_spare()
+            return None
+        assert spare.stdin is not None
+        self._spare = None
+        self._spare_at = time.monotonic() + 1.0  # the next one loads when this one has caught up
+        try:
+            spare.stdin.write(CALL)
+            spare.stdin.close()
+        except OSError:  # it has just died
+            spare.kill()
+            return None
+        return spare
+
+    def _spawn(self, spec: StageSpec) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **habits.thread_environment(self._runtime.threads)}
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))  # also from a checkout
         )
-        self.phase, self.up, self.started = "starting", False, time.monotonic()
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "realtime.stages.runner", self.stage],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            process_group=0,  # Ctrl-C in the terminal is for the supervisor
-        )
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(msgspec.msgpack.encode(self._spec))
-        self._child.stdin.close()
-        self._logs.follow(self.stage, self._child.stdout)
+        environment |= _matplotlib_folder(spec.directory)
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "realtime.stages.runner", self.stage],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                process_group=0,  # Ctrl-C in the terminal is for the supervisor
+            )
+        except OSError as error:  # no descriptor, no process, no memory left
+            raise MerealtimeError(f"{self.stage}: can't be started ({error.strerror})") from error
+        assert child.stdin is not None
+        assert child.stdout is not None
+        data = msgspec.msgpack.encode(spec)
+        child.stdin.write(LENGTH.pack(len(data)) + data)
+        if spec.spare is None:
+            child.stdin.close()
+        else:
+            child.stdin.flush()
+        self._logs.follow(self.stage, child.stdout)
+        return child
 
     def poll(self) -> int | None:
         """Exit code, negative for a signal; None while it runs."""
@@ -104,6 +160,13 @@ class StageProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def _matplotlib_folder(directory: str) -> dict[str, str]:
+    """MediaPipe loads matplotlib, which leaves a temporary folder each time where it has no home: ours instead."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
+    kept = next((folder for folder in (home / "matplotlib", home, home.parent) if folder.exists()), None)
+    return {} if "MPLCONFIGDIR" in os.environ or (kept and os.access(kept, os.W_OK)) else {"MPLCONFIGDIR": directory}
 
 
 def usage(pid: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ leaves nothing of the rest.
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import zmq
@@ -14,6 +15,7 @@ import zmq
 from realtime import pipeline
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
+from realtime.ipc.sent import SentEvents
 from realtime.supervisor import cleanup
 from realtime.types import SourceInfo
 
@@ -32,10 +34,15 @@ class Resources:
         self.swept = cleanup.sweep()
         self.ring_name = f"{prefix}ring"
         self._ring: RingWriter | None = None
+        self.first_index = 0
+        """Ring index at which the source begins: above 0 where a recording has been begun again."""
         with contextlib.ExitStack() as undo:
             self.board = Board.create(f"{prefix}board")
             undo.callback(self.board.unlink)
             undo.callback(self.board.close)
+            self.sent = SentEvents.create(f"{prefix}sent")
+            undo.callback(self.sent.unlink)
+            undo.callback(self.sent.close)
             self.directory = bus.make_directory(prefix)
             undo.callback(bus.remove_directory, self.directory)
             self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -54,6 +61,11 @@ class Resources:
         """Prove that broadcasts arrive; BusError if they don't."""
         bus.hear_itself(self._zmq, self.ticks, self.endpoint("ticks"), _HANDSHAKE_S)
 
+    @property
+    def refused(self) -> int:
+        """What came to our sockets and was no message."""
+        return self.reports.refused + self.ticks.refused
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for a report or a tick."""
         return bool(self._poller.poll(round(timeout_s * 1000)))
@@ -62,14 +74,22 @@ class Resources:
     def has_ring(self) -> bool:
         return self._ring is not None
 
-    def make_ring(self, info: SourceInfo, slots: int) -> None:
-        """Shared memory for frames of that size; RingError if it does not fit."""
-        from realtime.ipc.ring import RingWriter
+    def make_ring(self, info: SourceInfo, slots: int, least: int) -> int:
+        """Shared memory for frames of that size: so many slots, or, where they don't fit, as many as do; how many.
+
+        RingError if there is no room for the least.
+        """
+        from realtime.ipc.ring import SHM_DIR, RingWriter, ring_bytes
 
         lossless = 0 if info.live else 1
+        if slots > least:
+            there = os.statvfs(SHM_DIR)
+            fit = there.f_bavail * there.f_frsize // ring_bytes(1, info.height, info.width)
+            slots = max(least, min(slots, fit))
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)
+        return slots
 
     def end_ring(self) -> int:
         """Say "no more frames" in place of a capture process that can't; the number of the last, −1 without one."""
@@ -82,6 +102,14 @@ class Resources:
             writer.finish()
             writer.close()
         return -1 if last is None else last.number
+
+    def reopen_ring(self) -> None:
+        """Frames come again, from the source's first. While no capture process is there."""
+        from realtime.ipc.ring import RingWriter
+
+        writer = RingWriter.attach(self.ring_name)
+        self.first_index = writer.reopen()
+        writer.close()
 
     def ask(self, stage: str, order: messages.Control, timeout_s: float) -> bool:
         """Give a stage an order; False if it does not answer."""

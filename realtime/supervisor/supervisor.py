@@ -19,11 +19,12 @@ from realtime.config import Settings
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import messages
 from realtime.sinks import Sink, open_sinks
-from realtime.supervisor import signals
+from realtime.supervisor import needs, signals
 from realtime.supervisor.account import Account, is_measured
-from realtime.supervisor.children import Children, Trouble
+from realtime.supervisor.children import Children, Trouble, tell_silence
 from realtime.supervisor.journal import Journal
 from realtime.supervisor.logs import LogThread, telling
+from realtime.supervisor.outlets import apart
 from realtime.supervisor.process import StageProcess
 from realtime.supervisor.resources import Resources
 from realtime.types import SourceInfo
@@ -66,9 +67,10 @@ class Supervisor:
         self._end_reason = ""
         self._busy: dict[str, str] = {}
         self._next_show = 0.0
-        self._refused = False
+        self._refused = self._strangers = False
         self._degraded = ""
         """Why the analysis is over while the recording goes on."""
+        needs.met(settings)
         if settings.output.record is not None:
             _check_folder(settings.output.record)
         with contextlib.ExitStack() as undo:  # outputs last: what fails before them leaves no empty log
@@ -76,7 +78,7 @@ class Supervisor:
             undo.callback(self._logs.close)
             self._resources = Resources()
             undo.callback(self._resources.close)
-            self._journal = Journal([*open_sinks(settings.output), *sinks])
+            self._journal = Journal(apart([*open_sinks(settings.output), *sinks]), lambda: self._hurry)
             undo.callback(self._journal.close)
             self._children = Children(settings, self._resources, self._logs, debug=debug)
             undo.callback(self._children.kill)
@@ -89,8 +91,10 @@ class Supervisor:
         with signals.handled(self._on_signal):
             try:
                 self._start()
-                self._run()
-                self._drain()
+                drained = False
+                while not drained:
+                    self._run()
+                    drained = self._drain()
             except MerealtimeError as error:
                 self._fail(str(error), error.exit_code)
             except Exception as error:
@@ -99,6 +103,11 @@ class Supervisor:
             finally:
                 self._close()
         return self.exit_code
+
+    @property
+    def stuck(self) -> bool:
+        """Whether, after the end, a thread still waits for an output that nobody reads."""
+        return self._journal.stuck
 
     def _on_signal(self, name: str) -> None:
         """The first ends the session; one that follows it, or a failure, cuts the draining short."""
@@ -135,10 +144,12 @@ class Supervisor:
             if not self._journal.begun and is_measured(self._resources.board):
                 self._account.begin()
 
-    def _drain(self) -> None:
-        """Stop capture; the rest follows the data. Patience lasts as long as something moves."""
+    def _drain(self) -> bool:
+        """Stop capture; the rest follows the data. Patience lasts as long as something moves. False: all begins again,
+        as the spotter died over the end of a recording.
+        """
         if not self._running:
-            return
+            return True
         self._account.state.phase = "draining"
         stop = messages.Control(order="stop")
         if "capture" not in self._account.ended and not self._children.order("capture", stop):
@@ -148,13 +159,16 @@ class Supervisor:
         seen, deadline = -1, 0.0
         while not self._is_drained():
             self._turn()
+            if not self._stop_reason and "capture" not in self._account.ended:
+                return False
             moved = self._moved()
-            if moved != seen:
+            if moved != seen or self._children.is_starting():
                 seen, deadline = moved, time.monotonic() + self._drain_patience_s()
             if self._hurry or time.monotonic() > deadline:
                 waiting = ", ".join(self._children.waiting())
                 self._journal.notice("drain cut short", f"not waited for: {waiting}")
-                return
+                return True
+        return True
 
     def _is_drained(self) -> bool:
         """Whether every frame is recorded, and every event written behind the end mark."""
@@ -166,7 +180,7 @@ class Supervisor:
     def _moved(self) -> int:
         """A number that changes as long as draining gets on."""
         board = self._resources.board
-        done = sum(board.row(stage).get("frames") for stage in (pipeline.SPOTTER, "record"))
+        done = sum(board.row(stage).get("next_index") for stage in (pipeline.SPOTTER, "record"))
         return done + len(self._journal.settled) + len(self._account.ended)
 
     def _drain_patience_s(self) -> float:
@@ -179,10 +193,17 @@ class Supervisor:
         self._take_messages(_POLL_S)
         for trouble in self._children.troubles(self._account.info):
             self._on_trouble(trouble)
+        if self._account.state.phase == "running" and self._journal.begun and self._account.info is not None:
+            self._children.keep_spare(self._account.info)
         now = time.monotonic()
         if now >= self._next_show:
             self._next_show = now + _SHOW_S
             self._journal.show(self._account.look())
+            if not self._strangers and self._journal.connections().get("refused"):
+                self._strangers = True
+                detail = "no ZeroMQ, no known key, or more than a subscriber sends; all are counted in the summary"
+                self._journal.notice("connection refused", detail)
+            self._journal.look_after()
 
     # ---------------------------------------------------------------- messages
 
@@ -197,7 +218,7 @@ class Supervisor:
                 continue
             self._account.state.face = tick.found
             self._journal.tick(tick, self._account.state.fps)
-        if not self._refused and (self._resources.reports.refused or self._resources.ticks.refused):
+        if not self._refused and self._resources.refused:
             self._refused = True
             self._journal.notice("message refused", "something that is no stage of this session writes to its sockets")
 
@@ -232,8 +253,12 @@ class Supervisor:
         """The source's size and rate are known (a restarted capture finds the ring there)."""
         if not self._resources.has_ring:
             self._account.info = info
-            slots = self.settings.ring.slots(info.fps, info.height, info.width)
-            self._resources.make_ring(info, slots)
+            size = (info.fps, info.height, info.width)
+            wanted = self.settings.ring.slots(*size)
+            slots = self._resources.make_ring(info, wanted, self.settings.ring.least_slots(*size))
+            if slots < wanted:
+                detail = f"{slots} frames instead of {wanted}: no more room in shared memory (docker: --shm-size)"
+                self._journal.notice("ring shortened", detail)
         for stage in self._stages:
             self._children.tell_ring(stage, self._account.info or info)
 
@@ -251,7 +276,7 @@ class Supervisor:
         """A stage is back: start it, or have what it may have lost sent again, events and end mark."""
         if stage == "capture":
             self._children.order("capture", messages.Control(order="start"))
-        if stage in pipeline.EVENT_PATH:
+        if stage in (pipeline.SPOTTER, *pipeline.EVENT_PATH):
             sent = self._resources.board.row(pipeline.SPOTTER).get("next_id")
             missing = [number for number in range(sent) if number not in self._journal.settled]
             self._children.order(pipeline.SPOTTER, messages.Control(order="resend", ids=missing))
@@ -287,10 +312,12 @@ class Supervisor:
         elif trouble.kind == "late":
             process.kill()
             self._fail(f"{process.stage}: not ready after {self.settings.runtime.start_timeout_s:g} s", 1)
-        elif trouble.kind == "stalls":
-            self._journal.notice("recording stalls", f"the recorder has been silent for {trouble.seconds:.1f} s")
+        elif trouble.kind in ("stalls", "goes on"):
+            if self._running:
+                self._journal.notice(*tell_silence(trouble))
         else:
-            self._journal.notice("stage hangs", f"{process.stage}: no sign of life for {trouble.seconds:.0f} s")
+            why = "stopped" if trouble.stopped else "no sign of life"
+            self._journal.notice("stage hangs", f"{process.stage}: {why} for {trouble.seconds:.1f} s; it is replaced")
             process.kill()
 
     def _on_death(self, process: StageProcess) -> None:
@@ -304,6 +331,8 @@ class Supervisor:
         elif process.may_restart():
             self._journal.notice("stage restarted", f"{stage} {how}; restart {process.restarts}")
             process.start()
+            if stage == pipeline.SPOTTER:
+                self._begin_again()
         elif pipeline.BY_NAME[stage].optional:
             process.phase = "gone"
             self._journal.notice(
@@ -312,6 +341,16 @@ class Supervisor:
         else:
             process.phase = "gone"
             self._on_lost(stage, how)
+
+    def _begin_again(self) -> None:
+        """A spotter of a recording has died: its events are those of each run only if all is seen from the start."""
+        info = self._account.info
+        if info is None or info.live or self._stop_reason or not self._resources.has_ring:
+            return
+        self._children.begin_again()
+        self._account.ended.pop("capture", None)
+        self._account.state.phase = "running"
+        self._journal.notice("analysis begins again", "at the first frame; what was told is not told twice")
 
     def _on_lost(self, stage: str, how: str) -> None:
         """A stage is out of restarts. What is recorded can't be recorded again: that goes on without the analysis."""
@@ -347,7 +386,8 @@ class Supervisor:
                 recording = self._account.recording_trouble()
                 for trouble in filter(None, (self._degraded, recording)):
                     self._fail(trouble, 1)
-                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost)
+                refused = self._resources.refused
+                self._account.finish(figures, ended=ended, error=self.error, ticks_lost=lost, refused=refused)
         if self._journal.failed_sinks:
             self._fail("; ".join(self._journal.failed_sinks.values()), 1)
 

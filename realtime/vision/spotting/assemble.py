@@ -97,6 +97,11 @@ class Assembler:
         if self._under_way is not None and span_ns[0] <= self._under_way.begin_ns <= span_ns[1]:
             self._under_way = None
 
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """Onset of the oldest movement that waits to be reported; None without one."""
+        return min((pending.event.onset_t_ns for pending in self._pending), default=None)
+
     # --- speech -----------------------------------------------------------------------------------------
 
     def _listen(self, t_ns: int, mouth: Spotter | None) -> list[str]:

@@ -113,6 +113,11 @@ class Crowd:
         """A movement of face 0 is under way."""
         return self._meters[0].busy
 
+    @property
+    def open_since_ns(self) -> int | None:
+        """As of a ``FaceMeter``, of all faces."""
+        return min((t for meter in self._meters if (t := meter.open_since_ns) is not None), default=None)
+
     def crops(
         self, event: SpotEvent, spec: FeatureSpec | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:

@@ -97,6 +97,12 @@ class FaceMeter:
         """A movement is under way in some region."""
         return any(spotter.active for spotter in self.detector.spotters.values())
 
+    @property
+    def open_since_ns(self) -> int | None:
+        """When the oldest movement began that is under way, held or not reported yet; None: nothing is open."""
+        began = (spotter.open_since_ns for spotter in self.detector.spotters.values())
+        return min((t for t in (*began, self._assembler.waiting_since_ns) if t is not None), default=None)
+
     # --- a frame ----------------------------------------------------------------------------------------
 
     def process(

@@ -159,6 +159,12 @@ class Spotter:
         return movement.opened_ns if movement else None
 
     @property
+    def open_since_ns(self) -> int | None:
+        """When what is under way began, or what is held and not reported yet, ns; None at rest."""
+        hold = self._watch.hold if self._watch else None
+        return hold.onset_ns if hold is not None and not hold.told else self.began_ns
+
+    @property
     def is_displaced(self) -> bool:
         """The face rests away from where it was, reported already or not."""
         return self._watch is not None and self._watch.hold is not None
