@@ -1,4 +1,4 @@
-"""Draws the tables of README.md and docs/benchmarks.md from bench/results: ``python bench/tables.py [--check]``.
+"""Draws the tables of README.md and docs from bench/results: ``python bench/tables.py [--check]``.
 
 A table stands between ``<!-- bench: NAME -->`` and ``<!-- /bench -->``; NAME is a function below. ``--check`` changes
 nothing and fails if a table is stale. A result that was measured on a tree with uncommitted changes is refused:
@@ -20,8 +20,9 @@ from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
 from bench._tables_live import cost, habits, latency, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_spotting import living, living_rivals, real, spotting
+from bench._tables_zoo import zoo
 
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md")
 BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 MOVING = ("yaw-1", "yaw-2", "yaw-5", "nod-5", "posture-1", "lean", "jerk")
 
@@ -76,6 +77,7 @@ TABLES: dict[str, Callable[[], str]] = {
         recognition,
         paired,
         loso,
+        zoo,
     )
 }
 
@@ -88,7 +90,7 @@ def redraw(text: str, tables: dict[str, Callable[[], str]] | None = None) -> str
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, default=PAGES, help="pages; default: README, docs/benchmarks.md")
+    parser.add_argument("files", nargs="*", type=Path, default=PAGES, help="pages; default: README, benchmarks, zoo")
     parser.add_argument("--check", action="store_true", help="only say whether the tables are up to date")
     arguments = parser.parse_args(argv)
     return max(_draw(file, arguments.check) for file in arguments.files)

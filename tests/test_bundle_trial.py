@@ -109,7 +109,7 @@ def test_files_that_are_too_large_are_not_read(tmp_path: Path) -> None:
     copy = with_network(tmp_path, bytes(built_in()))
     with (copy / "network.tflite").open("ab") as network:
         network.truncate(1 << 40)
-    with pytest.raises(BundleError, match="larger than 256 MiB"):
+    with pytest.raises(BundleError, match="larger than 512 MiB"):
         bundle.load(copy)
     with (copy / bundle.CARD_FILE).open("ab") as card:
         card.truncate(1 << 40)

@@ -116,9 +116,13 @@ def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
     rows = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in lines}
     assert list(rows) == list(ZOO)
-    assert rows["laenet"] == ["843", "28×28×3 u, v, strain", "all-folds", "Lien and Chiang 2020", "LAENet .7568/.7405"]
+    laenet = ["843", "–", "28×28×3 u, v, strain", "all-folds", "Lien and Chiang 2020", "LAENet .7568/.7405"]
+    assert rows["laenet"] == laenet
+    assert rows["alexnet"][1] == "61 M; with 1000 classes 60,965,224"
+    assert rows["vggm-spp4-after2"][-1] == "accuracy 76.87 %"
+    assert rows["squeezenet-frames"][-1] == "accuracy 99.79 % (nothing frozen), leaky split"
     assert rows["offapexnet"][0] == "2,664,475"
-    assert rows["fusion"][3] == ZOO["fusion"].source  # nothing is cut in a pipe
+    assert rows["fusion"][4] == ZOO["fusion"].source  # nothing is cut in a pipe
 
 
 def test_models_folds_what_a_narrow_terminal_can_not_hold() -> None:

@@ -1,7 +1,7 @@
 """One table over runs, published rows beside them: ``python -m offline.evaluate DIR [DIR …] [--html FILE]``.
 
-With two runs or more each is tested against the first, paired over subjects, where both left one subject out at
-a time, on the same clips.
+With two runs or more each is tested against the first, paired over subjects, where both left subjects out by the same
+protocol, on the same clips.
 """
 
 from __future__ import annotations
@@ -79,8 +79,12 @@ def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple
     if len(folders) < 2:
         return []
     for folder, run in zip(folders, runs, strict=True):
-        if run.protocol != "loso":
+        if run.protocol == "frame-split":
             raise NotPairedError(f"{folder} is not leave-one-subject-out but {run.protocol}: it can't be paired")
+        if run.protocol != runs[0].protocol:
+            raise NotPairedError(
+                f"{folders[0]} is {runs[0].protocol} and {folder} {run.protocol}: they can't be paired"
+            )
     predictions = [read_predictions(folder) for folder in folders]
     tests = []
     for run, own, folder in zip(runs[1:], predictions[1:], folders[1:], strict=True):
@@ -92,7 +96,7 @@ def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple
 
 
 def _counts(predictions: Predictions) -> np.ndarray:
-    return by_person(predictions.person, predictions.label, predictions.predicted)
+    return by_person(predictions.person, predictions.label, predictions.predicted, len(predictions.labels))
 
 
 def _same_clips(one: Predictions, other: Predictions, first: Path, second: Path) -> None:

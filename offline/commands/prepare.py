@@ -2,7 +2,7 @@
 
 ``python -m offline.prepare --dataset NAME --data DIR --out DIR`` writes ``DIR/maps.npz`` (readable as
 ``--dataset flowmaps``), ``DIR/report.json`` (what was skipped, and why; what to know of the others) and one small
-file a clip in ``DIR/cache``, which a later run reuses.
+file a clip in ``DIR/cache``, which a later run reuses. ``--input NAME`` makes what another model is shown.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,10 +26,12 @@ from offline.commands import cli
 from offline.datasets import CLIP_DATASETS, NOTICE, Clip, Loaded, MapSet, Note, Skipped, load_clips
 from offline.datasets.common import on_disk
 from offline.files import write_bytes, write_npz
-from offline.inputs import Input, flow_map
-from realtime.errors import DatasetError, MerealtimeError
+from offline.inputs import INPUTS, Input, flow_map
+from realtime.errors import ConfigError, DatasetError, MerealtimeError
 from realtime.quiet import drop_native_log, native_log_dropped
 
+ALL_FRAMES = 1 << 30
+"""So many frames of a clip are all of it."""
 CODE_VERSION = 2
 """Raise it when `offline.datasets.mapping` or an input makes other arrays of the same clip."""
 
@@ -81,10 +84,14 @@ def prepare(
     missing = [clip for clip, file in files.items() if _read(file) is None]
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
     with native_log_dropped(python_passes=True), cli.progress(console) as bar:
-        task = bar.add_task("feature maps", total=len(files), completed=len(files) - len(missing))
+        task = bar.add_task(
+            "feature maps" if shown.name == "flow-map" else shown.name,
+            total=len(files),
+            completed=len(files) - len(missing),
+        )
         for _ in _make(missing, files, shown, frames, workers):
             bar.advance(task)
-    data = _collect(files, skipped, loaded.notes, shown.digest())
+    data = _collect(files, skipped, loaded, shown)
     print_notes(data.notes, console)
     return data
 
@@ -133,35 +140,36 @@ def make_file(clip: Clip, file: Path, shown: Input, frames: int) -> None:
     mesh = FaceMesh()
     try:
         made = shown.make(clip, mesh.detect, frames)
-        write_npz(file, maps=made.maps, frames=made.frames, apex=made.apex, note=made.note)
+        write_npz(file, maps=made.maps, frames=np.array(made.frames, np.int64), apex=made.apex, note=made.note)
     except UnusableClip as error:
         write_npz(file, maps=np.zeros((0, *shown.shape), np.float32), frames=(), apex=-1, note=str(error))
     finally:
         mesh.close()
 
 
-def _read(file: Path) -> tuple[NDArray[np.float32], str] | None:
-    """Maps and note of a finished clip; None where it is to be made: not there, or not whole."""
+def _read(file: Path) -> tuple[NDArray[Any], list[int], str] | None:
+    """Maps, their frames and note of a finished clip; None where it is to be made: not there, or not whole."""
     try:
         with np.load(file) as saved:
-            return saved["maps"], str(saved["note"])
+            return saved["maps"], np.asarray(saved["frames"], np.int64).tolist(), str(saved["note"])
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
 
 
-def _collect(files: dict[Clip, Path], skipped: list[Skipped], notes: tuple[Note, ...], digest: str) -> MapSet:
-    maps, owners, own_notes = [], [], []
+def _collect(files: dict[Clip, Path], skipped: list[Skipped], loaded: Loaded, shown: Input) -> MapSet:
+    maps, owners, own_notes, numbers = [], [], [], []
     for clip, file in files.items():
         name, found = f"{clip.subject}/{clip.name}", _read(file)
         if found is None:
             raise MerealtimeError(f"{file}: can't be read again: is the disk full?")
-        made, note = found
+        made, frames, note = found
         if len(made) == 0:
             skipped.append(Skipped(name, note))
         elif what := "; ".join(filter(None, [clip.note, note])):
             own_notes.append(Note(name, what))
         maps.append(made)
         owners += [clip] * len(made)
+        numbers += frames[: len(made)]
     if not owners:
         raise DatasetError(f"no clip could be mapped, such as {skipped[-1].clip}: {skipped[-1].why}")
     return MapSet(
@@ -171,8 +179,11 @@ def _collect(files: dict[Clip, Path], skipped: list[Skipped], notes: tuple[Note,
         dataset=tuple(clip.dataset for clip in owners),
         clip=tuple(clip.name for clip in owners),
         skipped=tuple(skipped),
-        notes=(*notes, *own_notes),
-        feature_digest=digest,
+        notes=(*loaded.notes, *own_notes),
+        feature_digest=shown.digest(),
+        shown=shown.name,
+        labels=loaded.labels,
+        frame=tuple(numbers) if len(numbers) == len(owners) else (),
     )
 
 
@@ -186,9 +197,13 @@ def save(data: MapSet, folder: Path, shown: Input) -> None:
         dataset=np.array(data.dataset),
         clip=np.array(data.clip),
         feature_digest=np.array(shown.digest()),
+        input=np.array(shown.name),
+        labels=np.array(data.labels),
+        frame=np.array(data.frame, np.int64),
     )
     report = {
         "clips": len(data),
+        "input": shown.name,
         "skipped": msgspec.to_builtins(data.skipped),
         "notes": msgspec.to_builtins(data.notes),
         "feature_spec": msgspec.to_builtins(shown.spec),
@@ -223,23 +238,30 @@ def print_notes(notes: tuple[Note, ...], console: Console) -> None:
 
 
 def main(argv: list[str]) -> None:
-    parser = cli.Parser(prog="offline.prepare", description="Recordings to feature maps.")
+    parser = cli.Parser(prog="offline.prepare", description="Recordings to feature maps, or to another input.")
     parser.add_argument("--dataset", required=True, choices=sorted(CLIP_DATASETS))
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder (synthetic: made there)")
     parser.add_argument("--out", type=Path, required=True, help="where maps.npz, report.json and the cache go")
+    parser.add_argument("--input", default="flow-map", choices=tuple(INPUTS), help="what is made (default flow-map)")
+    parser.add_argument("--frames", type=int, default=1, help="frames of each clip, evenly; 0: all (default: its apex)")
     parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
     cli.check_workers(options.workers)
     cli.check_writable("--out", options.out)
+    if options.frames < 0:
+        raise ConfigError(f"--frames {options.frames}: 1 or more, or 0 for all")
+    shown, frames = INPUTS[options.input], options.frames or ALL_FRAMES
     console = Console(stderr=True)
     try:
         loaded = load_clips(options.dataset, options.data)
         print_notice(options.dataset, console)
-        data = prepare(loaded, options.out / "cache", workers=options.workers, console=console)
+        data = prepare(
+            loaded, options.out / "cache", shown, frames=frames, workers=options.workers, console=console
+        )  # fmt: skip
     except OSError as error:
         raise MerealtimeError(f"{error.filename or options.data}: {error.strerror or error}") from error
-    save(data, options.out, flow_map.INPUT)
+    save(data, options.out, shown)
     print_skipped(data.skipped, console)
     print(
         f"{options.out}/maps.npz: {len(data)} maps of {len(set(data.person))} subjects, "

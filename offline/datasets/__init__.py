@@ -13,6 +13,7 @@ __all__ = ["CLIP_DATASETS", "NAMES", "Clip", "Loaded", "MapSet", "Note", "Skippe
 
 CLIP_DATASETS = {
     "casme2": casme2.load,
+    "casme2_emotions": casme2.load_emotions,
     "smic": smic.load,
     "samm": samm.load,
     "ckplus": ckplus.load,

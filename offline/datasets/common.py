@@ -12,6 +12,7 @@ import msgspec
 
 from offline.datasets.people import clip_of
 from realtime.errors import DatasetError
+from realtime.types import LABELS
 
 NEGATIVE, POSITIVE, SURPRISE = 0, 1, 2
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
@@ -28,7 +29,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     name: str
     label: int
-    """0 negative, 1 positive, 2 surprise."""
+    """0 negative, 1 positive, 2 surprise, or of a data set with other classes."""
     emotion: str
     """As the data set calls it."""
     onset: int
@@ -90,6 +91,8 @@ class Loaded(msgspec.Struct, frozen=True):
     clips: tuple[Clip, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...] = ()
+    labels: tuple[str, ...] = LABELS
+    """Names of the classes."""
 
 
 class RawClip(msgspec.Struct, frozen=True, kw_only=True):

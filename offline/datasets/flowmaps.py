@@ -1,7 +1,8 @@
 """Feature maps that are there already: an ``.npz``, or a folder tree in leave-one-subject-out form.
 
 ``.npz``: maps (n, 28, 28, 3) [u, v, strain] 0..255, label (n,) 0..2, subject, dataset, clip (n,).
-`offline.prepare` writes the same. Tree, as published with STSTNet's code:
+`offline.prepare` writes the same, and with ``--input NAME`` the arrays of another input, whose name is in the file, as
+are the names of the classes where they are others. Tree, as published with STSTNet's code:
 ``<subject>/u_test/<label>/<name>.png`` holds the subject's own maps; ``u_train`` repeats everybody else's,
 and is only checked for lacking the subject.
 """
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from offline.datasets.common import IMAGE_SUFFIXES, Note, Skipped
 from offline.datasets.people import dataset_named, person_of
 from realtime.errors import DatasetError
+from realtime.types import LABELS
 
 LAYOUT = (
     "an .npz with maps (n, 28, 28, 3), label, subject, dataset, clip; "
@@ -41,10 +43,10 @@ CLASSES = ("0", "1", "2")
 class MapSet(msgspec.Struct, frozen=True, kw_only=True):
     """Feature maps ready for training."""
 
-    maps: NDArray[np.float32]
-    """(n, 28, 28, 3), 0..255, [u, v, strain]."""
+    maps: NDArray[Any]
+    """(n, 28, 28, 3), 0..255, [u, v, strain]; or (n, *shape) of another input."""
     label: NDArray[np.int64]
-    """(n,) 0 negative, 1 positive, 2 surprise."""
+    """(n,) position in `labels`."""
     subject: tuple[str, ...]
     dataset: tuple[str, ...]
     clip: tuple[str, ...]
@@ -53,7 +55,13 @@ class MapSet(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
     """What to know about clips that are in."""
     feature_digest: str = ""
-    """Digest of the FeatureSpec that made the maps; empty: made by others."""
+    """Digest of the input that made the maps; empty: made by others."""
+    shown: str = "flow-map"
+    """Name of the input that made them."""
+    labels: tuple[str, ...] = LABELS
+    """Names of the classes."""
+    frame: tuple[int, ...] = ()
+    """Number of the frame that each shows; empty: not known."""
 
     @property
     def person(self) -> NDArray[np.str_]:
@@ -105,6 +113,25 @@ def checked(file: Path, arrays: dict[str, Any], skipped: tuple[Skipped, ...] = (
     )
 
 
+def checked_other(file: Path, arrays: dict[str, Any], shown: str, labels: tuple[str, ...]) -> MapSet:
+    """The same of another input than the flow map, or of other classes."""
+    maps, label = np.asarray(arrays["maps"]), np.asarray(arrays["label"])
+    if shown == "flow-map":
+        checked(file, arrays | {"label": np.zeros_like(label)})
+    if len(maps) < 2 or maps.ndim < 2 or maps.dtype.kind not in "fiu" or not np.isfinite(maps).all():
+        raise DatasetError(f"{file}: maps {maps.shape}, {maps.dtype}: not the numbers of an input; prepare it again")
+    if any(np.shape(arrays[name]) != (len(maps),) for name in FIELDS[1:]):
+        raise DatasetError(f"{file}: {', '.join(FIELDS)} differ in length; prepare it again")
+    if label.dtype.kind not in "iu" or not ((label >= 0) & (label < len(labels))).all():
+        raise DatasetError(
+            f"{file}: labels {sorted(set(label.tolist()))[:9]} of {len(labels)} classes; prepare it again"
+        )
+    subject, dataset, clip = (tuple(str(v) for v in np.asarray(arrays[n]).astype(str)) for n in FIELDS[2:])
+    return MapSet(
+        maps=maps, label=label.astype(np.int64), subject=subject, dataset=dataset, clip=clip, shown=shown, labels=labels
+    )
+
+
 def _load_npz(file: Path) -> MapSet:
     if not zipfile.is_zipfile(file):
         raise DatasetError(f"{file}: not an .npz; expected {LAYOUT}")
@@ -116,6 +143,9 @@ def _load_npz(file: Path) -> MapSet:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in FIELDS if name in stored}
             digest = str(stored["feature_digest"]) if "feature_digest" in stored else ""
+            shown = str(stored["input"]) if "input" in stored else "flow-map"
+            labels = tuple(str(v) for v in stored["labels"].ravel()) if "labels" in stored else LABELS
+            frame = tuple(stored["frame"].ravel().tolist()) if "frame" in stored else ()
     except _TORN as error:
         raise DatasetError(f"{file}: not a readable .npz: {error}; expected {LAYOUT}") from error
     missing = [name for name in FIELDS if name not in arrays]
@@ -124,7 +154,9 @@ def _load_npz(file: Path) -> MapSet:
         raise DatasetError(f"{file}: {', '.join(broken)} can't be read as an array; expected {LAYOUT}")
     if missing:
         raise DatasetError(f"{file}: lacks {', '.join(missing)}; expected {LAYOUT}")
-    return msgspec.structs.replace(checked(file, arrays), feature_digest=digest)
+    own = shown == "flow-map" and labels == LABELS
+    data = checked(file, arrays) if own else checked_other(file, arrays, shown, labels)
+    return msgspec.structs.replace(data, feature_digest=digest, frame=frame if len(frame) == len(data) else ())
 
 
 def _load_tree(root: Path) -> MapSet:

@@ -29,11 +29,13 @@ class Paired(msgspec.Struct, frozen=True):
     subjects: int
 
 
-def by_person(person: NDArray[np.str_], label: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Confusion of each person and seed: label (n,), predicted (seeds, n) → (seeds, people, 3, 3)."""
+def by_person(
+    person: NDArray[np.str_], label: NDArray[np.int64], predicted: NDArray[np.int64], classes: int = 3
+) -> NDArray[np.int64]:
+    """Confusion of each person and seed: label (n,), predicted (seeds, n) → (seeds, people, classes, classes)."""
     names, index = np.unique(person, return_inverse=True)
     own = [index == p for p in range(len(names))]
-    return np.stack([[confusion(label[o], row[o]) for o in own] for row in predicted])
+    return np.stack([[confusion(label[o], row[o], classes) for o in own] for row in predicted])
 
 
 def paired_test(
@@ -60,7 +62,7 @@ def paired_test(
 
     def pooled(weights: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         flat = counts.transpose(1, 0, 2, 3).reshape(people, -1)
-        return (weights @ flat).reshape(len(weights), seeds, 3, 3)
+        return (weights @ flat).reshape(len(weights), seeds, *counts.shape[2:])
 
     one = np.ones((1, people))
     ours, theirs = float(value(pooled(one, a))[0]), float(value(pooled(one, b))[0])

@@ -15,10 +15,10 @@ CLASSES = 3
 NAMES = ("acc", "f1", "uf1", "uar")
 
 
-def confusion(label: ArrayLike, predicted: ArrayLike) -> NDArray[np.int64]:
-    """(3, 3) counts from two (n,) arrays of 0..2."""
-    pairs = np.asarray(label, np.int64) * CLASSES + np.asarray(predicted, np.int64)
-    return np.bincount(pairs.ravel(), minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+def confusion(label: ArrayLike, predicted: ArrayLike, classes: int = CLASSES) -> NDArray[np.int64]:
+    """(classes, classes) counts from two (n,) arrays of 0 … classes − 1."""
+    pairs = np.asarray(label, np.int64) * classes + np.asarray(predicted, np.int64)
+    return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
 
 
 def metrics(matrix: ArrayLike) -> dict[str, float]:

@@ -23,7 +23,6 @@ from offline.evaluation.results import Results
 from offline.files import write_bytes
 from offline.training.fit import Fitted
 from offline.zoo import ZOO
-from realtime.types import LABELS
 
 PARTS = ("full", "smic", "casme2", "samm")
 _STYLE = """
@@ -66,7 +65,8 @@ def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) ->
     if summary.calibration is not None:
         sections.append(("What the scores mean", report_calibration.section(summary.calibration)))
     sections.append((f"Subjects (seed {summary.seeds[0]})", _subjects(scores, data)))
-    sections.append((f"Maps called right and wrong (seed {summary.seeds[0]})", _examples(scores, data)))
+    if data.maps.ndim == 4 and data.maps.shape[-1] in (1, 3) and data.maps.max() <= 255 and data.maps.min() >= 0:
+        sections.append((f"Maps called right and wrong (seed {summary.seeds[0]})", _examples(scores, data)))
     write_page(
         folder / "report.html",
         f"{summary.title} on {summary.dataset}",
@@ -92,15 +92,24 @@ def _intro(summary: Results) -> list[str]:
     return [
         f"{summary.parameters:,} parameters; protocol {summary.protocol}; {seeds(summary)}; "
         f"training took {summary.seconds:.1f} s. {_selection(summary)}",
-        *([f"The networks were {summary.pretraining}."] if summary.pretraining else []),
+        *(f"The networks were {first}." for first in (summary.pretraining, summary.started) if first),
+        *([_groups(summary.protocol)] if summary.protocol.startswith("subject-folds") else []),
         *_of_the_zoo(summary.model),
     ]
+
+
+def _groups(protocol: str) -> str:
+    """What K folds of subjects are, and are not."""
+    return (
+        f"{protocol}: the subjects were held out in {protocol.partition(':')[2]} groups; each network saw fewer "
+        "people than with leave-one-subject-out (--protocol loso)."
+    )
 
 
 def _of_the_zoo(model: str) -> list[str]:
     if model not in ZOO:
         return []
-    published = ZOO[model].published
+    published = ZOO[model].published or ZOO[model].accuracy
     return [ZOO[model].settled, *([f"Its published row: {published}."] if published else [])]
 
 
@@ -120,7 +129,8 @@ def _warnings(summary: Results) -> list[str]:
     if summary.leak:
         found.append(f"This protocol leaks: {summary.leak}.")
     if summary.loso:
-        found.append(f"Leave-one-subject-out on the same samples: {_line(summary.loso)}.")
+        honest = "Leave-one-subject-out" if summary.beside in ("", "loso") else summary.beside
+        found.append(f"{honest} on the same samples: {_line(summary.loso)}.")
     if summary.warning_best_epoch_on_test:
         leaky = summary.warning_best_epoch_on_test
         found.append(
@@ -164,10 +174,10 @@ def _confusions(summary: Results) -> str:
         total = np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
         shares = np.array(counts) / total
         rows = "".join(
-            f"<tr><th>{LABELS[i]}</th>" + "".join(_shaded(shares[i, j], counts[i][j]) for j in range(3)) + "</tr>"
-            for i in range(3)
+            f"<tr><th>{name}</th>" + "".join(map(_shaded, shares[i], counts[i])) + "</tr>"
+            for i, name in enumerate(summary.labels)
         )
-        head = "".join(f"<th>{name}</th>" for name in LABELS)
+        head = "".join(f"<th>{name}</th>" for name in summary.labels)
         caption = f"{part}: truth by row, all seeds together"
         figures.append(
             f"<figure><table><tr><th></th>{head}</tr>{rows}</table><figcaption>{caption}</figcaption></figure>"
@@ -251,7 +261,7 @@ def _curves(fitted: list[Fitted], label: NDArray[np.int64]) -> str:
 def _held_out(axes: Any, curves: list[NDArray[np.float32]], label: NDArray[np.int64]) -> None:
     for one in curves:
         tested = np.isfinite(one[0, :, 0])
-        values = [metrics(confusion(label[tested], epoch[tested].argmax(-1)))["uf1"] for epoch in one]
+        values = [metrics(confusion(label[tested], epoch[tested].argmax(-1), epoch.shape[-1]))["uf1"] for epoch in one]
         axes.plot(np.arange(1, len(values) + 1), values, color="#c04030", alpha=0.6, linewidth=1)
     axes.set(xlabel="epoch", ylabel="held-out UF1", ylim=(0, 1))
 
@@ -262,14 +272,14 @@ def _subjects(scores: NDArray[np.float32], data: MapSet) -> str:
     rows = []
     for person in np.unique(data.person[tested]):
         own = (data.person == person) & tested
-        labels = np.bincount(data.label[own], minlength=3)
+        labels = np.bincount(data.label[own], minlength=len(data.labels))
         rows.append(
             (
                 [str(person), str(own.sum()), f"{right[own].mean():.0%}", " / ".join(str(n) for n in labels)],
                 "",
             )
         )
-    return _table(["subject", "clips", "right", "negative / positive / surprise"], rows)
+    return _table(["subject", "clips", "right", " / ".join(data.labels)], rows)
 
 
 def _examples(scores: NDArray[np.float32], data: MapSet, each: int = 4) -> str:
@@ -277,22 +287,23 @@ def _examples(scores: NDArray[np.float32], data: MapSet, each: int = 4) -> str:
     tested = np.isfinite(scores[:, 0])
     called, sure = scores.argmax(-1), np.nan_to_num(scores.max(-1))
     rows = []
-    for label in range(3):
+    for label, name in enumerate(data.labels):
         for right in (True, False):
             own = np.flatnonzero(tested & (data.label == label) & ((called == label) == right))
             figures = []
             for i in own[np.argsort(-sure[own], kind="stable")][:each]:
-                caption = f"{'right' if right else f'called {LABELS[called[i]]}'} ({sure[i]:.2f})"
+                caption = f"{'right' if right else f'called {data.labels[called[i]]}'} ({sure[i]:.2f})"
                 figures.append(f"<figure>{_picture(data.maps[i])}<figcaption>{caption}</figcaption></figure>")
             if figures:
-                rows.append(f'<span>{LABELS[label]}</span><div class="row">{"".join(figures)}</div>')
-    return f'<div class="maps">{"".join(rows)}</div><small>red u, green v, blue strain</small>'
+                rows.append(f'<span>{name}</span><div class="row">{"".join(figures)}</div>')
+    seen = "red u, green v, blue strain" if data.maps.shape[-1] == 3 else "as the camera cuts it"
+    return f'<div class="maps">{"".join(rows)}</div><small>{seen}</small>'
 
 
 def _picture(one: NDArray[np.float32]) -> str:
     import cv2
 
-    _, png = cv2.imencode(".png", np.rint(one[..., ::-1]).astype(np.uint8))
+    _, png = cv2.imencode(".png", np.rint(np.asarray(one, np.float32)[..., ::-1]).astype(np.uint8))
     return f'<img class="map" alt="" src="data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}">'
 
 

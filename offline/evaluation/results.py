@@ -21,7 +21,9 @@ from realtime.files import read_at_most
 from realtime.types import LABELS
 
 _MOST_BYTES = 256 << 20
-COLUMNS = ("seed", "dataset", "subject", "clip", "label", "predicted", *(f"score_{name}" for name in LABELS))
+PLAIN = ("seed", "dataset", "subject", "clip", "label", "predicted")
+COLUMNS = (*PLAIN, *(f"score_{name}" for name in LABELS))
+"""Of the three classes; a data set with others has their scores. With a leaky protocol a warning follows."""
 
 
 class NotPairedError(UserError):
@@ -45,6 +47,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """Training, all folds and seeds, without loading and report."""
     config: dict[str, Any]
+    labels: list[str] = msgspec.field(default_factory=lambda: list(LABELS))
+    """Of the classes, in the order of the confusions."""
     leak: str = ""
     """What the protocol lets through, where it does."""
     warning_best_epoch_on_test: dict[str, float] | None = None
@@ -54,20 +58,32 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     chosen: dict[str, int] | None = None
     """With a selection: how many folds chose what."""
     loso: dict[str, dict[str, float]] | None = None
-    """With a leaky protocol: the honest figures of the same model and samples."""
+    """With a leaky protocol: the honest figures of the same model and samples, by the protocol `beside`."""
+    beside: str = ""
 
     @property
     def pretraining(self) -> str:
         """What the networks were trained on first, in words; empty: nothing."""
         if not self.config.get("pretrain"):
             return ""
-        frozen = f", first {self.config['freeze']:.0%} of the layers frozen" if self.config.get("freeze") else ""
-        return f"pre-trained on {self.config['pretrain']} ({self.config.get('pretrain_clips')} clips){frozen}"
+        return f"pre-trained on {self.config['pretrain']} ({self.config.get('pretrain_clips')} clips){self.frozen}"
+
+    @property
+    def started(self) -> str:
+        """The file of weights that the networks started from, in words; empty: none."""
+        if not self.config.get("weights"):
+            return ""
+        return f"started from {self.config['weights']}{self.frozen}"
+
+    @property
+    def frozen(self) -> str:
+        share = self.config.get("freeze")
+        return f", first {share:.0%} of the layers frozen" if share else ""
 
     @property
     def title(self) -> str:
         """Model and pre-training, for tables."""
-        return ", ".join(filter(None, [self.model, self.pretraining]))
+        return ", ".join(filter(None, [self.model, self.pretraining, self.started]))
 
 
 class Predictions(msgspec.Struct, frozen=True):
@@ -78,7 +94,8 @@ class Predictions(msgspec.Struct, frozen=True):
     clip: NDArray[np.str_]
     label: NDArray[np.int64]
     scores: NDArray[np.float64]
-    """(seeds, n, 3)."""
+    """(seeds, n, classes)."""
+    labels: tuple[str, ...] = LABELS
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -88,7 +105,7 @@ class Predictions(msgspec.Struct, frozen=True):
 def summarise(
     scores: NDArray[np.float32], label: NDArray[np.int64], dataset: NDArray[np.str_]
 ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[list[int]]]]:
-    """Metrics and confusion, full and per data set: scores (seeds, n, 3), NaN where a clip was not tested."""
+    """Metrics and confusion, full and per data set: scores (seeds, n, classes), NaN where a clip was not tested."""
     parts = {"full": np.ones(len(label), bool)} | {str(n): dataset == n for n in sorted(set(dataset))}
     measured: dict[str, dict[str, dict[str, float]]] = {}
     counts: dict[str, list[list[int]]] = {}
@@ -105,7 +122,7 @@ def summarise(
 
 def _confusion(scores: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
     tested = np.isfinite(scores[:, 0])
-    return confusion(label[tested], scores[tested].argmax(-1))
+    return confusion(label[tested], scores[tested].argmax(-1), scores.shape[-1])
 
 
 def best_epoch_on_test(
@@ -123,21 +140,33 @@ def best_epoch_on_test(
         for name in np.unique(person):
             own = person == name
             best[own] = predicted[int(right[:, own].sum(1).argmax()), own]
-        values.append(list(metrics(confusion(label, best)).values()))
+        values.append(list(metrics(confusion(label, best, epochs.shape[-1])).values()))
     return dict(zip(NAMES, np.mean(values, axis=0).tolist(), strict=True))
 
 
-def write_predictions(folder: Path, data: MapSet, seeds: list[int], scores: NDArray[np.float32]) -> None:
-    """scores: (seeds, n, 3), NaN rows are left out."""
+def write_predictions(
+    folder: Path, data: MapSet, seeds: list[int], scores: NDArray[np.float32], warning: str = ""
+) -> None:
+    """scores: (seeds, n, classes), NaN rows are left out; warning: a last column, in each line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    more = ["warning"] if warning else []
+    writer.writerow([*PLAIN, *(f"score_{name}" for name in data.labels), *more])
     for seed, rows in zip(seeds, scores, strict=True):
         for i in np.flatnonzero(np.isfinite(rows[:, 0])):
-            called = LABELS[int(rows[i].argmax())]
+            called = data.labels[int(rows[i].argmax())]
             values = [f"{value:.6f}" for value in rows[i]]
             writer.writerow(
-                [seed, data.dataset[i], data.subject[i], data.clip[i], LABELS[data.label[i]], called, *values]
+                [
+                    seed,
+                    data.dataset[i],
+                    data.subject[i],
+                    data.clip[i],
+                    data.labels[data.label[i]],
+                    called,
+                    *values,
+                    *([warning] if warning else []),
+                ]
             )
     write_bytes(folder / "predictions.csv", text.getvalue().encode())
 
@@ -175,23 +204,28 @@ def read_predictions(folder: Path) -> Predictions:
     file = folder / "predictions.csv"
     try:
         text = read_at_most(file, _MOST_BYTES).decode()
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows, columns = list(reader), [c for c in reader.fieldnames or () if c.startswith("score_")]
+        labels = tuple(column.removeprefix("score_") for column in columns)
+        if not labels:
+            raise KeyError("score_…")
         seeds = sorted({int(row["seed"]) for row in rows})
         key = {s: {_key(row): row for row in rows if int(row["seed"]) == s} for s in seeds}
         if sum(map(len, key.values())) < len(rows):
             raise NotPairedError(f"{file}: several predictions of one clip and seed: they can't be paired")
         order = sorted(set.intersection(*(set(own) for own in key.values())))
         first = [key[seeds[0]][k] for k in order]
-        scores = [[[float(key[s][k][c]) for c in COLUMNS[6:]] for k in order] for s in seeds]
-        labels = [LABELS.index(row["label"]) for row in first]
+        label = np.array([labels.index(row["label"]) for row in first])
+        scores = [[[float(key[s][k][c]) for c in columns] for k in order] for s in seeds]
     except (OSError, LookupError, ValueError, TypeError, AttributeError, csv.Error) as error:  # cells that are missing
         raise UserError(f"{file}: not a predictions file of offline.train: {error}") from error
     return Predictions(
         tuple(seeds),
         np.array([person for _, person, _ in order]),
         np.array([clip for *_, clip in order]),
-        np.array(labels),
+        label,
         np.array(scores),
+        labels,
     )
 
 

@@ -39,6 +39,26 @@ def loso(person: Sequence[str] | NDArray[np.str_]) -> Iterator[Fold]:
         yield Fold(str(name), np.flatnonzero(~own), np.flatnonzero(own))
 
 
+def subject_folds(person: Sequence[str] | NDArray[np.str_], folds: int) -> Iterator[Fold]:
+    """Hold people out in so many groups, for networks that are too large to leave each out alone.
+
+    The groups have about as many samples, and as many of each data set, each: who has most is dealt out first. Labels
+    are not looked at.
+    """
+    people = np.asarray(person)
+    names, counts = np.unique(people, return_counts=True)
+    if not 2 <= folds <= len(names):
+        raise DatasetError(f"subject-folds:{folds}: there are {len(names)} subjects; give 2 to {len(names)}")
+    order = sorted(range(len(names)), key=lambda i: (str(names[i]).partition("/")[0], -counts[i], str(names[i])))
+    sizes, group = np.zeros(folds, int), {}
+    for i in order:
+        group[str(names[i])] = int(sizes.argmin())
+        sizes[group[str(names[i])]] += counts[i]
+    own = np.array([group[str(one)] for one in people])
+    for number in range(folds):
+        yield Fold(f"group-{number + 1}", np.flatnonzero(own != number), np.flatnonzero(own == number))
+
+
 class Leak(msgspec.Struct, frozen=True):
     """What a split lets through: shares of the test samples."""
 
@@ -47,11 +67,14 @@ class Leak(msgspec.Struct, frozen=True):
     """With a sample of the same clip in training."""
     same_subject: float
     """With a sample of the same subject in training."""
+    neighbours: int
+    """How many of the test samples have the sample just before or after, in the same clip, in training."""
 
     def __str__(self) -> str:
         return (
             f"of {self.test} test samples {self.same_clip:.1%} have a frame of the same clip and "
-            f"{self.same_subject:.1%} a sample of the same subject in training"
+            f"{self.same_subject:.1%} a sample of the same subject in training; {self.neighbours} have the very next "
+            "frame of their clip there"
         )
 
 
@@ -71,4 +94,17 @@ def leak(fold: Fold, person: NDArray[np.str_], clip: Sequence[str]) -> Leak:
         len(fold.test),
         float(np.isin(clips[fold.test], clips[fold.train]).mean()),
         float(np.isin(person[fold.test], person[fold.train]).mean()),
+        _neighbours(fold, clips),
     )
+
+
+def _neighbours(fold: Fold, clips: NDArray[np.str_]) -> int:
+    """Samples of a clip stand in the order of their frames."""
+    trained = np.zeros(len(clips), bool)
+    trained[fold.train] = True
+    order = np.argsort(clips, kind="stable")
+    same, used = clips[order][1:] == clips[order][:-1], trained[order]
+    near = np.zeros(len(clips), bool)
+    near[1:] |= same & used[:-1]
+    near[:-1] |= same & used[1:]
+    return int((near & ~used).sum())

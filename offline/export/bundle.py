@@ -68,10 +68,7 @@ def write(
     factor = calibration.sharpness(scores, data.label)
     calibrated = calibration.tempered(scores, factor)
     metrics: dict[str, Any] = {"seeds": summary.seeds}
-    if summary.protocol == "loso":
-        metrics |= summary.metrics
-    else:
-        metrics |= {"full": summary.loso}
+    metrics |= {"full": summary.loso} if summary.leak else summary.metrics
     counts = {str(d): int(np.sum(np.array(data.dataset) == d)) for d in sorted(set(data.dataset))}
     return litert.write_bundle(
         folder,
@@ -80,18 +77,22 @@ def write(
         parameters=fit.parameters(job, loso[0]),
         trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
         + ", ".join(f"{name} {count}" for name, count in counts.items())
-        + (f"; {summary.pretraining}" if summary.pretraining else ""),
-        protocol=_protocol(job, loso[0], summary.seeds[0]),
+        + "".join(f"; {first}" for first in (summary.pretraining, summary.started) if first),
+        protocol=_protocol(job, loso[0], summary),
         metrics=metrics,
         threshold=choose_threshold(calibrated, data.label),
         licence=LICENCE,
         recipe=summary.config["recipe"] | {"calibration": round(factor, 4)},
-        notes=_notes(job, data),
+        notes=_notes(job, data, summary.leak),
+        shown=job.shown,
+        labels=data.labels,
     )
 
 
-def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
-    metrics, served = ["metrics: leave-one-subject-out"], ["network: trained on all subjects"]
+def _protocol(job: fit.Job, fitted: fit.Fitted, summary: Results) -> str:
+    honest, seed = summary.beside if summary.leak else summary.protocol, summary.seeds[0]
+    how = "leave-one-subject-out" if honest in ("", "loso") else f"{honest}, not leave-one-subject-out"
+    metrics, served = [f"metrics: {how}"], ["network: trained on all subjects"]
     if fitted.losses is not None:
         metrics.append("last epoch")
     if job.entry.trainer.seeded:
@@ -106,10 +107,14 @@ def _protocol(job: fit.Job, fitted: fit.Fitted, seed: int) -> str:
     return f"{', '.join(metrics)}; {', '.join(served)}"
 
 
-def _notes(job: fit.Job, data: MapSet) -> tuple[str, ...]:
+def _notes(job: fit.Job, data: MapSet, leak: str) -> tuple[str, ...]:
     notes = [job.entry.settled] if job.entry.settled else []
+    if leak:
+        notes.append(f"Trained beside a run of a protocol that leaks ({leak}); the metrics here are not that run's.")
+    notes += job.entry.trainer.notes(job)
+    if job.shown.name != "flow-map":
+        return tuple(notes)
     notes += [
-        *job.entry.trainer.notes(job),
         "Each channel of a map is stretched to 0..255, so that a still face gives a map like any other: "
         "the spotter must gate, and the threshold tells uncertain labels apart.",
     ]

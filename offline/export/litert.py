@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from offline.inputs import Input
 from realtime.recognition import bundle
 from realtime.types import LABELS
 from realtime.vision.features import FeatureSpec
@@ -15,28 +16,30 @@ from realtime.vision.features import FeatureSpec
 NETWORK_FILE = "network.tflite"
 
 
-def to_litert(logits: Callable[[Any], Any], factor: float = 1.0, half: bool = False) -> bytes:
-    """(n, 28, 28, 3) 0..255 → (n, 3) logits, as a LiteRT file: (1, 28, 28, 3) → (1, 3) probabilities.
+def to_litert(
+    logits: Callable[[Any], Any], factor: float = 1.0, half: bool = False, shape: Sequence[int] = bundle.MAP_SHAPE
+) -> bytes:
+    """(n, *shape) → (n, classes) logits, as a LiteRT file: (1, *shape) → (1, classes) probabilities.
 
     factor: what the logits are multiplied by (calibration); half: weights kept in 16 bits.
     """
     with bundle.quiet_tensorflow():
         import tensorflow as tf
 
-    return function_to_litert(lambda maps: tf.nn.softmax(factor * logits(maps)), half)
+    return function_to_litert(lambda maps: tf.nn.softmax(factor * logits(maps)), half, shape)
 
 
-def function_to_litert(function: Any, half: bool = False) -> bytes:
-    """A TensorFlow function (1, 28, 28, 3) float32 → (1, 3) as a LiteRT file; half: weights kept in 16 bits."""
+def function_to_litert(function: Any, half: bool = False, shape: Sequence[int] = bundle.MAP_SHAPE) -> bytes:
+    """A TensorFlow function (1, *shape) float32 → (1, classes) as a LiteRT file; half: weights kept in 16 bits."""
     with bundle.quiet_tensorflow():
-        return _converted(function, half)
+        return _converted(function, half, shape)
 
 
-def _converted(function: Any, half: bool) -> bytes:
+def _converted(function: Any, half: bool, shape: Sequence[int]) -> bytes:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    signature = [tf.TensorSpec((1, *bundle.MAP_SHAPE), tf.float32, name="maps")]
+    signature = [tf.TensorSpec((1, *shape), tf.float32, name="maps")]
     traced = tf.function(function, input_signature=signature).get_concrete_function()
     # without freezing first, the converter leaves the weights out and the network answers NaN
     frozen = convert_variables_to_constants_v2(traced)
@@ -61,8 +64,14 @@ def write_bundle(
     recipe: dict[str, Any] | None = None,
     notes: tuple[str, ...] = (),
     spec: FeatureSpec | None = None,
+    shown: Input | None = None,
+    labels: tuple[str, ...] = LABELS,
 ) -> Path:
-    """Write `folder`/bundle.json and the network; load it again as a check. Returns `folder`."""
+    """Write `folder`/bundle.json and the network; load it again as a check. Returns `folder`.
+
+    shown: another input than the flow map; labels: other classes. Such a bundle is for other programs: no live session
+    takes it, and says so.
+    """
     spec = spec or FeatureSpec()
     card = bundle.Card(
         name=name,
@@ -82,7 +91,13 @@ def write_bundle(
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NETWORK_FILE).write_bytes(network)
-    text = msgspec.json.format(msgspec.json.encode(card), indent=2)
+    other = shown is not None and shown.name != "flow-map"
+    fields = msgspec.to_builtins(card) | {"labels": list(labels)}
+    if other and shown is not None:
+        fields |= {"feature_spec": msgspec.to_builtins(shown.spec), "feature_digest": shown.digest()}
+        fields["input"] = {"shape": list(shown.shape), "channels": [], "scaling": shown.title, "kind": shown.name}
+    text = msgspec.json.format(msgspec.json.encode(fields), indent=2)
     (folder / bundle.CARD_FILE).write_bytes(text + b"\n")
-    bundle.load(folder)
+    if not other and labels == LABELS:
+        bundle.load(folder)
     return folder

@@ -22,11 +22,13 @@ class FlowMap(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        return "flow-map"
+        return "flow-map-masked" if self.spec.eye_mask else "flow-map"
 
     @property
     def title(self) -> str:
-        return f"{self.spec.map_size}×{self.spec.map_size}×3 u, v, strain"
+        return f"{self.spec.map_size}×{self.spec.map_size}×3 u, v, strain" + (
+            ", eyes masked" if self.spec.eye_mask else ""
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,3 +49,5 @@ class FlowMap(msgspec.Struct, frozen=True):
 
 
 INPUT = FlowMap()
+MASKED = FlowMap(FeatureSpec(eye_mask=True))
+"""With the eyes zeroed, as the LAENet paper has it (its Table 7 tries both)."""

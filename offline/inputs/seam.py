@@ -16,7 +16,7 @@ from offline.datasets.mapping import FollowedClip, Gray
 class Made(msgspec.Struct, frozen=True):
     """A clip's arrays, and how they were made."""
 
-    maps: NDArray[np.float32]
+    maps: NDArray[Any]
     """(frames, *shape): of the apex, or of each of the frames asked for."""
     frames: tuple[int, ...]
     """Their numbers."""
@@ -54,7 +54,7 @@ class Input(Protocol):
         """
 
 
-def each_frame(followed: FollowedClip, frames: int, one: Callable[[int], NDArray[np.float32]]) -> Made:
+def each_frame(followed: FollowedClip, frames: int, one: Callable[[int], NDArray[Any]]) -> Made:
     """What `one` makes of the apex, spotted where the data set gives none, or of so many frames of the clip."""
     clip = followed.clip
     apex = clip.apex if clip.apex is not None else followed.spotted_apex()

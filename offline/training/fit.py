@@ -75,12 +75,15 @@ class _Clock:
 
 def _read(file: Path) -> Fitted:
     with np.load(file) as saved:
-        arrays = {name: saved[name] for name in saved.files if name != "seconds"}
-        return Fitted(**arrays, seconds=float(saved["seconds"]))
+        arrays = {name: saved[name] for name in saved.files if name not in ("seconds", "trained")}
+        trained = int(saved["trained"]) if "trained" in saved.files else None
+        return Fitted(**arrays, seconds=float(saved["seconds"]), trained=trained)
 
 
 def parameters(job: Job, fitted: Fitted) -> int:
     """Numbers that were learnt for what is served."""
+    if fitted.trained is not None:
+        return fitted.trained
     chosen = None if fitted.chosen is None else str(fitted.chosen[-1])
     return job.entry.trainer.parameters(job.recipe, chosen)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -37,12 +37,22 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Paper, or where it is described."""
     trainer: Trainer
     input: Input = flow_map.INPUT
+    also: tuple[Input, ...] = ()
+    """Other inputs that it can take."""
     reads: str = ""
     """What of the input it uses; empty: all."""
+    frames: int = 1
+    """How many of each clip it is shown; 1: its apex, or the clip as a whole."""
+    weights: Literal["none", "imagenet"] = "none"
+    """What it starts from unless ``--weights`` says otherwise."""
     recipe: msgspec.Struct | None = Recipe()
     """Settings that ``--set`` lays others over; None: there are none."""
     published: str | None = None
     """Method of its row in `offline.evaluation.published`; None: there is none."""
+    accuracy: str | None = None
+    """The same of a row that gives accuracies alone."""
+    in_paper: str = ""
+    """Number of parameters as a paper prints it, where that is another."""
     settled: str = ""
     """What was in view when the recipe was settled: a note in the card of its bundles."""
 
@@ -50,6 +60,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> int:
         """Of all that is trained, at most."""
         return self.trainer.parameters(self.recipe)
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """All that it can take, its own first."""
+        return {one.name: one for one in (self.input, *self.also)}
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +79,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the layers that fine-tuning leaves alone."""
     variant: str = "nested"
     """Of a trainer that has variants."""
+    weights: str = "none"
+    """What a network starts from: "none", "keras" (its cache) or a file."""
+    seen: Input | None = None
+    """What it is shown; None: the entry's own input."""
+
+    @property
+    def shown(self) -> Input:
+        return self.seen or self.entry.input
 
     @property
     def selection(self) -> str:
@@ -85,6 +108,8 @@ class Fitted(msgspec.Struct, frozen=True):
     """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose."""
     seconds: float = 0.0
     """All runs that worked on this seed together."""
+    trained: int | None = None
+    """Numbers that were learnt, where only training knows; None: `Trainer.parameters` does."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -127,6 +152,21 @@ class Trainer(ABC):
         """Refuse, before any data is read, what can't be done."""
         if pretrained:
             raise UserError(f"{model}: its trainer can't start from another training; leave out --pretrain")
+
+    def check_weights(self, model: str, weights: str, recipe: Any, frozen: float) -> str:
+        """Refuse, before any data is read, weights that can't be had; "none" or the file to start from.
+
+        weights: "none", "keras", "imagenet" (a model's default) or a path.
+        """
+        if weights not in ("none", ""):
+            raise UserError(
+                f"{model}: --weights {weights}: nothing in it can start from another's weights; leave it out"
+            )
+        return "none"
+
+    def any_classes(self) -> bool:
+        """Can it tell other classes apart than negative, positive, surprise?"""
+        return False
 
     def units(self, recipe: Any, folds: int) -> int:
         """Steps of the progress bar in one seed."""

@@ -1,4 +1,4 @@
-"""The zoo: every model that can be trained, by name. Each file here that has a `MODEL` is one."""
+"""The zoo: every model that can be trained, by name. Each file here with a `MODEL` or `MODELS` adds to it."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def get(name: str) -> Entry:
 
 for _file in pkgutil.iter_modules(__path__):
     _module = importlib.import_module(f"{__name__}.{_file.name}")
-    if hasattr(_module, "MODEL"):
-        register(_module.MODEL)
+    for _entry in (*(getattr(_module, "MODELS", ())), *([_module.MODEL] if hasattr(_module, "MODEL") else [])):
+        register(_entry)

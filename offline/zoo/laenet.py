@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from offline.inputs import flow_map
 from offline.training.fold_parallel import FoldParallel
 from offline.training.protocol import IN_VIEW, Entry
 from offline.zoo.layers import shallow
@@ -25,6 +26,7 @@ MODEL = Entry(
     name="laenet",
     source="Lien and Chiang 2020",
     published="LAENet",
+    also=(flow_map.MASKED,),
     trainer=FoldParallel(STREAMS, build, PARAMETERS),
     settled="The recipe (a start as in STSTNet's published code, the rest from an earlier trial) was settled "
     + IN_VIEW,

@@ -25,6 +25,7 @@ from realtime.errors import BundleError, InputError
 from realtime.files import read_at_most
 from realtime.quiet import native_log_dropped
 from realtime.recognition import trial
+from realtime.types import LABELS
 
 if TYPE_CHECKING:
     from realtime.vision.features import FeatureSpec
@@ -33,7 +34,7 @@ BUILTIN_DIR = Path(__file__).resolve().parent / "bundles"
 CARD_FILE = "bundle.json"
 MAP_SHAPE = (28, 28, 3)
 _CARD_BYTES = 1 << 20
-_NETWORK_BYTES = 256 << 20
+_NETWORK_BYTES = 512 << 20  # VGG16 in 16 bits has 269 MB
 
 
 class InputCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +43,16 @@ class InputCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: tuple[int, int, int]
     channels: tuple[str, str, str]
     scaling: str
+    kind: str = "flow-map"
+    """Name of the input; a live session makes flow maps alone."""
+
+
+class _Other(msgspec.Struct, frozen=True):
+    """What is read of a card first: whether it is for a live session at all."""
+
+    name: str = ""
+    labels: tuple[str, ...] = LABELS
+    input: dict[str, Any] = {}
 
 
 class NetworkCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,7 +181,9 @@ def read_card(path: Path) -> Card:
     """Parse ``bundle.json`` of a bundle's folder; it verifies nothing else."""
     file = path / CARD_FILE
     try:
-        card = msgspec.json.decode(read_at_most(file, _CARD_BYTES), type=Card)
+        content = read_at_most(file, _CARD_BYTES)
+        _refuse_other(msgspec.json.decode(content, type=_Other), file)
+        card = msgspec.json.decode(content, type=Card)
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BundleError(f"{file}: {error}; export the bundle again") from error
     texts = (card.name, card.licence, card.protocol, card.trained_on, *card.labels)
@@ -183,6 +196,18 @@ def read_card(path: Path) -> Card:
     if card.input.shape != MAP_SHAPE or card.input.channels != ("u", "v", "strain"):
         raise BundleError(f"{file}: input {card.input.shape} {card.input.channels} is not (28, 28, 3) [u, v, strain]")
     return card
+
+
+def _refuse_other(card: _Other, file: Path) -> None:
+    """BundleError for a network whose input no live session makes, or which has other labels."""
+    kind = str(card.input.get("kind", "flow-map"))
+    if kind == "flow-map" and len(card.labels) == len(LABELS):
+        return
+    shape = repr(card.input.get("shape", ""))
+    raise BundleError(
+        f"{file}: {card.name[:80]!r} reads {kind[:40]!r} {shape[:40]}, labels: {len(card.labels)}; a "
+        "live session makes flow maps of 28×28×3 and has three labels: train a model of flow maps (merealtime models)"
+    )
 
 
 def check_spec(bundle: Bundle, spec: FeatureSpec) -> None:
