@@ -17,7 +17,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
-from bench._tables_live import cost, habits, latency, soak, start_up, sweep, throughput
+from bench._tables_live import cost, habits, latency, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_spotting import living, living_rivals, real, spotting
 from bench._tables_zoo import zoo
@@ -67,6 +67,7 @@ TABLES: dict[str, Callable[[], str]] = {
         soak,
         habits,
         start_up,
+        page,
         spotting,
         living,
         living_rivals,
