@@ -56,15 +56,18 @@ def check(address: str) -> None:
 
 
 def run(
-    jobs: Sequence[Job], address: str, workers: int | None, needs: Sequence[Path], out: Path | None
+    waiting: deque[Job], jobs: Sequence[Job], address: str, workers: int | None, needs: Sequence[Path], out: Path | None
 ) -> Generator[Outcome | None]:
-    """Outcomes as they come; None every half second between. Closing it cancels what runs."""
+    """Outcomes as they come; None every half second between. Closing it cancels what runs.
+
+    waiting: those of the jobs that may begin; the caller adds to it whenever it has been given something.
+    """
     check(address)
     with _connected(address, workers) as ray:
         digest = remote.code_digest(str(_ROOT))
         _inspect_nodes(ray, digest, needs, out)
         _check_resources(ray, jobs)
-        yield from _run(ray, jobs, digest)
+        yield from _run(ray, waiting, digest)
 
 
 @contextlib.contextmanager
@@ -159,9 +162,8 @@ def _check_resources(ray: Any, jobs: Sequence[Job]) -> None:
         raise UserError(f"--ray: {unfit}, and no node of the cluster has that: ask for less, or add a node")
 
 
-def _run(ray: Any, jobs: Sequence[Job], digest: str) -> Generator[Outcome | None]:
+def _run(ray: Any, waiting: deque[Job], digest: str) -> Generator[Outcome | None]:
     submit = ray.remote(max_retries=RETRIES)(remote.task)
-    waiting = deque(jobs)
     running: dict[Any, Job] = {}
     fits_since = time.monotonic()
     try:

@@ -26,6 +26,8 @@ class Job:
     whole or not at all, and returns a small JSON-able dictionary, or None."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """JSON-able; data by path."""
+    after: tuple[str, ...] = ()
+    """Keys of jobs that must be done before."""
     cores: int = 1
     """Its libraries are kept to so many threads; 0: not limited, counted as one."""
     gpus: float = 0.0
@@ -65,10 +67,12 @@ class Summary:
     """Were done already."""
     finished: int
     failed: tuple[Outcome, ...]
+    waiting: tuple[Job, ...] = ()
+    """Not run: what they come after failed."""
 
     @property
     def total(self) -> int:
-        return self.before + self.finished + len(self.failed)
+        return self.before + self.finished + len(self.failed) + len(self.waiting)
 
 
 def content_digest(*parts: Any) -> str:

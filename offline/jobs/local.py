@@ -32,29 +32,28 @@ def workers_for(jobs: Sequence[Job], asked: int | None) -> int:
     return min(asked, len(jobs))
 
 
-def run(jobs: Sequence[Job], workers: int | None) -> Generator[Outcome | None]:
-    """Outcomes as they come; None every half second between. Closing it ends the children at once."""
-    waiting, children = deque(jobs), [_Child() for _ in range(workers_for(jobs, workers))]
+def run(waiting: deque[Job], children: int) -> Generator[Outcome | None]:
+    """Outcomes as they come; None every half second between. Closing it ends the children at once.
+
+    waiting: jobs that may begin; the caller adds to it whenever it has been given something.
+    """
+    pool = [_Child() for _ in range(children)]
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
-        for child in children:
+        for child in pool:
             stack.callback(child.end)
-            _next(child, waiting, selector)
-        while any(child.job for child in children):
+        while True:
+            for child in pool:
+                if child.job is None and waiting:
+                    child.give(waiting.popleft())
+                    selector.register(child.receipts, selectors.EVENT_READ, child)
+            if not selector.get_map():
+                return
             ready = selector.select(_PATIENCE_S)
             if not ready:
                 yield None
             for key, _ in ready:
-                child = key.data
                 selector.unregister(key.fileobj)
-                outcome = child.take()
-                _next(child, waiting, selector)
-                yield outcome
-
-
-def _next(child: _Child, waiting: deque[Job], selector: selectors.BaseSelector) -> None:
-    if waiting:
-        child.give(waiting.popleft())
-        selector.register(child.receipts, selectors.EVENT_READ, child)
+                yield key.data.take()
 
 
 class _Child:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -30,35 +31,63 @@ def run_jobs(
     processes, or cores of a local Ray; None: as cores and memory allow. needs: paths that the jobs read, out: folder
     that they write; both are looked for on each node of a cluster before anything runs.
 
+    A job that comes after others (`Job.after`) is run when they are done, and left waiting where one failed. Those that
+    are not among `jobs` the caller has seen to.
+
     Ctrl-C and SIGTERM end the jobs that run, then raise KeyboardInterrupt: what has finished stays. Raises UserError
     where the cluster is not there, or a node lacks code or data.
     """
-    keys = {job.key: job for job in jobs}
-    missing = [job for job in keys.values() if not done(job)]
-    estimate, failed = Estimate(missing, len(keys)), []
+    unique = {job.key: job for job in jobs}
+    queue = _Queue([job for job in unique.values() if not done(job)])
+    estimate, failed = Estimate(queue.jobs, len(unique)), []
     progress(estimate.standing())
-    if missing:
-        with _stoppable(), closing(_outcomes(missing, ray, workers, needs, out)) as outcomes:
+    if queue.ready:
+        with _stoppable(), closing(_outcomes(queue, ray, workers, needs, out)) as outcomes:
             for outcome in outcomes:
                 if outcome is not None:
+                    queue.take(outcome)
                     estimate.take(outcome)
                     if outcome.error:
                         failed.append(outcome)
                     on_result(outcome)
                 progress(estimate.standing(outcome))
+    waiting = tuple(queue.blocked.values())
     return Summary(
-        before=len(keys) - len(missing), finished=len(missing) - len(failed), failed=tuple(failed)
-    )  # fmt: skip
+        before=len(unique) - len(queue.jobs),
+        finished=len(queue.jobs) - len(failed) - len(waiting),
+        failed=tuple(failed),
+        waiting=waiting,
+    )
+
+
+class _Queue:
+    """Jobs that may begin, and those that come after others."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        own = {job.key for job in jobs}
+        self._open = {job.key: {key for key in job.after if key in own} for job in jobs}
+        self.ready = deque(job for job in jobs if not self._open[job.key])
+        self.blocked = {job.key: job for job in jobs if self._open[job.key]}
+
+    def take(self, outcome: Outcome) -> None:
+        """Release what came after it, where it went well."""
+        if outcome.error:
+            return
+        for job in list(self.blocked.values()):
+            self._open[job.key].discard(outcome.job.key)
+            if not self._open[job.key]:
+                self.ready.append(self.blocked.pop(job.key))
 
 
 def _outcomes(
-    jobs: Sequence[Job], ray: str | None, workers: int | None, needs: Sequence[Path], out: Path | None
+    queue: _Queue, ray: str | None, workers: int | None, needs: Sequence[Path], out: Path | None
 ) -> Generator[Outcome | None]:
     if ray is None:
-        return local.run(jobs, workers)
+        return local.run(queue.ready, local.workers_for(queue.jobs, workers))
     from offline.jobs import cluster
 
-    return cluster.run(jobs, ray, workers, needs, out)
+    return cluster.run(queue.ready, queue.jobs, ray, workers, needs, out)
 
 
 @contextmanager
