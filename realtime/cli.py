@@ -43,14 +43,14 @@ commands (each has a --help of its own):
   review SESSION_DIR     the page over a recorded session: look again, say what was true
   export SESSION_DIR     a session for other tools: CSV, OpenFace's table, ELAN, BORIS, BIDS, Parquet
   keys DIR               CURVE keys for publishing beyond this machine: a server's, and one client's
-  train, evaluate, prepare, spot, models
+  train, evaluate, prepare, spot, models, sweep
                          as python -m offline.NAME; the extra merealtime[offline] brings what they need
 
 A face that is watched belongs to a person: ask first. A label is a guess about a movement, not about a mind.
 """
 
 DEFAULT_PAGE = "127.0.0.1:8410"
-OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models")
+OFFLINE_COMMANDS = ("train", "evaluate", "prepare", "spot", "models", "sweep")
 """Commands of ``offline``: there, ``offline.commands.NAME`` each."""
 
 

@@ -26,7 +26,7 @@ from offline.zoo import ZOO, get
 from realtime.errors import ConfigError, DatasetError, UserError
 from realtime.types import LABELS
 
-__all__ = ["arguments", "digest", "identity", "load", "main", "recipe_of"]
+__all__ = ["arguments", "check", "digest", "identity", "load", "main", "recipe_of", "resolved", "seeds_of"]
 DEFAULT_OUT = Path("runs")
 FRAMES_EACH = 10
 """Frames a clip in the frame-split protocol."""
@@ -61,13 +61,27 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> None:
     options = arguments().parse_args(argv)
     console = Console(stderr=True)
-    entry = get(options.model)
-    weights = _check(options)
-    shown = input_of(entry, options.input)
+    check(options)
     out = options.out or DEFAULT_OUT / f"{options.model}-{options.dataset}-{options.protocol.replace(':', '-')}"
     cli.check_writable("--out", out)
-    frames = frames_of(options, entry)
-    data = load(options.dataset, options.data, shown, out, console, frames, entry.inputs if not options.input else {})
+    job, data = resolved(options, out / "cache", console)
+    plan = Plan(
+        dataset=options.dataset,
+        protocol=options.protocol,
+        beside=options.beside,
+        name=options.name or f"{job.entry.name}-{options.dataset}",
+        out=out,
+        seeds=seeds_of(list(range(options.seeds)), job.entry, options.protocol, console),
+        config={"pretrain": options.pretrain},
+    )
+    Run(job, data, plan, console).execute()
+
+
+def resolved(options: argparse.Namespace, cache: Path, console: Console) -> tuple[fit.Job, MapSet]:
+    """What options ask for, with its data (made from recordings where needed, and kept in `cache`)."""
+    entry, weights = get(options.model), check(options)
+    shown, frames = input_of(entry, options.input), frames_of(options, entry)
+    data = load(options.dataset, options.data, shown, cache, console, frames, entry.inputs if not options.input else {})
     if tuple(data.labels) != LABELS and not entry.trainer.any_classes():
         raise UserError(
             f"{options.model} tells {', '.join(LABELS)} apart; {options.dataset} has {', '.join(data.labels)}"
@@ -81,26 +95,21 @@ def main(argv: list[str]) -> None:
         seen=entry.inputs[data.shown],
     )
     if options.pretrain:
-        source = load(options.pretrain, options.pretrain_data, job.shown, out, console)
+        source = load(options.pretrain, options.pretrain_data, job.shown, cache, console)
         fit.check_source(data, source)
         job = msgspec.structs.replace(job, source=source)
-    seeds = list(range(options.seeds))
-    if not entry.trainer.seeded and options.protocol != LEAKY and len(seeds) > 1:
-        console.print(f"{entry.name} has nothing random: one seed says it all")
-        seeds = seeds[:1]
-    plan = Plan(
-        dataset=options.dataset,
-        protocol=options.protocol,
-        beside=options.beside,
-        name=options.name or f"{entry.name}-{options.dataset}",
-        out=out,
-        seeds=seeds,
-        config={"pretrain": options.pretrain},
-    )
-    Run(job, data, plan, console).execute()
+    return job, data
 
 
-def _check(options: argparse.Namespace) -> str:
+def seeds_of(asked: list[int], entry: Entry, protocol: str, console: Console) -> list[int]:
+    """The first alone where seeds change nothing."""
+    if entry.trainer.seeded or protocol == LEAKY or len(asked) == 1:
+        return asked
+    console.print(f"{entry.name} has nothing random: one seed says it all")
+    return asked[:1]
+
+
+def check(options: argparse.Namespace) -> str:
     """Refuse what can't be done, before any data is read; the weights to start from."""
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds}: at least 1")
@@ -151,12 +160,12 @@ def load(
     name: str,
     path: Path,
     shown: Input,
-    out: Path,
+    cache: Path,
     console: Console,
     frames: int = 1,
     known: dict[str, Input] | None = None,
 ) -> MapSet:
-    """What the model is shown of a data set, made from recordings where needed (cached below `out`).
+    """What the model is shown of a data set, made from recordings where needed (kept in `cache`).
 
     known: inputs that prepared arrays may be of besides `shown`.
     """
@@ -176,6 +185,6 @@ def load(
         raise UserError(f"{name}: not a data set for training")
     loaded = load_clips(name, path)
     print_notice(name, console)
-    data = prepare(loaded, out / "cache", shown, frames=frames, console=console)
+    data = prepare(loaded, cache, shown, frames=frames, console=console)
     print_skipped(data.skipped, console)
     return data

@@ -35,6 +35,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seeds: list[int]
     config: dict[str, Any] = {}
     """What else stands in ``results.json`` under "config"."""
+    bundle: bool = True
+    """Whether what was trained on everybody is served."""
 
     @property
     def honest(self) -> str:
@@ -58,6 +60,13 @@ def folds_of(protocol: str, person: NDArray[np.str_]) -> NDArray[np.bool_]:
     return np.stack([fold.held_out() for fold in folds])
 
 
+def held_of(what: str, data: MapSet, seed: int) -> NDArray[np.bool_]:
+    """(folds, n) whom each fold holds out, by any protocol; the leaky one splits each seed otherwise."""
+    if what == LEAKY:
+        return splits.frame_split(len(data), seed).held_out()[None]
+    return folds_of(what, data.person)
+
+
 class Run:
     """One training run and its folder."""
 
@@ -77,25 +86,24 @@ class Run:
     def execute(self) -> None:
         """Train, judge, write."""
         plan, data = self.plan, self.data
-        held = folds_of(plan.honest, data.person)
-        fitted = self.fit_all([held] * len(plan.seeds), plan.honest)
+        fitted = self.fit_all(plan.honest)
         leak, outcome, honest = "", fitted, None
         if plan.protocol == LEAKY:
-            split = [splits.frame_split(len(data), seed) for seed in plan.seeds]
-            leak = str(splits.leak(split[0], data.person, data.clip))
+            leak = str(splits.leak(splits.frame_split(len(data), plan.seeds[0]), data.person, data.clip))
             self.console.print(f"{LEAKY} leaks: {leak}", style="yellow")
-            outcome = self.fit_all([f.held_out()[None] for f in split], LEAKY)
+            outcome = self.fit_all(LEAKY)
             honest = self.measured(self.scores(fitted))[0]["full"]
         seconds = sum(one.seconds for one in (fitted if outcome is fitted else [*fitted, *outcome]))
         self.write(outcome, fitted, seconds, leak, honest)
 
-    def fit_all(self, held_out: list[NDArray[np.bool_]], what: str) -> list[fit.Fitted]:
+    def fit_all(self, what: str) -> list[fit.Fitted]:
         """All seeds; what: the protocol, which names the folder of their state."""
-        fitted = []
+        fitted, seeds = [], self.plan.seeds
+        held_out = [held_of(what, self.data, seed) for seed in seeds]
         with cli.progress(self.console) as bar:
             total = sum(fit.units(self.job, len(held) + 1) for held in held_out)
             task = bar.add_task(f"{self.job.entry.name}, {what}", total=total)
-            for seed, held in zip(self.plan.seeds, held_out, strict=True):
+            for seed, held in zip(seeds, held_out, strict=True):
                 before = int(bar.tasks[0].completed)
                 fitted.append(
                     fit.fit(
@@ -155,9 +163,12 @@ class Run:
         results.write_results(plan.out, summary)
         results.write_predictions(plan.out, data, plan.seeds, scores, WARNING if leak else "")
         report.write(plan.out, summary, data, outcome)
-        bundle.write(plan.out / "bundle", self.job, self.folder(plan.honest), plan.name, data, honest, summary)
+        written = ["results.json", "predictions.csv", "report.html"]
+        if plan.bundle:
+            bundle.write(plan.out / "bundle", self.job, self.folder(plan.honest), plan.name, data, honest, summary)
+            written.append("bundle/")
         report.print_table(self.console, summary)
-        print(f"{plan.out}/results.json, predictions.csv, report.html, bundle/ ({seconds:.1f} s of training)")
+        print(f"{plan.out}/{', '.join(written)} ({seconds:.1f} s of training)")
 
 
 def identity(job: fit.Job, config: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from offline.files import write_bytes, write_npz
 from offline.training.protocol import Fitted, Job, Task
 from realtime.errors import DatasetError
 
-__all__ = ["CODE_VERSION", "Fitted", "Job", "check_source", "fit", "parameters", "units"]
+__all__ = ["CODE_VERSION", "Clock", "Fitted", "Job", "check_source", "fit", "parameters", "units"]
 
 CODE_VERSION = 1
 """Of all that training computes (splits, batches, networks, machines): raise it when the same command would give
@@ -47,7 +47,7 @@ def fit(
         progress(units(job, len(held_out) + 1))
         return _read(done)
     everything = np.vstack([held_out, np.zeros((1, len(data)), bool)])
-    clock = _Clock(state / f"seed-{seed}.seconds")
+    clock = Clock(state / f"seed-{seed}.seconds")
 
     def tick(done: int) -> None:
         clock.note()
@@ -60,7 +60,7 @@ def fit(
     return fitted
 
 
-class _Clock:
+class Clock:
     """Seconds spent on a seed, kept in a file so that a resumed run adds to them."""
 
     def __init__(self, file: Path) -> None:

@@ -23,6 +23,7 @@ class KerasFolds(Trainer):
     """One compiled step, a fold after the other."""
 
     name = "keras"
+    by_fold = True
     build: Callable[[float], Any]
     """dropout → Keras model, maps (n, 28, 28, 3) 0..255 → logits (n, 3)."""
     network: int

@@ -33,6 +33,7 @@ class Network(Trainer):
     """One compiled step, a fold after the other."""
 
     name = "keras"
+    by_fold = True
     build: Callable[..., Any]
     """(shape, classes, dropout, size) → Keras model, (n, *shape) → logits (n, classes)."""
     network: int

@@ -135,6 +135,9 @@ class Trainer(ABC):
     """Does a seed change anything?"""
     variants: ClassVar[tuple[str, ...]] = ()
     """What ``--variant`` may name; "nested": each fold chooses by inner folds."""
+    by_fold: ClassVar[bool] = False
+    """Are folds trained one after the other by `sequential.train_folds`, with its checkpoint ``seed-N.part.npz``? Then
+    several machines can share them."""
 
     @abstractmethod
     def fit(self, task: Task) -> Fitted:

@@ -32,10 +32,12 @@ CHUNK = 32
 
 
 def limit_threads(threads: int | None = None) -> None:
-    """Keep TensorFlow to a number of threads; to be called before its first operation."""
+    """Keep TensorFlow to a number of threads: as said, as TF_NUM_INTRAOP_THREADS says, or one a core; to be called
+    before its first operation.
+    """
     import tensorflow as tf
 
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or len(os.sched_getaffinity(0))
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
