@@ -1,4 +1,4 @@
-"""A recording in one process tells what ``merealtime --camera FILE --events …`` tells."""
+"""A recording in one process tells what ``merealtime --camera FILE --events …`` tells; videos: ``test_archive.py``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from _archive import demo
 from _recordings import write_video
 from _same_log import told
 from _session import Run
@@ -15,24 +16,12 @@ from _session import Run
 from realtime import config, serial
 from realtime.errors import MerealtimeError, SourceError
 from realtime.sinks.events import EventLog
-from realtime.synthesis import FaceRenderer, Portrait, SynthesisSettings
-
-FRAMES, FPS = 900, 200.0
-
-
-def demo(count: int = FRAMES, seed: int = 5) -> np.ndarray:
-    renderer = FaceRenderer(Portrait.packaged(), SynthesisSettings(), seed, (480, 360), FPS)
-    renderer.prepare()
-    frames = np.empty((count, 360, 480), np.uint8)
-    for number in range(count):
-        renderer.render(number, frames[number])
-    return frames
 
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
     serial.prepare_process()
-    return demo()
+    return demo(500)
 
 
 def analysed(source: Path, log: Path, **settings: object) -> serial.Done:
@@ -47,18 +36,6 @@ def in_processes(source: Path, folder: Path, *options: str) -> Path:
     code, errors = run.end()
     assert code == 0, errors
     return run.events
-
-
-@pytest.mark.slow
-def test_lines_are_those_of_a_session(frames: np.ndarray, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "clip.mkv", frames, "FFV1")
-    done = analysed(video, tmp_path / "serial.jsonl")
-    log = told(tmp_path / "serial.jsonl")
-    assert log == told(in_processes(video, tmp_path))
-    assert {event["kind"] for event in log["event"]} >= {"micro"}, "nothing to compare"
-    assert done.frames == FRAMES
-    assert done.with_face > 0.9 * FRAMES
-    assert {"start", "decode", "track", "decide", "motion", "classify"} <= done.seconds.keys()
 
 
 @pytest.mark.slow

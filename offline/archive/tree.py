@@ -20,7 +20,8 @@ from realtime.sources.images import image_names
 
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".divx", ".dv", ".flv", ".h264", ".h265", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg",
-    ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm",
+    ".wmv", ".y4m",
 })  # fmt: skip
 RECORDED = "frames.mkv"
 """In the folder of a recorded session."""
