@@ -142,7 +142,7 @@ def _run(
         out=out, seeds=seeds, config={"pretrain": options.pretrain}, bundle=settings.bundles,
     )  # fmt: skip
     fitting = _Fitting(settings, job, maps, argv, out, f"{model.called}, {data.called}", described)
-    units = {protocol: fitting.seeds(protocol, jobs) for protocol in dict.fromkeys([described.honest, protocol])}
+    units = {protocol: fitting.seeds(protocol, seeds, jobs) for protocol in dict.fromkeys([described.honest, protocol])}
     name = f"{data.called}-{model.called}-{protocol.replace(':', '-')}"
     key = content_digest("join", VERSION, code_digest(), name, described.name, settings.bundles, units)
     told = {name: value for name, value in msgspec.structs.asdict(described).items() if name != "out"}
@@ -189,10 +189,9 @@ class _Fitting:
         )  # fmt: skip
         return dict(msgspec.to_builtins(told))
 
-    def seeds(self, protocol: str, jobs: dict[str, Job]) -> list[str]:
-        """Keys of the jobs of all seeds, which are added to `jobs`."""
+    def seeds(self, protocol: str, seeds: list[int], jobs: dict[str, Job]) -> list[str]:
+        """Keys of the jobs of these seeds, which are added to `jobs`."""
         settings, trainer = self.settings, self.job.entry.trainer
-        seeds = train.seeds_of(settings.seed_list, self.job.entry, protocol, work.quiet())
         folds = len(held_of(protocol, self.data, seeds[0]))
         each = settings.jobs.folds if trainer.by_fold and protocol != LEAKY else 0
         starts = range(0, folds, each) if each and each < folds else ()
