@@ -88,17 +88,14 @@ def arguments(
     data: DataSettings, model: ModelSettings, protocol: str, settings: SweepSettings, base: Path
 ) -> tuple[str, ...]:
     """The options with which `offline.train` does the same, seeds and folder aside."""
-    words = ["--dataset", data.dataset, "--data", _beside(base, data.path), "--model", model.model]
-    words += ["--protocol", protocol, "--beside", settings.beside]
     weights = model.weights if model.weights in (None, "none", "keras", "imagenet") else _beside(base, model.weights)
     given = {
-        "input": model.input, "frames": model.frames, "variant": model.variant, "epochs": model.epochs,
-        "weights": weights, "freeze": model.freeze or None, "pretrain": model.pretrain,
+        "dataset": data.dataset, "data": _beside(base, data.path), "model": model.model, "protocol": protocol,
+        "beside": settings.beside, "input": model.input, "frames": model.frames, "variant": model.variant,
+        "epochs": model.epochs, "weights": weights, "freeze": model.freeze or None, "pretrain": model.pretrain,
         "pretrain-data": None if model.pretrain_path is None else _beside(base, model.pretrain_path),
     }  # fmt: skip
-    for option, value in given.items():
-        if value is not None:
-            words += [f"--{option}", str(value)]
+    words = [f"--{option}={value}" for option, value in given.items() if value is not None]
     recipe = settings.set | model.set
     if recipe:
         words += ["--set", *(f"{key}={msgspec.json.encode(value).decode()}" for key, value in recipe.items())]
@@ -110,10 +107,7 @@ def _beside(base: Path, path: str | None) -> str:
 
 
 def _options(argv: tuple[str, ...]) -> Any:
-    try:
-        return train.arguments().parse_args(argv)
-    except SystemExit as error:  # it has said why
-        raise ConfigError(f"not options of offline.train: {' '.join(argv)}") from error
+    return train.arguments().parse_args(argv)
 
 
 def needs(sweep: Sweep) -> list[Path]:
