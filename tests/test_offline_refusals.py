@@ -134,7 +134,7 @@ def test_models_folds_what_a_narrow_terminal_can_not_hold() -> None:
 
 
 def test_commands_run_as_modules() -> None:
-    for name in ("train", "evaluate", "spot", "prepare", "models"):
+    for name in ("train", "evaluate", "spot", "prepare", "models", "sweep"):
         done = subprocess.run(
             [sys.executable, "-m", f"offline.{name}", "--help"],
             capture_output=True,

@@ -28,6 +28,8 @@ RETRIES = 3
 IN_FLIGHT_A_CORE = 4
 _PATIENCE_S = 0.5
 _INSPECTION_S = 120.0
+_DEATH_S = 10.0
+"""After which a cluster knows that a node is dead."""
 _GRACE_S = 60.0
 """How long jobs wait for a node that could run them, where none is left."""
 _ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +92,8 @@ def _connected(address: str, workers: int | None) -> Iterator[Any]:
             raise UserError(
                 f"--ray {address}: no Ray cluster can be joined: {remote.one_line(error)}: ray start --head begins one"
             ) from error
+        with contextlib.suppress(AttributeError):  # a node that died and the like would be told on standard output
+            ray._private.worker.print_to_stdstream = lambda *_, **__: None
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own there
     ray.cloudpickle.register_pickle_by_value(remote)
@@ -112,32 +116,37 @@ def _inspect_nodes(ray: Any, digest: str, needs: Sequence[Path], out: Path | Non
         token.touch()
     inspect = ray.remote(num_cpus=0, max_retries=0)(remote.inspect)
     arguments = (str(_ROOT), digest, [str(path.absolute()) for path in needs], token and str(token.absolute()))
-    nodes = {
-        inspect.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-            *arguments
-        ): node["NodeManagerAddress"]
-        for node in ray.nodes()
-        if node["Alive"]
-    }
+    asked: dict[Any, dict[str, Any]] = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked[inspect.options(scheduling_strategy=there).remote(*arguments)] = node
     try:
-        ready, late = ray.wait(list(nodes), num_returns=len(nodes), timeout=_INSPECTION_S)
+        ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=_INSPECTION_S)
         for reference in ready:
-            wrong = _got(ray, reference)
+            wrong = _inspected(ray, reference, asked[reference]["NodeID"])
             if wrong:
-                raise UserError(f"node {nodes[reference]}: {wrong}")
+                raise UserError(f"node {asked[reference]['NodeManagerAddress']}: {wrong}")
         if late:
-            raise MerealtimeError(f"node {nodes[late[0]]}: does not answer in {_INSPECTION_S:.0f} s")
+            address = asked[late[0]]["NodeManagerAddress"]
+            raise MerealtimeError(f"node {address}: does not answer in {_INSPECTION_S:.0f} s")
     finally:
         if token is not None:
             for file in token.parent.glob(f"{token.name}*"):
                 file.unlink(missing_ok=True)
 
 
-def _got(ray: Any, reference: Any) -> str:
+def _inspected(ray: Any, reference: Any, node: str) -> str:
+    """What is wrong with a node; nothing, where it is gone."""
     try:
         return str(ray.get(reference))
     except ray.exceptions.RayError as error:
-        return remote.one_line(error)[:300]
+        deadline = time.monotonic() + _DEATH_S
+        while any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
+            if time.monotonic() > deadline:
+                return remote.one_line(error)[:300]
+            time.sleep(_PATIENCE_S)
+        return ""
 
 
 def _needed(job: Job) -> dict[str, float]:

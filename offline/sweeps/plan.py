@@ -88,17 +88,14 @@ def arguments(
     data: DataSettings, model: ModelSettings, protocol: str, settings: SweepSettings, base: Path
 ) -> tuple[str, ...]:
     """The options with which `offline.train` does the same, seeds and folder aside."""
-    words = ["--dataset", data.dataset, "--data", _beside(base, data.path), "--model", model.model]
-    words += ["--protocol", protocol, "--beside", settings.beside]
     weights = model.weights if model.weights in (None, "none", "keras", "imagenet") else _beside(base, model.weights)
     given = {
-        "input": model.input, "frames": model.frames, "variant": model.variant, "epochs": model.epochs,
-        "weights": weights, "freeze": model.freeze or None, "pretrain": model.pretrain,
+        "dataset": data.dataset, "data": _beside(base, data.path), "model": model.model, "protocol": protocol,
+        "beside": settings.beside, "input": model.input, "frames": model.frames, "variant": model.variant,
+        "epochs": model.epochs, "weights": weights, "freeze": model.freeze or None, "pretrain": model.pretrain,
         "pretrain-data": None if model.pretrain_path is None else _beside(base, model.pretrain_path),
     }  # fmt: skip
-    for option, value in given.items():
-        if value is not None:
-            words += [f"--{option}", str(value)]
+    words = [f"--{option}={value}" for option, value in given.items() if value is not None]
     recipe = settings.set | model.set
     if recipe:
         words += ["--set", *(f"{key}={msgspec.json.encode(value).decode()}" for key, value in recipe.items())]
@@ -110,10 +107,7 @@ def _beside(base: Path, path: str | None) -> str:
 
 
 def _options(argv: tuple[str, ...]) -> Any:
-    try:
-        return train.arguments().parse_args(argv)
-    except SystemExit as error:  # it has said why
-        raise ConfigError(f"not options of offline.train: {' '.join(argv)}") from error
+    return train.arguments().parse_args(argv)
 
 
 def needs(sweep: Sweep) -> list[Path]:
@@ -142,7 +136,7 @@ def _run(
         out=out, seeds=seeds, config={"pretrain": options.pretrain}, bundle=settings.bundles,
     )  # fmt: skip
     fitting = _Fitting(settings, job, maps, argv, out, f"{model.called}, {data.called}", described)
-    units = {protocol: fitting.seeds(protocol, jobs) for protocol in dict.fromkeys([described.honest, protocol])}
+    units = {protocol: fitting.seeds(protocol, seeds, jobs) for protocol in dict.fromkeys([described.honest, protocol])}
     name = f"{data.called}-{model.called}-{protocol.replace(':', '-')}"
     key = content_digest("join", VERSION, code_digest(), name, described.name, settings.bundles, units)
     told = {name: value for name, value in msgspec.structs.asdict(described).items() if name != "out"}
@@ -189,10 +183,9 @@ class _Fitting:
         )  # fmt: skip
         return dict(msgspec.to_builtins(told))
 
-    def seeds(self, protocol: str, jobs: dict[str, Job]) -> list[str]:
-        """Keys of the jobs of all seeds, which are added to `jobs`."""
+    def seeds(self, protocol: str, seeds: list[int], jobs: dict[str, Job]) -> list[str]:
+        """Keys of the jobs of these seeds, which are added to `jobs`."""
         settings, trainer = self.settings, self.job.entry.trainer
-        seeds = train.seeds_of(settings.seed_list, self.job.entry, protocol, work.quiet())
         folds = len(held_of(protocol, self.data, seeds[0]))
         each = settings.jobs.folds if trainer.by_fold and protocol != LEAKY else 0
         starts = range(0, folds, each) if each and each < folds else ()

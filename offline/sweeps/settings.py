@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from offline.commands.training_run import check_protocol
+from offline.datasets import NAMES
 from realtime.errors import ConfigError
 from realtime.files import read_at_most
 
@@ -141,7 +142,13 @@ def _struct_in(kind: Any) -> type[_Settings] | None:
 
 
 def _check(settings: SweepSettings, file: Path) -> None:
-    """Rules that span keys."""
+    """What the types don't say."""
+    named = {f"data[{number}].dataset": one.dataset for number, one in enumerate(settings.data)}
+    models = enumerate(settings.model_list)
+    named |= {f"models[{number}].pretrain": one.pretrain for number, one in models if one.pretrain}
+    for key, name in named.items():
+        if name not in NAMES:
+            raise ConfigError(f"{file}: {key}: no data set {name}; there are {', '.join(NAMES)}")
     for number, protocol in enumerate(settings.protocols):
         check_protocol(f"{file}: protocols[{number}]", protocol)
     check_protocol(f"{file}: beside", settings.beside, leaky=False)

@@ -96,6 +96,7 @@ def fit_folds(share: dict[str, Any], key: str, first: int, last: int) -> dict[st
         write_npz(checkpoint, scores=scores, losses=losses, folds=first)
     seconds = _timed(job, data, held, own.seed, state)
     with np.load(checkpoint) as saved:
+        (state / f"network-{own.seed}.npz").unlink(missing_ok=True)  # of the last of them: nobody's
         write_npz(state / "folds.npz", scores=saved["scores"], losses=saved["losses"][first:last])
     return _finish(own, key, {"folds": [first, last], "seconds": seconds})
 
