@@ -114,7 +114,7 @@ def analyse(settings: Settings, sinks: Sequence[Sink], done: Done) -> None:
             assert loaded.meter is not None  # the source is known
             stack.callback(loaded.meter.close)
             session = _Session(settings, board, journal, source, loaded.meter, done)
-            done.seconds["start"] = (time.perf_counter_ns() - begun) / 1e9
+            done.seconds["start"] = round((time.perf_counter_ns() - begun) / 1e9, 3)
             session.run()
         if journal.failed_sinks:
             raise MerealtimeError("; ".join(journal.failed_sinks.values()))
