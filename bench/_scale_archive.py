@@ -238,8 +238,9 @@ def account(data: Path, out: Path) -> dict[str, int]:
 def model(found: dict[str, Any]) -> dict[str, Any]:
     """What an archive takes, reckoned from what was measured: time, core-hours, storage, network, by codec.
 
-    Assumes recordings of an hour (so that opening them is nothing), a core a recording, cores as fast as these when
-    all are busy (``crowding``: what a core loses when the other works too), and storage that keeps up.
+    Assumes recordings of an hour (opening them is nothing, and no more cores are of use than hours), a core each, cores
+    as fast as these when all are busy (``crowding``: what a core loses when the other works too), and storage that
+    keeps up.
     """
     one, *_, last = found["workers"]
     crowding = _steady_us(last) / _steady_us(one)
@@ -271,7 +272,7 @@ def reckon(codec: str, core_s: float, gb_an_hour: float, log_mb: float) -> dict[
                 "core_hours": round(hours * core_s / _HOUR_S, 1),
                 "storage_tb": round(hours * gb_an_hour / 1e3, 2),
                 "results_gb": round(hours * log_mb / 1e3, 3),
-                "wall_h": {str(cores): round(hours * core_s / _HOUR_S / min(cores, most), 2) for cores in CORES},
+                "wall_h": {str(cores): round(hours * core_s / _HOUR_S / min(cores, most, hours), 2) for cores in CORES},
             }
             for hours in HOURS
         ],

@@ -36,6 +36,7 @@ from realtime.supervisor.journal import Journal
 from realtime.supervisor.process import usage
 from realtime.types import SourceInfo, SpotEvent, Stamp
 from realtime.vision import flow
+from realtime.vision.face.landmarks import keep_tensorflow_out
 from realtime.vision.features import FeatureSpec
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def prepare_process() -> None:
         env={**os.environ, "PYTHONPATH": path},
         check=False,  # what is wrong shows where it is used
     )
+    keep_tensorflow_out()  # here: what imports MediaPipe first is held by it, with all that it holds
 
 
 def compile_kernels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -174,6 +175,20 @@ def test_a_part_that_is_still_written_is_left_alone(tmp_path: Path) -> None:
     job._sweep(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["events.jsonl.2-b.part"]
     writer.close()
+
+
+def test_a_worker_forgets_the_recording_before(tmp_path: Path, short: Path) -> None:
+    """A few seconds of pictures are held in circles, which Python alone looks for too seldom."""
+    from realtime.vision.spotting.face_meter import FaceMeter
+
+    settings = msgspec.to_builtins(config.load())
+    gc.disable()
+    try:
+        for number in range(3):
+            job.run(str(short.parent), short.name, "video", str(tmp_path / str(number)), settings)
+            assert sum(isinstance(one, FaceMeter) for one in gc.get_objects()) <= 1
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_dies_is_a_failed_row(tmp_path: Path, short: Path) -> None:

@@ -43,6 +43,8 @@ def test_the_cost_model_is_its_formula() -> None:
     assert row["hours_an_hour_a_core"] == 2.0
     assert row["read_mb_s_a_core"] == 25.0
     assert row["cores_at_network_limit"] == 50
+    slow = _scale_archive.reckon("made", 36_000.0, 45.0, 2.0)["archives"][0]
+    assert (slow["hours"], slow["wall_h"]["1024"]) == (100, 10.0)  # no recording is on two cores
     largest = row["archives"][-1]
     assert (largest["hours"], largest["core_hours"], largest["storage_tb"]) == (10_000, 5000.0, 450.0)
     assert largest["results_gb"] == 20.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import resource
 import secrets
@@ -39,6 +40,7 @@ def run(data: str, path: str, kind: Kind, out: str, settings: dict[str, Any]) ->
     from realtime import serial
 
     serial.prepare_process()
+    gc.collect()  # pictures of the recording before, which few small objects hold in circles
     made = msgspec.convert(settings, Settings)
     job = _Job(Path(data), path, kind, Path(out), made)
     return job.run()
