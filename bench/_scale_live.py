@@ -2,7 +2,8 @@
 
 ``run(seconds)`` plays generated faces through whole sessions (an emulated V4L2 camera, ``tests/fakev4l2``; needs a C
 compiler): gray pictures of four sizes at 200 fps, MJPG, one to three faces, two faces at 1000 fps, and each size as a
-lossless recording. ``python bench/_scale_live.py`` prints the table; ``bench/scale.py`` writes it.
+lossless recording; and what decoding a JPEG costs. ``python bench/_scale_live.py`` prints the tables, and
+``bench/scale.py`` writes them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ if __package__ in (None, ""):
 
 import numpy as np
 import psutil
-import simplejpeg
 from rich.console import Console
 from rich.table import Table
 
+from bench._jpeg_costs import decoding, encoded
 from bench._pipeline import EMULATOR, Outcome, Sampler, demo_frames, run_session
 from bench.faces import WIDTH as FACE_PX
 from bench.faces import pictures
@@ -36,7 +37,6 @@ from realtime.ipc.ring import ring_bytes
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (2040, 1088))
 FPS, MOONSHOT_FPS = 200.0, 1000.0
 JPEG_SIZES = ((1280, 720), (1920, 1080))
-_QUALITY = 90
 _FRAMES = 120
 """Of a clip, played forwards and backwards: 0.5 GB at the largest size, which the emulator maps into each process."""
 _LOSSLESS_FRAMES = 1200
@@ -82,34 +82,28 @@ def rig(frames: Frames, size: tuple[int, int], fps: float, *, jpeg: bool = False
         }
 
 
-def encoded(frame: np.ndarray) -> bytes:
-    """As a UVC camera's MJPG: in colour, chroma halved across."""
-    colour = np.repeat(frame[..., None], 3, axis=2)
-    made: bytes = simplejpeg.encode_jpeg(colour, quality=_QUALITY, colorspace="RGB", colorsubsampling="422")
-    return made
-
-
 Costs = tuple[float, dict[str, tuple[float, float, float]]]
 """When, and by process CPU seconds, resident MB, and of it MB of its own (neither a file nor shared)."""
 
 
-def costs_of(pid: int) -> Costs:
-    """Of a session's processes by name; the emulated camera apart, as ``camera``."""
+def costs_of(pid: int, cameras: dict[int, float]) -> Costs:
+    """Of a session's processes by name; the emulated camera apart, as ``camera``.
+
+    cameras: CPU seconds of its threads so far, by process; the last word stands when they have ended.
+    """
     found: dict[str, tuple[float, float, float]] = {}
     root = psutil.Process(pid)
     for process in (root, *root.children()):
         with contextlib.suppress(psutil.Error, OSError):
             title = (process.cmdline() or [""])[0]
             name = title.removeprefix("merealtime-") if process.pid != pid else "supervisor"
-            spent = camera = 0.0
             for thread in process.threads():
-                seconds = thread.user_time + thread.system_time
-                comm = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text().strip()
-                camera += seconds if comm == _CAMERA else 0.0
-                spent += seconds
+                if Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text().strip() == _CAMERA:
+                    cameras[process.pid] = thread.user_time + thread.system_time
+            times, camera = process.cpu_times(), cameras.get(process.pid, 0.0)
             _, resident, shared, *_ = map(int, Path(f"/proc/{process.pid}/statm").read_text().split())
             own = (resident - shared) * _PAGE / 1e6
-            found[name] = (spent - camera, resident * _PAGE / 1e6, own)
+            found[name] = (times.user + times.system - camera, resident * _PAGE / 1e6, own)
             if camera:
                 found["camera"] = (camera, 0.0, 0.0)
     return time.monotonic(), found
@@ -117,11 +111,11 @@ def costs_of(pid: int) -> Costs:
 
 def watched(options: Sequence[str], environment: dict[str, str]) -> tuple[Outcome, list[Costs]]:
     """A session, and its processes' costs once a second while frames came."""
-    me = psutil.Process()
+    me, cameras = psutil.Process(), dict[int, float]()
 
     def look() -> Costs | None:
         sessions = [child for child in me.children() if "realtime" in child.cmdline()]
-        return costs_of(sessions[0].pid) if sessions else None
+        return costs_of(sessions[0].pid, cameras) if sessions else None
 
     sampler: Sampler[Costs | None] = Sampler(look)
     try:
@@ -171,16 +165,17 @@ def live(
 
 
 def shares(samples: list[Costs], ballast_mb: float) -> dict[str, Any]:
-    """CPU (cores) and memory (MB) by process, from a session's samples."""
+    """CPU (cores) and most memory (MB) by process, from a session's samples."""
     if len(samples) < 2:
         return {"cores": {}, "rss_mb": {}, "own_mb": {}}
     (begin, first), (end, last) = samples[0], samples[-1]
     names = [name for name in last if name in first]
     stages = [name for name in names if name != "camera"]
+    seen = {name: [sample for _, sample in samples if name in sample] for name in stages}
     return {
         "cores": {name: round((last[name][0] - first[name][0]) / (end - begin), 3) for name in names},
-        "rss_mb": {name: round(last[name][1] - ballast_mb, 1) for name in stages},
-        "own_mb": {name: round(last[name][2], 1) for name in stages},
+        "rss_mb": {name: round(max(sample[name][1] for sample in seen[name]) - ballast_mb, 1) for name in stages},
+        "own_mb": {name: round(max(sample[name][2] for sample in seen[name]), 1) for name in stages},
     }
 
 
@@ -217,6 +212,7 @@ def run(seconds: float, tell: Callable[[str], None] = lambda _: None) -> dict[st
     for size in JPEG_SIZES:
         tell(f"MJPG {size[0]}x{size[1]} at {FPS:g} fps")
         found["mjpg"].append(live(faces_of_size(size), size, seconds, jpeg=True))
+    found["decoding"] = [decoding(list(faces_of_size(size))) for size in JPEG_SIZES]
     for faces in (1, 2, 3):
         tell(f"{faces} of up to three faces")
         size = (3 * FACE_PX, 480)
@@ -251,12 +247,18 @@ def tables(found: dict[str, Any]) -> list[Table]:
     for row in found["lossless"]:
         alone = (f"{row['stage_fps'][stage] or 0:.0f}" for stage in ("capture", "spot"))
         recorded.add_row(row["size"], f"{row['fps']:.0f}", *alone)
-    return [table, recorded]
+    jpegs = Table("JPEG, luma", "kB", "whole", "half size", "face's part", "one thread", "helpers", box=None)
+    jpegs.title = "decoding; CPU ms a picture, pictures a second"
+    for row in found["decoding"]:
+        rates, part = row["pictures_a_second"], row["cropped"]
+        cells = (row["whole_ms"], row["half_size_ms"], part["part_ms"] if part else "–")
+        jpegs.add_row(row["size"], *map(str, (row["kb"], *cells, rates["one_thread"], rates.get("helpers", "–"))))
+    return [table, recorded, jpegs]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each live session")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each live session")
     console = Console(width=150)
     for table in tables(run(parser.parse_args(argv).seconds, console.print)):
         console.print(table)

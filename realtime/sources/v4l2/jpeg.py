@@ -1,9 +1,9 @@
 """Motion JPEG → gray: the luma alone, and in several threads where one falls behind.
 
-A picture costs what its compressed bytes cost: in 1280×720 at quality 90 three quarters of the time go to the Huffman
-code, which every decoder must read from the beginning. So a smaller picture (half: 10 % less), or only the face's part
-of it (38 % less, by libjpeg's own cropping), saves less than a second thread does, and the ring has the whole picture,
-for the recording and for a face that moves.
+A picture costs what its compressed bytes cost: most of the time goes to the Huffman code, which has to be read from the
+beginning. So half the size saves 7 % of it, and the face's part alone (by libjpeg's own cropping, which no Python
+package offers) 35 %; a second thread halves it (``bench/_jpeg_costs.py``, 1280×720, quality 90). And so the ring has
+whole pictures: for the recording, the page, and a face that moves or is not found yet.
 """
 
 from __future__ import annotations

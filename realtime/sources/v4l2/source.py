@@ -214,8 +214,9 @@ class V4l2Source:
             return decode_jpeg(self._data(buffer), out)
         return copy_luma(self._data(buffer), out, self._line, step=2 if self._format == "YUYV" else 1)
 
-    def _data(self, buffer: abi.Buffer) -> npt.NDArray[np.uint8]:
-        return self._views[buffer.index][: buffer.bytesused]
+    def _data(self, buffer: abi.Buffer) -> Gray:
+        filled: Gray = self._views[buffer.index][: buffer.bytesused]
+        return filled
 
     def close(self) -> None:
         """Stop and let go, whatever state the camera is in."""
