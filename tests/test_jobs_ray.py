@@ -115,7 +115,7 @@ def test_addresses_that_lead_nowhere_are_one_line(monkeypatch: pytest.MonkeyPatc
         raise ConnectionError("Could not find any\nrunning Ray instance")
 
     monkeypatch.setattr(ray, "init", nobody)  # there may be one on this machine
-    with pytest.raises(UserError, match="no Ray cluster can be joined: .*find any running"):
+    with pytest.raises(UserError, match=r"no Ray cluster can be joined: .*find any running"):
         run_jobs([Job(key="a", run="_jobs:write")], done=lambda _: False, ray="auto")
 
 
