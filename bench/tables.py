@@ -19,10 +19,11 @@ if __package__ in (None, ""):
 from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
 from bench._tables_live import cost, habits, latency, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
+from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_spotting import living, living_rivals, real, spotting
 from bench._tables_zoo import zoo
 
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "scale.md")
 BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 MOVING = ("yaw-1", "yaw-2", "yaw-5", "nod-5", "posture-1", "lean", "jerk")
 
@@ -79,6 +80,9 @@ TABLES: dict[str, Callable[[], str]] = {
         paired,
         loso,
         zoo,
+        scale_archive,
+        scale_codecs,
+        scale_cost,
     )
 }
 
@@ -91,7 +95,7 @@ def redraw(text: str, tables: dict[str, Callable[[], str]] | None = None) -> str
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, default=PAGES, help="pages; default: README, benchmarks, zoo")
+    parser.add_argument("files", nargs="*", type=Path, default=PAGES, help="default: README and all pages with tables")
     parser.add_argument("--check", action="store_true", help="only say whether the tables are up to date")
     arguments = parser.parse_args(argv)
     return max(_draw(file, arguments.check) for file in arguments.files)

@@ -7,13 +7,13 @@ import importlib.util
 from realtime.errors import UserError
 
 MODULES = ("tensorflow", "sklearn", "scipy", "pandas", "openpyxl", "xlrd", "jinja2", "matplotlib")
-WITHOUT = ("models",)
-"""Commands that do without."""
+WITHOUT = ("models", "spot")
+"""Commands that do without, or see to it themselves."""
 
 
 def check(command: str) -> None:
     """UserError, before any work, where a command's packages are not installed."""
-    missing = [] if command in WITHOUT else [name for name in MODULES if importlib.util.find_spec(name) is None]
+    missing = [name for name in MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
             f"offline.{command} needs packages that a live session does not ({', '.join(missing)}): "

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
-
-
-def _beside(file: Path) -> Path:
-    """A name that no other process has, on another machine neither."""
-    return file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+from numpy.typing import ArrayLike
 
 
 def write_bytes(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(file)
-    part.write_bytes(data)
-    part.replace(file)
+    with _whole(file) as stream:
+        stream.write(data)
 
 
-def write_npz(file: Path, **arrays: Any) -> None:
+def write_npz(file: Path, **arrays: ArrayLike) -> None:
+    with _whole(file) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def _whole(file: Path) -> Iterator[BinaryIO]:
+    """The file, whole at the end of the block or not there. Two that write it at once, on any machines, don't meet."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(file)
-    with part.open("wb") as stream:
-        np.savez(stream, **arrays)
-    part.replace(file)
+    part = file.with_name(f"{file.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as stream:
+            yield stream
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

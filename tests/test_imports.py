@@ -15,13 +15,14 @@ LEVELS = {
     "realtime.pipeline": 0, "realtime.options": 0, "realtime.quiet": 0, "realtime.files": 0,
     "realtime.vision": 1, "realtime.recognition": 1, "realtime.ipc": 1, "realtime.synthesis": 1,
     "realtime.sources": 1, "realtime.sinks": 1, "realtime.session": 1, "realtime.web": 1,
-    "realtime.stages": 2, "realtime.supervisor": 3, "realtime.check": 3, "realtime.rig": 3, "realtime.cli": 4,
+    "realtime.stages": 2, "realtime.supervisor": 3, "realtime.check": 3, "realtime.rig": 3, "realtime.serial": 4,
+    "realtime.cli": 4,
     "realtime.__main__": 5,
 }  # fmt: skip
 PURE = ("realtime.vision", "realtime.recognition")  # know no process, no socket
 OFFLINE_MAY = {
     "types", "config", "errors", "options", "quiet", "files", "vision", "recognition", "sources", "synthesis",
-    "session", "__init__",
+    "session", "sinks", "serial", "__init__",
 }  # fmt: skip
 HEAVY = ("tensorflow", "mediapipe", "pycuda", "keras")
 FILES = sorted([*(ROOT / "realtime").rglob("*.py"), *(ROOT / "offline").rglob("*.py")])

@@ -56,7 +56,7 @@ def command(name: str, argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
 
     def main(words: list[str]) -> None:
-        if not {"-h", "--help"} & set(words):
+        if name not in extra.WITHOUT and not {"-h", "--help"} & set(words):
             extra.check(name)
         importlib.import_module(f"offline.commands.{name}").main(words)
 

@@ -2,7 +2,7 @@
 
 ``python -m offline.spot --dataset casme_sq|samm_lv|casme3 --data DIR [--model BUNDLE] [--out DIR]``. Finished
 videos are kept in ``OUT/.state`` and not run again. With a bundle each spotted micro-expression is labelled,
-and the STRS is given.
+and the STRS is given. ``--dataset folder``: an archive of any recordings, see `offline.commands.spot_folder`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from offline.commands import cli
+from offline import extra
+from offline.commands import cli, spot_folder
 from offline.commands.prepare import print_notes, print_notice, print_skipped, worker
 from offline.datasets import Skipped, longvideos
 from offline.datasets.longvideos import LongVideo
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 CODE_VERSION = 2
 """Raise it when this file makes other intervals of the same events. What spots them is hashed (`code_digest`)."""
+
+FOLDER = "folder"
 
 PUBLISHED = {
     "casme_sq": ("SOFTNet 2021", (0.1173, 0.2410, 0.2022)),
@@ -200,14 +203,19 @@ def summarise(results: list[VideoResult]) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    parser = cli.Parser(prog="offline.spot", description="MEGC spotting over long videos.")
-    parser.add_argument("--dataset", required=True, choices=longvideos.NAMES)
-    parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    parser = cli.Parser(prog="offline.spot", description="Spotting over long videos: MEGC protocol, or an archive.")
+    parser.add_argument("--dataset", required=True, choices=(*longvideos.NAMES, FOLDER))
+    parser.add_argument("--data", type=Path, required=True, help="the data set's folder, or any folder tree")
     parser.add_argument("--model", help="bundle (name or folder) to label spotted micro-expressions with")
     parser.add_argument("--out", type=Path, help="default runs/spot-DATASET")
-    parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
+    spot_folder.add_options(parser)
     options = parser.parse_args(argv)
+    if options.dataset == FOLDER:
+        spot_folder.main(options)
+        return
+    spot_folder.refuse_options(parser, options)
+    extra.check("spot")
     out = options.out or Path("runs") / f"spot-{options.dataset}"
     cli.check_workers(options.workers)
     cli.check_writable("--out", out)

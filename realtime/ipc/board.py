@@ -86,10 +86,25 @@ class Board:
             raise RingError(f"{path}: cannot be made ({error.strerror})") from error
         finally:
             os.close(fd)
-        for row in board._rows.values():
+        board._begin()
+        return board
+
+    @classmethod
+    def private(cls) -> Self:
+        """A page that no other process sees and that leaves no name behind, for a session in one process."""
+        fd = os.memfd_create("merealtime-board", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, _BYTES)
+            board = cls("", fd)
+        finally:
+            os.close(fd)
+        board._begin()
+        return board
+
+    def _begin(self) -> None:
+        for row in self._rows.values():
             row.put("first_number", -1)
             row.put("last_number", -1)
-        return board
 
     @classmethod
     def attach(cls, name: str) -> Self:

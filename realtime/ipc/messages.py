@@ -6,6 +6,7 @@ crops as bytes with their shape, so that nothing downstream is hurt when the rin
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from realtime.types import GapCause, SourceInfo, SpotEvent
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    Crops = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, gc=False):
@@ -382,6 +385,22 @@ def decode_control(data: bytes) -> Control:
 def decode_reply(data: bytes) -> Reply:
     """A stage's answer."""
     return _strictly(_reply, data)
+
+
+def spotted(number: int, event: SpotEvent, crops: Crops, capture_ns: int, ring_ns: int, taken_ns: int) -> Spotted:
+    """The message of an event that is sent now. crops: onset and apex (H, W) uint8, landmarks (68, 2) px in them."""
+    onset, apex, landmarks = crops
+    return Spotted(
+        id=number,
+        event=event,
+        onset=pack_picture(onset),
+        apex=pack_picture(apex),
+        landmarks=landmarks.astype("float32").tobytes(),
+        capture_ns=capture_ns,
+        ring_ns=ring_ns,
+        taken_ns=taken_ns,
+        sent_ns=time.monotonic_ns(),
+    )
 
 
 def pack_picture(gray: npt.NDArray[np.uint8]) -> Picture:

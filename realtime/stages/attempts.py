@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from realtime.errors import BackendError
 from realtime.ipc import messages
-from realtime.stages.runner import StageContext
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +17,19 @@ _IN_A_ROW = 3
 """So many failures one after the other are the stage's, not the events': then it is started again."""
 
 
+class Reporter(Protocol):
+    """Who tells of an event that failed: a stage's context, or a session in one process."""
+
+    @property
+    def stage(self) -> str: ...
+
+    def report(self, message: messages.Unclassified) -> None: ...
+
+
 class Attempts:
     """Tries each event once; what fails is told to the supervisor, which then no longer waits for that event."""
 
-    def __init__(self, context: StageContext) -> None:
+    def __init__(self, context: Reporter) -> None:
         self._context = context
         self._failed = 0
 

@@ -12,8 +12,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
@@ -24,6 +22,7 @@ from realtime.stages.networks import check_size, load
 from realtime.stages.outlines import OutlineSender
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
+from realtime.stages.sensing import Sensing
 from realtime.stages.takeover import needed_index, take_over
 from realtime.stages.ticks import TickSender
 from realtime.types import GapCause, SpotEvent
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 _WAIT_S = 0.1
 _KEEP_SENT = 64
 _RELEASE_EVERY = 16  # each release wakes a waiting capture process; the board knows the exact frame
-_SENSE_NS, _MUCH = 1_000_000_000, 1.5
 _BIN_NS, _BINS = 50_000, 4000  # histogram of frame latencies: 50 µs steps up to 200 ms
 
 
@@ -100,8 +98,7 @@ class Spot:
         self._curves = CurveSender(context, meter) if context.settings.output.record is not None else None
         self._poses = PoseSender(context, meter) if context.settings.flow.dense else None
         self._outlines = OutlineSender(context, meter) if context.settings.output.web is not None else None
-        self._next_sense_ns = 0
-        self._sensed: dict[str, dict[str, float]] = {}
+        self._sensing = Sensing()
         self._delays = [0] * (_BINS + 1)
         self._ended = False
         self._catching_up = self._live and past.begin < reader.count
@@ -163,8 +160,9 @@ class Spot:
         if is_new:
             for what, detail in measurement.notices:
                 self._context.notice(what, detail, header.t_ns)
-        if header.t_ns >= self._next_sense_ns:
-            self._sense(header, tell=is_new)
+        for detail, sensed in self._sensing.look(self._meter, header.t_ns):
+            if is_new:
+                self._context.notice("sensitivity", detail, header.t_ns, sensed)
         if self._skipped:
             self._report_gaps(header.number)
         self._index = index + 1
@@ -186,20 +184,6 @@ class Spot:
         now = time.monotonic_ns()
         self._row.words[_BEAT], self._row.words[_NEXT] = now, max(self._index, self._past.counted)
         return now
-
-    def _sense(self, header: FrameHeader, *, tell: bool) -> None:
-        """State what this rig, light and face can show, once known and again when it has changed much."""
-        self._next_sense_ns = header.t_ns + _SENSE_NS
-        for whose, found in self._meter.sensitivities().items():
-            before = self._sensed.get(whose, {})
-            if not found or not any(_changed(before.get(name), value) for name, value in found.items()):
-                continue
-            self._sensed[whose] = found
-            if not tell:
-                continue
-            worst = max(found, key=lambda name: found[name])
-            detail = f"{min(found.values()):.2f} to {found[worst]:.2f} px ({worst}), face 152 px wide"
-            self._context.notice("sensitivity", whose + detail, header.t_ns, found)
 
     def _account(self, header: FrameHeader, face: bool, begun: int) -> int:
         """Counters; the time, monotonic ns."""
@@ -241,23 +225,14 @@ class Spot:
     def _send(self, event: SpotEvent, header: FrameHeader, taken_ns: int) -> None:
         """Send an event with its crops on to the flow."""
         try:
-            onset, apex, landmarks = self._meter.crops(event)
+            crops = self._meter.crops(event)
         except UserError:
             raise
         except MerealtimeError as error:  # its onset is older than what the meter keeps
             self._context.notice("event without crops", str(error), header.t_ns)
             return
-        message = messages.Spotted(
-            id=self._next_id,
-            event=event,
-            onset=messages.pack_picture(onset),
-            apex=messages.pack_picture(apex),
-            landmarks=np.ascontiguousarray(landmarks, np.float32).tobytes(),
-            capture_ns=header.t_ns if self._exposure_is_real else header.captured_ns,
-            ring_ns=header.captured_ns,
-            taken_ns=taken_ns,
-            sent_ns=time.monotonic_ns(),
-        )
+        capture_ns = header.t_ns if self._exposure_is_real else header.captured_ns
+        message = messages.spotted(self._next_id, event, crops, capture_ns, header.captured_ns, taken_ns)
         if self._kept is not None:
             self._kept.keep(message)  # first of all: who dies from here on has lost no event
         self._next_id += 1
@@ -311,11 +286,6 @@ class Spot:
             self._curves.close()
         if self._outlines is not None:
             self._outlines.close()
-
-
-def _changed(before: float | None, now: float) -> bool:
-    """Whether a sensitivity is no longer what was stated."""
-    return before is None or not 1 / _MUCH < now / max(before, 1e-6) < _MUCH
 
 
 def delay_percentiles(histogram: list[int]) -> dict[str, float]:
