@@ -112,7 +112,7 @@ class SessionFolder:
 
 
 def first_frame(line: SessionLine) -> dict[str, int | str]:
-    """Where the session's time begins: number, exposure, and of a live source the same in UTC; empty without a frame."""
+    """Where the session's time begins: number, exposure, of a live source in UTC too; empty without a frame."""
     if line.first_frame is None or line.first_t_ns is None:
         return {}
     found: dict[str, int | str] = {"number": line.first_frame, "t_ns": line.first_t_ns}

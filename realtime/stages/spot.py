@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from realtime import pipeline
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
@@ -50,7 +51,7 @@ def run(context: StageContext) -> None:
         return
     check_size(order.info)
     lossless = order.info is not None and not order.info.live
-    reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
+    reader = RingReader.attach(order.ring, cursor=pipeline.CURSORS["spot"] if lossless else None)
     meter = loaded.meter
     if meter is None:
         context.progress("warming the spotter")
