@@ -18,16 +18,19 @@ from rich.console import Console
 from offline.commands import cli
 from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_skipped
 from offline.commands.training_run import LEAKY, Plan, Run, check_protocol, digest, identity
-from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips
+from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
 from offline.inputs import Input
-from offline.training import fit
+from offline.training import bundle_start, fit
 from offline.training.protocol import Entry, recipe_with
 from offline.zoo import ZOO, get
 from realtime.errors import ConfigError, DatasetError, UserError
+from realtime.recognition import bundle
 from realtime.types import LABELS
 
 __all__ = ["arguments", "digest", "identity", "load", "main", "recipe_of"]
 DEFAULT_OUT = Path("runs")
+BUILT_IN = "laenet-composite"
+"""What a live session takes unless told otherwise."""
 FRAMES_EACH = 10
 """Frames a clip in the frame-split protocol."""
 
@@ -46,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="how many; 0, 1, …")
     parser.add_argument("--pretrain", choices=NAMES, help="data set to train on first")
     parser.add_argument("--pretrain-data", type=Path, help="its folder")
-    parser.add_argument("--weights", help="what a network starts from: none, keras (its cache) or a file")
+    parser.add_argument("--weights", help="what a network starts from: none, keras (its cache), a file, or a bundle")
     parser.add_argument("--freeze", type=float, default=0.0, help="share of the layers: 0, 0.2, 0.5 in the papers")
     parser.add_argument("--epochs", type=int, help="passes over the data")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -84,6 +87,7 @@ def main(argv: list[str]) -> None:
         source = load(options.pretrain, options.pretrain_data, job.shown, out, console)
         fit.check_source(data, source)
         job = msgspec.structs.replace(job, source=source)
+    against = _against(options, job, data)
     seeds = list(range(options.seeds))
     if not entry.trainer.seeded and options.protocol != LEAKY and len(seeds) > 1:
         console.print(f"{entry.name} has nothing random: one seed says it all")
@@ -95,6 +99,7 @@ def main(argv: list[str]) -> None:
         name=options.name or f"{entry.name}-{options.dataset}",
         out=out,
         seeds=seeds,
+        against=against,
         config={"pretrain": options.pretrain},
     )
     Run(job, data, plan, console).execute()
@@ -125,6 +130,22 @@ def _check(options: argparse.Namespace) -> str:
     if options.freeze and not options.pretrain and weights == "none":
         raise ConfigError("--freeze keeps layers that have learnt something: give --weights or --pretrain too")
     return weights
+
+
+def _against(options: argparse.Namespace, job: fit.Job, data: MapSet) -> Path | None:
+    """The bundle to be judged beside the run: the one that it starts from, with own recordings the built-in one.
+
+    Refuses to start from a bundle that knows the subjects, or that was made for other maps.
+    """
+    start = job.entry.trainer.start(job)
+    if start is not None:
+        bundle_start.check_people(start, set(data.dataset))
+        if start.feature_digest != job.shown.digest():
+            raise UserError(f"--weights {options.weights}: made for other feature maps than {job.shown.title} of here")
+        return Path(job.weights)
+    if options.dataset != sessions.NAME or job.shown.name != "flow-map":
+        return None
+    return bundle.find(BUILT_IN)
 
 
 def input_of(entry: Entry, name: str | None) -> Input:
