@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from offline.commands import cli
+from offline.commands import cli, dry_run
 from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_skipped
 from offline.commands.training_run import LEAKY, Plan, Run, check_protocol, digest, identity
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
@@ -57,6 +57,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--variant", help="of a model that has some (default nested: inner folds)")
     parser.add_argument("--name", help="name of the bundle (default MODEL-DATASET)")
     parser.add_argument("--out", type=Path, help="default runs/MODEL-DATASET-PROTOCOL")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     return parser
 
@@ -70,6 +71,9 @@ def main(argv: list[str]) -> None:
     out = options.out or DEFAULT_OUT / f"{options.model}-{options.dataset}-{options.protocol.replace(':', '-')}"
     cli.check_writable("--out", out)
     frames = frames_of(options, entry)
+    if options.dry_run:
+        _say(options, shown, out, frames, console)
+        return
     data = load(options.dataset, options.data, shown, out, console, frames, entry.inputs if not options.input else {})
     if tuple(data.labels) != LABELS and not entry.trainer.any_classes():
         raise UserError(
@@ -130,6 +134,24 @@ def _check(options: argparse.Namespace) -> str:
     if options.freeze and not options.pretrain and weights == "none":
         raise ConfigError("--freeze keeps layers that have learnt something: give --weights or --pretrain too")
     return weights
+
+
+def _say(options: argparse.Namespace, shown: Input, out: Path, frames: int, console: Console) -> None:
+    """What the same command would do without ``--dry-run``."""
+    entry, recipe = get(options.model), recipe_of(options)
+    if options.dataset == "flowmaps":
+        data = load(options.dataset, options.data, shown, out, console, frames, entry.inputs)
+        lines, people = [dry_run.of_maps(data)], data.person.tolist()
+    else:
+        loaded = dry_run.clips_of(options.dataset, options.data)
+        lines = [dry_run.of_loaded(loaded), dry_run.to_make(loaded.clips, out / "cache", shown, frames)]
+        people = [f"{clip.dataset}/{clip.subject}" for clip in loaded.clips]
+        print_skipped(loaded.skipped, console)
+    epochs = getattr(recipe, "epochs", None)
+    each = f", {epochs} epochs each" if epochs else ""
+    lines.append(f"{entry.name}, {dry_run.trainings(options.protocol, people, options.seeds)}{each}")
+    lines.append(f"{out}: results.json, predictions.csv, report.html and bundle/ would be written; nothing was")
+    print("\n".join(lines))
 
 
 def _against(options: argparse.Namespace, job: fit.Job, data: MapSet) -> Path | None:
