@@ -20,7 +20,7 @@ _WARM_UP_FRAMES = 20
 
 
 def print_cameras() -> int:
-    """Every V4L2 and GenICam camera with its modes; exit code 0 also without one."""
+    """Every V4L2, GenICam and GenTL camera with its modes; exit code 0 also without one."""
     from realtime.sources import list_cameras
 
     cameras = list_cameras()

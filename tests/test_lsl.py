@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -190,7 +191,7 @@ def test_markers_of_others_come_with_their_times_and_the_stream_may_go_and_retur
 def test_a_session_recorded_as_xdf_says_what_the_log_says(loopback: dict[str, str], tmp_path: Path) -> None:
     """Out: every event and every frame's sample, to a millisecond. In: a marker, at its frame."""
     pyxdf = pytest.importorskip("pyxdf", reason="pyxdf is not installed")
-    options = ("--camera", "demo:3", "--fps", "100", "--size", "480x360", "--duration", "7")
+    options = ("--camera", "demo:3", "--fps", "100", "--size", "480x360")
     run = Run(tmp_path, *options, "--lsl", "--lsl-markers", "trials", **loopback)
     trials = pylsl.StreamOutlet(pylsl.StreamInfo("trials", "Markers", 1, 0, "string", "trials-2"))
     recording = recorder(tmp_path / "session.xdf", "merealtime events", "merealtime regions")
@@ -199,6 +200,8 @@ def test_a_session_recorded_as_xdf_says_what_the_log_says(loopback: dict[str, st
     trials.wait_for_consumers(20)
     pushed_ns = time.monotonic_ns()
     trials.push_sample(["trial 1"], pushed_ns / 1e9)
+    run.wait_for(lambda lines: sum(line.get("onset_t_ns", 0) > pushed_ns for line in lines) >= 2)
+    run.signal(signal.SIGINT)
     code, errors = run.end()
     stopped(recording)
     assert code == 0, errors
@@ -211,8 +214,6 @@ def test_a_session_recorded_as_xdf_says_what_the_log_says(loopback: dict[str, st
     pairs = markers["time_series"], markers["time_stamps"]
     logged = {line["id"]: line for line in lines if line["type"] == "event"}
     heard = {json.loads(text[0])["id"]: stamp for text, stamp in zip(*pairs, strict=True)}
-    kept_up = summary["frames_analysed"] > 0.9 * summary["frames_captured"]
-    assert logged or not kept_up, "seven seconds hold two movements or so"
     assert heard.keys() <= logged.keys()
     assert heard.keys() >= {n for n, event in logged.items() if event["offset_t_ns"] > pushed_ns}, "since it records"
     assert all(abs(stamp - logged[n]["onset_t_ns"] / 1e9) < 1e-3 for n, stamp in heard.items())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from realtime.vision.features import FeatureSpec
-from realtime.vision.features.crop import apply, compose, crop, crop_transform, invert
+from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
 from realtime.vision.features.pose_rule import Pose, correction
 from realtime.vision.features.relief import parallax, relief
 
@@ -105,7 +105,7 @@ def test_a_head_that_turns_is_put_straight() -> None:
     x, y = np.meshgrid(np.arange(140, dtype=np.float32), np.arange(170, dtype=np.float32))
     turned = cv2.remap(rest, x - carried[..., 0], y - carried[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     off = np.abs(turned.astype(float) - rest)[10:-10, 10:-10].mean()
-    straight = crop(turned, STILL, spec, carried).astype(float)
+    straight = mean_crop([(turned, STILL)], spec, carried).astype(float)
     assert np.abs(straight - rest)[10:-10, 10:-10].mean() < off / 3
     assert parallax(np.zeros(2), mesh, heights, spec) is None
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import SourceError
-from realtime.sources import open_source, take_notices
+from realtime.sources import list_cameras, open_source, take_notices
 from realtime.types import SourceRequest
 
 genicam = pytest.importorskip("genicam", reason="genicam is not installed: merealtime[gentl]")
@@ -42,6 +42,22 @@ def test_colour_becomes_luma_and_an_id_opens_it(monkeypatch: pytest.MonkeyPatch)
     assert source.info.width == 200
     source.read(np.empty((source.info.height, source.info.width), np.uint8))
     source.close()
+
+
+def test_the_cameras_of_registered_producers_are_listed_and_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.cti").write_text("no library")
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", f"{PRODUCER.parent}:{tmp_path}:/nowhere")
+    listed = [camera for camera in list_cameras() if camera.path.startswith("gentl:")]
+    broken = [camera for camera in listed if camera.problem]
+    assert [camera.path for camera in broken] == [f"gentl:{tmp_path}/broken.cti"]
+    assert "cannot be loaded as a GenTL producer" in broken[0].problem
+    red, *others = [camera for camera in listed if not camera.problem]
+    assert others, "the producer simulates several"
+    assert red.path == f"gentl:{PRODUCER}#0"
+    assert red.card
+    open_source(red.path, SourceRequest()).close()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from realtime.quiet import drop_native_log, native_log_dropped
 
 ALL_FRAMES = 1 << 30
 """So many frames of a clip are all of it."""
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when `offline.datasets.mapping` or an input makes other arrays of the same clip."""
 
 

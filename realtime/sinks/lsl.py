@@ -40,6 +40,8 @@ def open_sink(settings: OutputSettings) -> LslOutlets | None:
 class LslOutlets:
     """The outlets; they open with the session's first line, which says what they carry."""
 
+    never_waits = True  # liblsl's own threads send
+
     def __init__(self, pylsl: ModuleType) -> None:
         self._pylsl = pylsl
         self._offset = lsl.clock_offset(pylsl)

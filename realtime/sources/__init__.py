@@ -70,11 +70,12 @@ def open_source(spec: str, request: SourceRequest) -> Source:
 
 
 def list_cameras() -> list[Camera]:
-    """The V4L2 and GenICam cameras of this machine with their modes."""
+    """The V4L2 and GenICam cameras of this machine with their modes, and those of the registered GenTL producers."""
     from realtime.sources.genicam.cameras import list_cameras as of_genicam
+    from realtime.sources.gentl.cameras import list_cameras as of_gentl
     from realtime.sources.v4l2.modes import list_cameras as of_v4l2
 
-    return of_v4l2() + of_genicam()
+    return of_v4l2() + of_genicam() + of_gentl()
 
 
 def take_notices(source: Source) -> list[tuple[str, str]]:

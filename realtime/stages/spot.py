@@ -212,8 +212,7 @@ class Spot:
             self._row.put("first_number", header.number)
             self._row.put("first_ns", now)
         # in this order: whoever dies here has counted a frame once or not at all
-        if not self._analysed % _RELEASE_EVERY:  # an older one is as good: a successor sees some frames more
-            words[_NEEDED] = needed_index(self._index, header.t_ns, self._meter.open_since_ns, self._fps)
+        words[_NEEDED] = needed_index(self._index, header.t_ns, self._meter.open_since_ns, self._fps)
         words[_NEXT], words[_LAST_T], words[_LAST], words[_FRAMES] = (
             self._index,
             header.t_ns,

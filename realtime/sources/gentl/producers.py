@@ -20,16 +20,22 @@ def find_producer(spec: str) -> tuple[Path, str]:
     """
     name, _, serial = spec.removeprefix(PREFIX).partition("#")
     path = Path(name).expanduser()
-    folders = [Path(folder) for folder in os.environ.get("GENICAM_GENTL64_PATH", "").split(os.pathsep) if folder]
     if name and path.is_file():
         return path.resolve(), serial
-    for folder in folders if name and path.name == name else ():
-        if (folder / name).is_file():
-            return folder / name, serial
-    known = [producer.name for folder in folders if folder.is_dir() for producer in sorted(folder.glob("*.cti"))]
+    registered = registered_producers()
+    for producer in registered if name and path.name == name else ():
+        if producer.name == name:
+            return producer, serial
+    known = [producer.name for producer in registered]
     wanted = f"no GenTL producer {name}" if name else "gentl: needs a producer, as in gentl:/opt/vendor/producer.cti"
     here = f"; producers in GENICAM_GENTL64_PATH: {', '.join(known)}" if known else "; it comes with the vendor's SDK"
     raise SourceError(wanted + here)
+
+
+def registered_producers() -> list[Path]:
+    """Every producer in the folders of GENICAM_GENTL64_PATH, in their order."""
+    folders = [Path(folder) for folder in os.environ.get("GENICAM_GENTL64_PATH", "").split(os.pathsep) if folder]
+    return [producer for folder in folders if folder.is_dir() for producer in sorted(folder.glob("*.cti"))]
 
 
 def load() -> tuple[Any, tuple[type[Exception], ...]]:

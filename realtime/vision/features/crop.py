@@ -76,16 +76,10 @@ def crop_transform(landmarks: NDArray[Any], spec: CropSpec) -> NDArray[np.float6
     return np.column_stack([turn, np.array([spec.margin_left_px, spec.margin_top_px]) - scale * low])
 
 
-def crop(
-    gray: NDArray[np.uint8],
-    transform: NDArray[np.float64],
-    spec: CropSpec,
-    carried: NDArray[np.float32] | None = None,
-) -> NDArray[np.uint8]:
+def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec) -> NDArray[np.uint8]:
     """Cut the face out of a frame: (H, W) uint8 -> (crop_height, crop_width) uint8.
 
-    transform: (2, 3) frame px -> crop px; carried: (crop_height, crop_width, 2) float32, crop px: how far from its
-    place the frame shows each point of the crop. A face much larger than the crop is halved first, so that no texture
+    transform: (2, 3) frame px -> crop px. A face much larger than the crop is halved first, so that no texture
     aliases; what lies outside the frame repeats its edge.
     """
     if gray.ndim != 2 or gray.dtype != np.uint8:
@@ -99,17 +93,8 @@ def crop(
         # pixel centres: x = sx (x' + ½) − ½
         matrix = np.column_stack([matrix[:, 0] * sx, matrix[:, 1] * sy, matrix @ [(sx - 1) / 2, (sy - 1) / 2, 1.0]])
         shrink *= 2.0
-    size = (spec.crop_width, spec.crop_height)
-    if carried is not None:
-        x = np.arange(size[0], dtype=np.float32)[None] + carried[..., 0]
-        y = np.arange(size[1], dtype=np.float32)[:, None] + carried[..., 1]
-        there = [a * x + b * y + c for a, b, c in invert(matrix).astype(np.float32)]
-        face: NDArray[np.uint8] = cv2.remap(  # type: ignore[call-overload]
-            gray, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        return face
     return cv2.warpAffine(  # type: ignore[return-value]
-        gray, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        gray, matrix, (spec.crop_width, spec.crop_height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
 
 
@@ -120,16 +105,25 @@ def mean_crop(
 ) -> NDArray[np.uint8]:
     """Mean of the crops of neighbouring frames, given as (gray, transform): the noise falls, the face stays.
 
+    carried: (crop_height, crop_width, 2) float32, crop px: how far from its place the mean shows each point; put back
+    with a cubic, so that this second interpolation blurs as good as nothing.
     Returns (crop_height, crop_width) uint8, rounded. Raises InputError without a frame.
     """
-    total = np.zeros((spec.crop_height, spec.crop_width), np.float32)
+    total: NDArray[np.float32] = np.zeros((spec.crop_height, spec.crop_width), np.float32)
     count = 0
     for gray, transform in frames:
-        total += crop(gray, transform, spec, carried)
+        cv2.accumulate(crop(gray, transform, spec), total)
         count += 1
     if count == 0:
         raise InputError("a mean crop needs one frame at least")
-    return np.rint(total / count).astype(np.uint8)
+    total /= count
+    if carried is not None:
+        x = np.arange(spec.crop_width, dtype=np.float32)[None] + carried[..., 0]
+        y = np.arange(spec.crop_height, dtype=np.float32)[:, None] + carried[..., 1]
+        total = cv2.remap(  # type: ignore[assignment]
+            total, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+    return np.clip(np.rint(total), 0, 255).astype(np.uint8)
 
 
 def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:

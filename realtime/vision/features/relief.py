@@ -26,13 +26,16 @@ def relief(mesh: NDArray[Any], heights: NDArray[np.float64], spec: CropSpec) -> 
 
     mesh: (n, 2) px of the crop; heights: (n,) towards the camera.
     """
-    rows = np.arange(0, spec.crop_height + _STEP_PX, _STEP_PX, dtype=np.float64)
-    columns = np.arange(0, spec.crop_width + _STEP_PX, _STEP_PX, dtype=np.float64)
-    across = ((columns[:, None] - mesh[None, :, 0]) ** 2).astype(np.float32)
-    down = ((rows[:, None] - mesh[None, :, 1]) ** 2).astype(np.float32)
-    squared = down[:, None] + across[None]
-    weight = np.exp(-squared / (2 * _SIGMA_PX**2)) + _FAR / (1 + squared) ** 2
-    nodes = (weight @ heights.astype(np.float32)) / weight.sum(-1)
+    rows = np.arange(0, spec.crop_height + _STEP_PX, _STEP_PX, dtype=np.float32)
+    columns = np.arange(0, spec.crop_width + _STEP_PX, _STEP_PX, dtype=np.float32)
+    across = (columns[:, None] - mesh[:, 0].astype(np.float32)) ** 2
+    down = (rows[:, None] - mesh[:, 1].astype(np.float32)) ** 2
+    height = heights.astype(np.float32)
+    # a Gaussian and the far tail are products over x and y: two matrix products do for all nodes and points
+    near_x, near_y = np.exp(-across / (2 * _SIGMA_PX**2)), np.exp(-down / (2 * _SIGMA_PX**2))
+    far_x, far_y = 1 / (1 + across), _FAR / (1 + down)
+    total = near_y @ near_x.T + far_y @ far_x.T
+    nodes = ((near_y * height) @ near_x.T + (far_y * height) @ far_x.T) / total
     x, y = np.meshgrid(np.arange(spec.crop_width), np.arange(spec.crop_height))
     at = [(one / _STEP_PX).astype(np.float32) for one in (x, y)]
     heightened: NDArray[np.float32] = cv2.remap(nodes, *at, cv2.INTER_LINEAR)  # type: ignore[call-overload]
