@@ -160,7 +160,10 @@ def day(arguments: argparse.Namespace, work: Path, console: Console) -> dict[str
     tuned = spent.time(
         "train", lambda: train(kept, work / "tuned", arguments.seeds, arguments.epochs, "--weights", START)
     )
-    scratch = spent.time("train", lambda: train(kept, work / "scratch", arguments.seeds, arguments.epochs))
+    scratch = {}
+    if not arguments.tuned_only:
+        plain = spent.time("train", lambda: train(kept, work / "scratch", arguments.seeds, arguments.epochs))
+        scratch = judged(plain)
     labels = {name: sum(row) for name, row in zip(tuned["labels"], tuned["beside_bundle"]["confusion"], strict=True)}
     return {
         "subjects": arguments.subjects,
@@ -173,7 +176,7 @@ def day(arguments: argparse.Namespace, work: Path, console: Console) -> dict[str
         "seeds": tuned["seeds"],
         "recipe": tuned["config"]["recipe"],
         "tuned": judged(tuned),
-        "scratch": judged(scratch),
+        "scratch": scratch,
         "verdict": _verdict(tuned),
         "seconds": spent.seconds,
     }
@@ -206,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fps", type=float, default=100.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--tuned-only", action="store_true", help="not from scratch as well")
     parser.add_argument("--work", type=Path, help="keep everything there; default: a folder that goes again")
     parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "own.json")
     arguments = parser.parse_args(argv)
