@@ -118,6 +118,55 @@ def page() -> str:
     return said + markdown(head, rows) + stamp(result)
 
 
+def check() -> str:
+    """The stated sensitivity against the size at which movements begin to be missed."""
+    result = load("check")
+    rows = [
+        (
+            row["unit"],
+            f"{row['noise_grey']:g}",
+            row["region"].replace("_", " "),
+            number(row["stated_px"], 2),
+            number(row["f1_falls_px"], 2),
+            number(row["ratio"], 2),
+        )
+        for row in result["rows"]
+    ]
+    within = sum(row["ratio"] is not None and abs(row["ratio"] - 1) <= result["within"] for row in result["rows"])
+    asked = result["settings"]
+    head = ("movement", "noise, grey levels", "strongest region", "stated, px", "F1 < 0.9 at, px", "ratio")
+    said = (
+        f"{within} of {len(rows)} within {result['within']:.0%}; {asked['clips']} × {asked['clip_s']:g} s a step, "
+        f"{asked['fps']:g} fps, {asked['split']} seeds.\n\n"
+    )
+    return said + markdown(head, rows) + stamp(result)
+
+
+def own() -> str:
+    """The lab's day: before and after training on one's own reviewed recordings."""
+    result = load("own")
+    rows = [
+        (
+            f"{metric.upper()}, {name}",
+            number(row["before"], 3),
+            number(row["after"], 3),
+            f"{row['difference']:+.3f}",
+            f"{row['low']:+.3f} … {row['high']:+.3f}",
+            f"{row['p_value']:.4f}",
+        )
+        for name, found in (("fine-tuned", result["tuned"]), ("from scratch", result["scratch"]))
+        for metric, row in found.items()
+    ]
+    reviewed = ", ".join(f"{count} {name}" for name, count in result["reviewed"].items())
+    said = (
+        f"{result['subjects']} generated people, {result['seconds_each']:g} s each at {result['fps']:g} fps; "
+        f"{result['movements']} movements, reviewed: {reviewed}; {len(result['seeds'])} seeds; "
+        f"{sum(result['seconds'].values()) / 60:.0f} minutes in all.\n\n"
+    )
+    head = ("each person left out in turn", "laenet-composite", "after training", "difference", "95 %", "p")
+    return said + markdown(head, rows) + stamp(result)
+
+
 def habits() -> str:
     """Each real-time habit with and without."""
     result = load("latency_habits")

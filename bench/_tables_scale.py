@@ -60,7 +60,7 @@ def scale_codecs() -> str:
         "footage", "decoding, µs a frame", "GB an hour", "hours of footage an hour, a core", "read, MB/s a core",
         "cores that 10 Gbit/s feed",
     )  # fmt: skip
-    return markdown(header, rows)
+    return markdown(header, rows) + stamp(found)
 
 
 def scale_cost() -> str:
@@ -74,4 +74,4 @@ def scale_cost() -> str:
             rows.append((name, f"{one['core_hours']:.0f}", f"{one['storage_tb']:.1f}", *walls))
     assert {one["hours"] for row in found["model"]["rows"] for one in row["archives"]} == set(HOURS)
     header = ("archive", "core-hours", "TB", *(f"{cores} cores, h" for cores in CORES))
-    return markdown(header, rows)
+    return markdown(header, rows) + stamp(found)

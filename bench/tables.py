@@ -119,7 +119,3 @@ def _draw(file: Path, check: bool) -> int:
 
 if __name__ == "__main__":
     raise SystemExit(main())
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

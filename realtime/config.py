@@ -126,6 +126,12 @@ class OutputSettings(_Settings, frozen=True, kw_only=True):
         """Whether frames are to be kept: all, or those of events."""
         return self.record is not None and self.record_frames != "none"
 
+    @property
+    def held_back_by(self) -> tuple[str, ...]:
+        """The stages for which a recording that is played again waits: each frame is analysed, and kept if asked."""
+        there = {"record": self.records_frames}
+        return tuple(stage for stage in pipeline.CURSORS if there.get(stage, True))
+
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Processes: real-time habits, limits, patience.

@@ -47,6 +47,8 @@ class Stage:
     """Runs only where the settings ask for it, and the session goes on without it."""
     keeps: bool = False
     """What it does is to be whole: a session that ends waits for it to be done with the last frame."""
+    holds_back: bool = False
+    """A recording that is played again waits for it: it has a cursor in the ring."""
 
     def needs_ring(self, *, dense: bool) -> bool:
         """Whether it waits for the ring before it is ready."""
@@ -86,6 +88,7 @@ STAGES = (
         dense_emits=("poses",),
         start_rank=1,
         real_time=True,
+        holds_back=True,
     ),
     Stage(
         name="motion",
@@ -96,7 +99,7 @@ STAGES = (
         start_rank=2,
     ),
     Stage(name="classify", consumes=("classify",), start_rank=0),
-    Stage(name="record", consumes=(RING, "curves"), start_rank=4, optional=True, keeps=True),
+    Stage(name="record", consumes=(RING, "curves"), start_rank=4, optional=True, keeps=True, holds_back=True),
     Stage(name="web", consumes=(RING, "outlines", "page"), start_rank=5, optional=True),
 )
 """In the order of the data."""
@@ -116,6 +119,10 @@ EVENT_PATH = tuple(
 def control_of(stage: str) -> str:
     """The channel on which a stage answers orders."""
     return f"control-{stage}"
+
+
+CURSORS = {stage.name: at for at, stage in enumerate(stage for stage in STAGES if stage.holds_back)}
+"""Which cursor of a lossless ring is whose; the spotter's, which is always there, is the first."""
 
 
 def stages_of(*, record: bool, web: bool = False) -> tuple[Stage, ...]:

@@ -75,6 +75,42 @@ def test_faces_that_cross_keep_their_numbers(speed: int) -> None:
 
 
 @pytest.mark.slow
+def test_faces_that_cross_keep_their_movements() -> None:
+    """Both move their faces before, while and after one passes in front of the other, at times together. Each event is
+    of who made it: never of the other, nor of nobody. The hidden one is lost once, and found again as itself.
+    """
+    start, end, frames = 420, 720, 1260
+
+    def goes_right(number: int) -> float:
+        return min(150 + 2 * max(0, number - start), 750)
+
+    sitters = [Sitter(3, EVENTS), Sitter(7, EVENTS, mirrored=True)]
+    events, notices, places = run(
+        crowd_of(2), on_the_move(sitters, [goes_right, lambda number: 900 - goes_right(number)], frames)
+    )
+    behind = min(places[0], key=lambda number: places[0][number])
+    assert places[-1] == {behind: pytest.approx(750, abs=10), 1 - behind: pytest.approx(150, abs=10)}
+    told = [(what, detail.partition(":")[0]) for at, what, detail in notices if at > 0 and what.startswith("face ")]
+    assert [one for one in told if one[0] != "face anchored again"] == [
+        ("face lost", f"face {behind}"), ("face found", f"face {behind}"),
+    ]  # fmt: skip
+    truths = {behind: truth_of(sitters[0], frames), 1 - behind: truth_of(sitters[1], frames)}
+    for number, truth in truths.items():
+        own = [event for event in events if event.face == number]
+        assert all(any(is_of(event, one) for one in truth) for event in own)
+        assert len(own) == sum(any(is_of(event, one) for event in own) for one in truth), "each told once"
+        assert not [event for event in own if any(is_of(event, one) for one in truths[1 - number])]
+        seen = [any(is_of(event, one) for event in own) for one in truth if one.offset < start]
+        assert seen
+        assert all(seen), "nothing hinders them so far"
+        assert [event for event in own if event.onset > end], "who came out is who went in"
+
+
+def is_of(event: SpotEvent, true: TruthEvent) -> bool:
+    return abs(event.onset - true.onset) <= 6 and abs(event.apex - true.apex) <= 6 + true.hold_frames
+
+
+@pytest.mark.slow
 def test_a_face_that_comes_back_has_its_number_and_later_the_lowest_free() -> None:
     """Three; two leave; the second of them comes back after a second, is gone again, and comes back after three."""
     sitters = [Sitter(k, STILL, scale=scale, mirrored=k == 2) for k, scale in enumerate((1.0, 0.94, 0.88))]

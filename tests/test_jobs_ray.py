@@ -101,14 +101,21 @@ def test_a_stop_ends_the_jobs_and_a_cluster_of_ours(tmp_path: Path, number: sign
     assert {file.name for file in tmp_path.glob("*.json")} <= {"a.json", "b.json"}
 
 
-def test_addresses_that_lead_nowhere_are_one_line() -> None:
+def test_addresses_that_lead_nowhere_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
     for address in ("here", "ray://a:1", "a b:1", "::", "host:port"):
         with pytest.raises(ConfigError, match="--ray"):
             cluster.check(address)
     with pytest.raises(UserError, match=r"--ray 127.0.0.1:9: no Ray cluster answers there") as caught:
         cluster.check("127.0.0.1:9")
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="no Ray cluster"):
+
+    def nobody(**_: Any) -> None:
+        raise ConnectionError("Could not find any\nrunning Ray instance")
+
+    monkeypatch.setattr(ray, "init", nobody)  # there may be one on this machine
+    with pytest.raises(UserError, match=r"no Ray cluster can be joined: .*find any running"):
         run_jobs([Job(key="a", run="_jobs:write")], done=lambda _: False, ray="auto")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from _recordings import read_all
 from _session import Run, assert_balanced
 
 from realtime.session.curves import ROWS_FILE, read_curves
+from realtime.session.load import load
 
 
 def test_clips_of_a_recording_are_its_frames_bit_for_bit(clip: str, tmp_path: Path) -> None:
@@ -65,7 +67,12 @@ def test_a_killed_session_keeps_all_but_the_last_second(tmp_path: Path) -> None:
     assert killed_ns - rows["t_ns"][-1] < 1e9
     stamps = read_all(folder)[1]
     assert killed_ns - stamps[-1].t_ns < 1e9
-    assert json.loads((folder / "session.json").read_text())["camera"]["source"] == first["source"]
+    facts = json.loads((folder / "session.json").read_text())
+    assert facts["camera"]["source"] == first["source"]
+    assert (facts["first_frame"]["number"], facts["first_frame"]["t_ns"]) == (0, first["first_t_ns"])
+    since_s = (first["first_t_ns"] + facts["clock"]["utc_minus_monotonic_ns"]) / 1e9
+    assert abs(datetime.fromisoformat(facts["first_frame"]["utc"]).timestamp() - since_s) < 1e-3
+    assert load(folder).zero_ns == load(folder / "events.jsonl").zero_ns == first["first_t_ns"]
     assert json.loads((folder / "events.jsonl").read_text().splitlines()[0]) == first
 
 

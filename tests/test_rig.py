@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import msgspec
 import numpy as np
 import pytest
 from _session import ROOT
+from fakev4l2 import FakeCamera, build
 
 from realtime.rig import pictures
 from realtime.rig.command import main
 from realtime.rig.figures import Figures, judge
 from realtime.rig.report import write
+from realtime.sources.v4l2 import exposure
 
 RNG = np.random.default_rng(4)
 FACE = cv2.imread(str(ROOT / "realtime" / "assets" / "portrait.png"), cv2.IMREAD_GRAYSCALE)[130:430, 130:380]
@@ -94,6 +97,7 @@ def test_a_good_rig_is_good() -> None:
         ({"face_width_px": 90.0}, "usable", "the face is 90 px wide"),
         ({"face_width_px": None, "sensitivity_px": {}}, "not for micro-expressions", "no face was found"),
         ({"sensitivity_px": {}}, "not for micro-expressions", "not at rest for long enough"),
+        ({"exposure_ms": 33.3}, "usable", "the exposure is 33.3 ms"),
         ({"flicker_percent": 8.0}, "usable", "the light flickers (8.0 % at 100.0 Hz)"),
         ({"blur": 0.9}, "not for micro-expressions", "the face is blurred"),
         ({"sensitivity_px": {"nose": 0.2, "chin": 0.6}}, "usable", "below 0.60 px go unseen (chin)"),
@@ -142,6 +146,46 @@ def test_a_recording_of_the_demo(clip: str, tmp_path: Path, capsys: pytest.Captu
         assert text in printed
     assert figures.verdict in page.read_text()
     assert not list(tmp_path.glob("*.mkv")), "no frame was kept"
+
+
+def test_the_exposure_of_a_camera_is_asked_of_its_driver(tmp_path: Path) -> None:
+    """While it streams to the session, by a second descriptor; an emulated camera."""
+    camera = FakeCamera(tmp_path, build(tmp_path))
+    face = np.ascontiguousarray(cv2.resize(FACE, (200, 240)))
+    scene = np.full((240, 320), 90, np.uint8)
+    scene[:, 60:260] = face
+    camera.serve(np.stack([scene] * 20), EXPOSURE=62, EXPOSURE_AUTO=3)
+    data = tmp_path / "rig.json"
+    words = ("check", "--camera", "0", "--fps", "60", "--seconds", "3", "--json", str(data))
+    ran = camera.start(sys.executable, "-m", "realtime", *words)
+    printed, errors = ran.communicate(timeout=120)
+    assert ran.returncode == 0, errors
+    figures = msgspec.json.decode(data.read_bytes(), type=Figures)
+    assert (figures.exposure_ms, figures.exposure_auto) == (6.2, True)
+    assert "6.20 ms, automatic" in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"EXPOSURE": 50, "EXPOSURE_AUTO": 1}, [5.0, False]),
+        ({"EXPOSURE": 50, "EXPOSURE_AUTO": 0}, [5.0, True]),
+        ({}, [4.0, None]),
+        ({"EXPOSURE": -1}, None),
+    ],
+)
+def test_what_a_driver_tells_of_its_exposure(settings: dict[str, int], told: Any, tmp_path: Path) -> None:
+    camera = FakeCamera(tmp_path, build(tmp_path))
+    camera.serve(np.zeros((2, 48, 64), np.uint8), **settings)
+    code = "import json; from realtime.sources.v4l2.exposure import read; e = read('0'); "
+    ran = camera.start(sys.executable, "-c", code + "print(json.dumps(None if e is None else [e.ms, e.auto]))")
+    printed, errors = ran.communicate(timeout=60)
+    assert json.loads(printed) == told, errors
+
+
+@pytest.mark.parametrize("spec", ["demo", "77", "/dev/null", "/nowhere/video0", "clip.mkv", "rtsp://host/", "٣"])
+def test_what_is_no_v4l2_camera_tells_no_exposure(spec: str) -> None:
+    assert exposure.read(spec) is None
 
 
 def test_wrong_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,9 @@ from realtime.errors import ConfigError, SourceError
 from realtime.sources import open_source
 from realtime.sources.v4l2 import abi
 from realtime.sources.v4l2.clock import CameraClock
+from realtime.sources.v4l2.jpeg import decode_jpeg
 from realtime.sources.v4l2.modes import Mode, choose
-from realtime.sources.v4l2.source import copy_luma, decode_jpeg
+from realtime.sources.v4l2.source import copy_luma
 from realtime.types import MAX_FPS, SourceRequest, Stamp
 
 MS = 1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 import zlib
 from collections.abc import Iterator
@@ -179,6 +180,43 @@ def test_mjpg_luma_and_broken_jpegs(camera: FakeCamera, frames: np.ndarray) -> N
     assert played["info"]["pixel_format"] == "MJPG"
     assert played["numbers"] == [n for n in range(100) if n % 10 not in (3, 4, 8)]
     luma = np.stack([simplejpeg.decode_jpeg(jpeg, colorspace="GRAY")[..., 0] for jpeg in jpegs])
+    assert_identical(played, luma)
+
+
+def jpegs_of(count: int, height: int, width: int) -> tuple[list[bytes], np.ndarray]:
+    """In colour, each another picture, and the luma that a decoder makes of them."""
+    colours = np.random.default_rng(2).integers(0, 256, (count, height // 16, width // 16, 3), np.uint8)
+    pictures = [np.ascontiguousarray(np.kron(c, np.ones((16, 16, 1), np.uint8))) for c in colours]
+    jpegs = [simplejpeg.encode_jpeg(picture, quality=90, colorsubsampling="422") for picture in pictures]
+    return jpegs, np.stack([simplejpeg.decode_jpeg(jpeg, colorspace="GRAY")[..., 0] for jpeg in jpegs])
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: there is nobody to help")
+def test_mjpg_that_waits_is_decoded_by_helpers_in_order(camera: FakeCamera) -> None:
+    """A reader that slept finds a pile of buffers; those that are broken are holes, nothing else is missing."""
+    jpegs, luma = jpegs_of(13, 720, 1280)
+    jpegs[5] = jpegs[5][: len(jpegs[5]) // 2]
+    camera.serve(b"".join(jpegs), W=1280, H=720)
+    played = outcome(camera.play(frames=200, pause_s=0.1))
+    numbers = played["numbers"]
+    broken = {n for n in range(numbers[-1]) if n % 13 == 5}
+    assert broken.isdisjoint(numbers)
+    missing = set(range(numbers[-1])) - set(numbers) - broken
+    assert len(missing) <= camera.control.get("overrun"), "all that nobody was too busy for"
+    assert_identical(played, luma)
+    assert played["ahead"] >= 10
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: there is nobody to help")
+def test_a_camera_unplugged_while_helpers_decode_is_lost_and_lets_go(camera: FakeCamera) -> None:
+    jpegs, luma = jpegs_of(7, 1088, 1920)
+    camera.serve(b"".join(jpegs), W=1920, H=1088)
+    process = camera.play(frames=100_000, request={"fps": 1000})  # far more than any number of threads can decode
+    camera.control.wait("delivered", 60)
+    camera.control.put("unplugged", 1)
+    played = outcome(process)
+    assert "camera gone" in played["lost"]
+    assert played["ahead"] > 0
     assert_identical(played, luma)
 
 

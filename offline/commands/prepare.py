@@ -32,7 +32,7 @@ from realtime.quiet import drop_native_log, native_log_dropped
 
 ALL_FRAMES = 1 << 30
 """So many frames of a clip are all of it."""
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when `offline.datasets.mapping` or an input makes other arrays of the same clip."""
 
 
@@ -147,6 +147,11 @@ def make_file(clip: Clip, file: Path, shown: Input, frames: int) -> None:
         mesh.close()
 
 
+def is_made(file: Path) -> bool:
+    """Whether a clip's arrays are there, whole."""
+    return _read(file) is not None
+
+
 def _read(file: Path) -> tuple[NDArray[Any], list[int], str] | None:
     """Maps, their frames and note of a finished clip; None where it is to be made: not there, or not whole."""
     try:
@@ -245,6 +250,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--input", default="flow-map", choices=tuple(INPUTS), help="what is made (default flow-map)")
     parser.add_argument("--frames", type=int, default=1, help="frames of each clip, evenly; 0: all (default: its apex)")
     parser.add_argument("--workers", type=int, default=None, help="processes; default: one a core")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
     cli.check_workers(options.workers)
@@ -254,6 +260,15 @@ def main(argv: list[str]) -> None:
     shown, frames = INPUTS[options.input], options.frames or ALL_FRAMES
     console = Console(stderr=True)
     try:
+        if options.dry_run:
+            from offline.commands import dry_run
+
+            loaded = dry_run.clips_of(options.dataset, options.data)
+            print_skipped(loaded.skipped, console)
+            print(dry_run.of_loaded(loaded))
+            print(dry_run.to_make(loaded.clips, options.out / "cache", shown, frames))
+            print(f"{options.out}/maps.npz and report.json would be written; nothing was")
+            return
         loaded = load_clips(options.dataset, options.data)
         print_notice(options.dataset, console)
         data = prepare(

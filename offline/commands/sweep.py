@@ -7,6 +7,7 @@ same command goes on after a stop at any moment. A run's numbers are those of `o
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offline.commands import cli
-from offline.jobs import Bar, Job, Summary, add_options, check_options, run_jobs, shard
+from offline.jobs import Bar, Job, Outcome, Summary, add_options, check_options, run_jobs, shard
 from offline.sweeps import plan, settings, table
 from offline.sweeps.plan import Sweep
 from realtime.errors import ConfigError, MerealtimeError
@@ -66,32 +67,31 @@ def _share(planned: Sweep, which: str | None) -> dict[str, Job]:
     return {key: job for key, job in planned.jobs.items() if job.after or key in own}
 
 
-def _possible(jobs: dict[str, Job], out: Path) -> list[Job]:
-    """Without those that come after jobs of other shares which are not done."""
+def _possible(jobs: dict[str, Job], out: Path, failed: set[str]) -> list[Job]:
+    """Without those that failed, and those that come after jobs which failed or are another share's and not done."""
     possible: dict[str, Job] = {}
     for key, job in jobs.items():  # in the order in which they depend
-        if all(one in possible or (out / "rows" / f"{one}.json").exists() for one in job.after):
+        if key not in failed and all(one in possible or table.read_row(out, one) for one in job.after):
             possible[key] = job
     return list(possible.values())
 
 
-def _run(planned: Sweep, mine: dict[str, Job], out: Path, options: object, console: Console) -> Summary:
+def _run(planned: Sweep, mine: dict[str, Job], out: Path, options: argparse.Namespace, console: Console) -> Summary:
     """Run this share; then what could not begin before other shares were done."""
-    given = vars(options)
     summaries: list[Summary] = []
+    failed: tuple[Outcome, ...] = ()
     with Bar(console, "sweep") as bar:
         while True:
-            tried = {one.job.key for summary in summaries for one in summary.failed}
-            jobs = [job for job in _possible(mine, out) if job.key not in tried]
+            jobs = _possible(mine, out, {one.job.key for one in failed})
             summary = run_jobs(
-                jobs, done=lambda job: is_done(out, job), ray=given["ray"], workers=given["workers"], progress=bar,
+                jobs, done=lambda job: is_done(out, job), ray=options.ray, workers=options.workers, progress=bar,
                 needs=plan.needs(planned), out=out,
             )  # fmt: skip
             summaries.append(summary)
-            if not summary.finished or len(_possible(mine, out)) == len(jobs):
+            failed += summary.failed
+            if not summary.finished or {job.key for job in _possible(mine, out, set())} == {job.key for job in jobs}:
                 break
     last = summaries[-1]
-    failed = tuple(one for summary in summaries for one in summary.failed)
     return Summary(
         before=summaries[0].before, finished=sum(one.finished for one in summaries), failed=failed,
         waiting=last.waiting,

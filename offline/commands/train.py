@@ -15,19 +15,22 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from offline.commands import cli
+from offline.commands import cli, dry_run
 from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_skipped
 from offline.commands.training_run import LEAKY, Plan, Run, check_protocol, digest, identity
-from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips
+from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
 from offline.inputs import Input
-from offline.training import fit
+from offline.training import bundle_start, fit
 from offline.training.protocol import Entry, recipe_with
 from offline.zoo import ZOO, get
 from realtime.errors import ConfigError, DatasetError, UserError
+from realtime.recognition import bundle
 from realtime.types import LABELS
 
 __all__ = ["arguments", "check", "digest", "identity", "load", "main", "recipe_of", "resolved", "seeds_of"]
 DEFAULT_OUT = Path("runs")
+BUILT_IN = "laenet-composite"
+"""What a live session takes unless told otherwise."""
 FRAMES_EACH = 10
 """Frames a clip in the frame-split protocol."""
 
@@ -46,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="how many; 0, 1, …")
     parser.add_argument("--pretrain", choices=NAMES, help="data set to train on first")
     parser.add_argument("--pretrain-data", type=Path, help="its folder")
-    parser.add_argument("--weights", help="what a network starts from: none, keras (its cache) or a file")
+    parser.add_argument("--weights", help="what a network starts from: none, keras (its cache), a file, or a bundle")
     parser.add_argument("--freeze", type=float, default=0.0, help="share of the layers: 0, 0.2, 0.5 in the papers")
     parser.add_argument("--epochs", type=int, help="passes over the data")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -54,6 +57,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--variant", help="of a model that has some (default nested: inner folds)")
     parser.add_argument("--name", help="name of the bundle (default MODEL-DATASET)")
     parser.add_argument("--out", type=Path, help="default runs/MODEL-DATASET-PROTOCOL")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     return parser
 
@@ -64,6 +68,9 @@ def main(argv: list[str]) -> None:
     check(options)
     out = options.out or DEFAULT_OUT / f"{options.model}-{options.dataset}-{options.protocol.replace(':', '-')}"
     cli.check_writable("--out", out)
+    if options.dry_run:
+        _say(options, out, console)
+        return
     job, data = resolved(options, out / "cache", console)
     plan = Plan(
         dataset=options.dataset,
@@ -72,6 +79,7 @@ def main(argv: list[str]) -> None:
         name=options.name or f"{job.entry.name}-{options.dataset}",
         out=out,
         seeds=seeds_of(list(range(options.seeds)), job.entry, options.protocol, console),
+        against=_against(options, job, data),
         config={"pretrain": options.pretrain},
     )
     Run(job, data, plan, console).execute()
@@ -134,6 +142,41 @@ def check(options: argparse.Namespace) -> str:
     if options.freeze and not options.pretrain and weights == "none":
         raise ConfigError("--freeze keeps layers that have learnt something: give --weights or --pretrain too")
     return weights
+
+
+def _say(options: argparse.Namespace, out: Path, console: Console) -> None:
+    """What the same command would do without ``--dry-run``."""
+    entry, recipe = get(options.model), recipe_of(options)
+    shown, frames = input_of(entry, options.input), frames_of(options, entry)
+    if options.dataset == "flowmaps":
+        data = load(options.dataset, options.data, shown, out / "cache", console, frames, entry.inputs)
+        lines, people = [dry_run.of_maps(data)], data.person.tolist()
+    else:
+        loaded = dry_run.clips_of(options.dataset, options.data)
+        lines = [dry_run.of_loaded(loaded), dry_run.to_make(loaded.clips, out / "cache", shown, frames)]
+        people = [f"{clip.dataset}/{clip.subject}" for clip in loaded.clips]
+        print_skipped(loaded.skipped, console)
+    epochs = getattr(recipe, "epochs", None)
+    each = f", {epochs} epochs each" if epochs else ""
+    lines.append(f"{entry.name}, {dry_run.trainings(options.protocol, people, options.seeds)}{each}")
+    lines.append(f"{out}: results.json, predictions.csv, report.html and bundle/ would be written; nothing was")
+    print("\n".join(lines))
+
+
+def _against(options: argparse.Namespace, job: fit.Job, data: MapSet) -> Path | None:
+    """The bundle to be judged beside the run: the one that it starts from, with own recordings the built-in one.
+
+    Refuses to start from a bundle that knows the subjects, or that was made for other maps.
+    """
+    start = job.entry.trainer.start(job)
+    if start is not None:
+        bundle_start.check_people(start, set(data.dataset))
+        if start.feature_digest != job.shown.digest():
+            raise UserError(f"--weights {options.weights}: made for other feature maps than {job.shown.title} of here")
+        return Path(job.weights)
+    if options.dataset != sessions.NAME or job.shown.name != "flow-map":
+        return None
+    return bundle.find(BUILT_IN)
 
 
 def input_of(entry: Entry, name: str | None) -> Input:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from offline.commands import cli
 from offline.datasets import MapSet
-from offline.evaluation import calibration, report, results, splits
+from offline.evaluation import beside, calibration, report, results, splits
 from offline.training import fit
 from realtime.errors import ConfigError
 
@@ -33,6 +33,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     out: Path
     seeds: list[int]
+    against: Path | None = None
+    """Folder of a bundle to be judged on the same clips; None: none."""
     config: dict[str, Any] = {}
     """What else stands in ``results.json`` under "config"."""
     bundle: bool = True
@@ -158,6 +160,7 @@ class Run:
             loso=figures,
             beside=plan.beside if leak else "",
             calibration=None if leak else calibration.judge(scores, data.label, data.person),
+            beside_bundle=None if leak or plan.against is None else beside.beside(plan.against, data, scores),
             chosen=None if outcome[0].chosen is None else dict(Counter(outcome[0].chosen[:-1].tolist())),
         )
         results.write_results(plan.out, summary)

@@ -62,6 +62,8 @@ def write(folder: Path, summary: Results, data: MapSet, fitted: list[Fitted]) ->
         ("Beside published figures", published_table({summary.title: summary})),
         ("Learning curves", _curves(fitted, data.label)),
     ]
+    if summary.beside_bundle is not None:
+        sections.append(("Beside the bundle that is there", _beside(summary)))
     if summary.calibration is not None:
         sections.append(("What the scores mean", report_calibration.section(summary.calibration)))
     sections.append((f"Subjects (seed {summary.seeds[0]})", _subjects(scores, data)))
@@ -138,6 +140,15 @@ def _warnings(summary: Results) -> list[str]:
             f"UAR {leaky['uar']:.3f}. That looks at the test subject and is not a result."
         )
     return found
+
+
+def _beside(summary: Results) -> str:
+    old = summary.beside_bundle
+    assert old is not None
+    rows = comparison_rows([(summary.title, old.bundle, test) for test in old.tests])
+    values = " / ".join(short(old.metrics[name]) for name in NAMES)
+    said = f"{old.verdict}. {old.bundle} alone, {' / '.join(name.upper() for name in NAMES)}: {values}."
+    return f"{rows}<p>This run is {html.escape(said)}</p>"
 
 
 def _line(measured: dict[str, dict[str, float]]) -> str:
@@ -316,6 +327,10 @@ def print_table(console: Console, summary: Results) -> None:
     for part in summary.metrics:
         table.add_row(part, *measured_cells(summary, part))
     console.print(table)
+    if summary.beside_bundle is not None:
+        for line in summary.beside_bundle.lines():
+            console.print(line, highlight=False)
+        console.print(f"This run is {summary.beside_bundle.verdict}.", highlight=False)
     for warning in _warnings(summary):
         console.print(warning, style="yellow", highlight=False)
 

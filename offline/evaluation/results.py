@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from offline.datasets.flowmaps import MapSet
 from offline.datasets.people import clip_of
+from offline.evaluation.beside import Beside
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.metrics import NAMES, confusion, metrics, metrics_of
 from offline.files import write_bytes
@@ -60,6 +61,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     loso: dict[str, dict[str, float]] | None = None
     """With a leaky protocol: the honest figures of the same model and samples, by the protocol `beside`."""
     beside: str = ""
+    beside_bundle: Beside | None = None
+    """The bundle that it is to take the place of, on the same clips; None: it was not compared."""
 
     @property
     def pretraining(self) -> str:

@@ -196,7 +196,8 @@ def mark_file(out: str | Path, name: str) -> Path:
 def _link(source: Path, target: Path, needed: str) -> None:
     """The finished files of a seed, in the place where a run has them."""
     if not (source / needed).exists():
-        raise MerealtimeError(f"{source / needed}: gone; remove {source.parents[1].parent / 'rows'} to fit it again")
+        row = row_file(source.parents[2], source.parent.name)
+        raise MerealtimeError(f"{source / needed}: gone; remove {row} too, and it is fitted again")
     target.mkdir(parents=True, exist_ok=True)
     for file in source.glob("*.npz"):
         place = target / file.name

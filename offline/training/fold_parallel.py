@@ -12,7 +12,8 @@ import numpy as np
 
 from offline.export import litert
 from offline.files import write_npz
-from offline.training import shallow
+from offline.training import bundle_start, shallow
+from offline.training.bundle_start import Start
 from offline.training.protocol import Fitted, Job, Task, Trainer
 
 
@@ -29,6 +30,22 @@ class FoldParallel(Trainer):
 
     def check(self, model: str, recipe: Any, pretrained: bool) -> None:
         """It can do all."""
+
+    def check_weights(self, model: str, weights: str, recipe: Any, frozen: float) -> str:
+        """The folder of a bundle of the same network."""
+        if weights in ("none", ""):
+            return "none"
+        return str(bundle_start.read(weights, model, sum(self.streams))[0])
+
+    def start(self, job: Job) -> Start | None:
+        """The bundle that it starts from; None: from random numbers."""
+        if job.weights == "none":
+            return None
+        return bundle_start.read(job.weights, job.entry.name, sum(self.streams))[1]
+
+    def settings(self, job: Job) -> dict[str, Any]:
+        start = self.start(job)
+        return super().settings(job) | ({} if start is None else {"weights": start.name})
 
     def units(self, recipe: Any, folds: int) -> int:
         return int(recipe.epochs * recipe.members)
@@ -48,9 +65,13 @@ class FoldParallel(Trainer):
 
     def _member(self, task: Task, number: int, seed: int) -> shallow.Trained:
         job, data, recipe = task.job, task.data, task.job.recipe
-        start, trainable = shallow.initial(self.streams, seed), None
+        start, trainable, given = shallow.initial(self.streams, seed), None, self.start(job)
+        if given is not None:
+            trainable = shallow.frozen_mask(self.streams, job.frozen)
+            start = given.for_folds(data.maps, task.held_out)
         if job.source is not None:
             nobody = np.zeros((1, len(job.source)), bool)
+            start = start if given is None else given.for_folds(job.source.maps, nobody)
             trained = shallow.train_folds(job.source.maps, job.source.label, nobody, recipe, start, seed)
             start = shallow.Weights(trained.weights.rows[0], trained.weights.moving[0])
             trainable = shallow.frozen_mask(self.streams, job.frozen)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -21,6 +21,9 @@ from offline.datasets.flowmaps import MapSet
 from offline.inputs import Input, flow_map
 from offline.training.batches import Recipe
 from realtime.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from offline.training.bundle_start import Start
 
 IN_VIEW = (
     "with leave-one-subject-out results on the MEGC 2019 composite in view, not in nested folds: "
@@ -166,6 +169,10 @@ class Trainer(ABC):
                 f"{model}: --weights {weights}: nothing in it can start from another's weights; leave it out"
             )
         return "none"
+
+    def start(self, job: Job) -> Start | None:
+        """The bundle that it starts from; None: no bundle."""
+        return None
 
     def any_classes(self) -> bool:
         """Can it tell other classes apart than negative, positive, surprise?"""

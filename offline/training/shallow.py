@@ -88,9 +88,9 @@ def train_folds(
     """Train one network for each row of `held_out`.
 
     maps: (n, 28, 28, 3) float32, 0..255; labels: (n,) 0..2; held_out: (folds, n) bool, clips a fold must not
-    see (none: a network trained on everything); start: one network; trainable: (108, kernels), 0 where
-    frozen. checkpoint: file to continue from and to save to every few epochs; the result is the same as
-    without.
+    see (none: a network trained on everything); start: one network, or one for each fold; trainable:
+    (108, kernels), 0 where frozen. checkpoint: file to continue from and to save to every few epochs; the result is
+    the same as without.
     """
     run = _Run(maps, labels, held_out, recipe, start, seed, trainable)
     if checkpoint is not None and checkpoint.exists():
@@ -122,7 +122,7 @@ class _Run:
         from offline.training.shallow_cpu import LANES, scratch_for
 
         self.maps, self.labels, self.held_out, self.recipe, self.seed = maps, labels, held_out, recipe, seed
-        self.kernels = start.rows.shape[1]
+        self.kernels = start.rows.shape[-1]
         if not 1 <= self.kernels <= LANES:
             raise ValueError(f"{self.kernels} kernels: the fold-parallel trainer takes 1 to {LANES}")
         self.folds = len(held_out)
@@ -133,8 +133,8 @@ class _Run:
         self.state = np.zeros((3, self.groups, 108, LANES), np.float32)
         self.moving = np.zeros((self.groups, 2, LANES), np.float32)
         used = self.slots * self.kernels
-        self.state[0, :, :, :used] = np.tile(start.rows, (1, self.slots))
-        self.moving[:, :, :used] = np.tile(start.moving, (1, self.slots))
+        self.state[0, :, :, :used] = self._packed(start.rows)
+        self.moving[:, :, :used] = self._packed(start.moving)
         self.trainable = np.zeros((108, LANES), np.float32)
         self.trainable[:, :used] = 1.0 if trainable is None else np.tile(trainable, (1, self.slots))
         self.scores = np.full((recipe.epochs, len(maps), 3), np.nan, np.float32)
@@ -143,6 +143,13 @@ class _Run:
         for fold, held in enumerate(held_out):
             self.class_weights[fold] = class_weights(labels[~held], recipe.class_weight)
         self.scratch = scratch_for(get_num_threads(), min(recipe.batch, len(maps)))
+
+    def _packed(self, one: Float32) -> Float32:
+        """Of one network for all folds, (rows, kernels), or of each fold: the lanes, (groups, rows, used)."""
+        every = np.broadcast_to(one, (self.folds, *one.shape[-2:]))
+        whole = np.concatenate([every, np.repeat(every[-1:], self.groups * self.slots - self.folds, 0)])
+        rows = whole.reshape(self.groups, self.slots, *one.shape[-2:]).transpose(0, 2, 1, 3)
+        return rows.reshape(self.groups, one.shape[-2], -1)
 
     def advance(self) -> None:
         """One epoch, then the held-out scores after it (recorded for the curves; nothing depends on them)."""

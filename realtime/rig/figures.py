@@ -11,6 +11,8 @@ GOOD_FPS, LEAST_FPS = 100.0, 60.0
 """Micro-expressions last 40 to 500 ms: ten frames of a short one, and six."""
 GOOD_PX, MOST_PX = 0.4, 0.8
 """Of a face 152 px wide. The movements of coded micro-expressions reach 0.5 to 3 px there."""
+LONG_MS = 10.0
+"""A frame at 100 fps; the rise of a short micro-expression takes 40."""
 GOOD_LOSS, MOST_LOSS = 0.1, 2.0
 """%"""
 
@@ -39,7 +41,9 @@ class Figures(msgspec.Struct, kw_only=True):
     """Frames that this machine had no time to analyse."""
     left_out_percent: float
     exposure_ms: float | None = None
-    """Null: the camera does not say."""
+    """When the measuring ended; null: the camera does not say."""
+    exposure_auto: bool | None = None
+    """The camera chooses it; null: it does not say."""
     brightness: float
     """Mean grey level of the face, or of the picture where there is none."""
     dark_percent: float
@@ -92,6 +96,8 @@ def _complaints(f: Figures) -> tuple[list[str], list[str]]:
     hold(f.left_out_percent, GOOD_LOSS, MOST_LOSS, late)
     white = f"{f.bright_percent:.0f} % of the face is white: less light, or a shorter exposure"
     hold(f.bright_percent, 1.0, 10.0, white)
+    if f.exposure_ms is not None and f.exposure_ms > LONG_MS:
+        slight.append(f"the exposure is {f.exposure_ms:.1f} ms, which blurs what is quick: more light, {LONG_MS:g} ms")
     if f.brightness < 40 or f.dark_percent > 5:
         slight.append(f"the face is dark (grey level {f.brightness:.0f} of 255): more light on it")
     if wide_px is not None:

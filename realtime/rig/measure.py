@@ -25,6 +25,8 @@ from realtime.rig import pictures
 from realtime.rig.figures import Figures, judge
 from realtime.session.curves import Rows, read_curves
 from realtime.sinks.lines import AnyLine, SessionLine, State, SummaryLine
+from realtime.sources.v4l2.exposure import Exposure
+from realtime.sources.v4l2.exposure import read as read_exposure
 from realtime.supervisor import Supervisor
 from realtime.vision.face.regions import FACE_WIDTH_PX
 
@@ -67,6 +69,8 @@ class _Seen:
     noise: list[float] = field(default_factory=list)
     pictures: list[tuple[int, Gray]] = field(default_factory=list)
     """(frame number, (H, W) uint8)"""
+    exposure: Exposure | None = None
+    """The last that the camera told."""
 
 
 def measure(settings: Settings, seconds: float, show: Callable[[float], None] = lambda _: None) -> Figures:
@@ -80,7 +84,9 @@ def measure(settings: Settings, seconds: float, show: Callable[[float], None] = 
         output = replace(type(settings.output)(), view="none", record=folder, record_frames="none")
         source = replace(settings.source, duration_s=seconds, truth=None)
         supervisor = Supervisor(replace(settings, output=output, source=source), sinks=[log])
-        thread = threading.Thread(target=_watch, args=(supervisor.ring_name, seen, stopping), name="rig", daemon=True)
+        thread = threading.Thread(
+            target=_watch, args=(settings.source.camera, supervisor.ring_name, seen, stopping), name="rig", daemon=True
+        )
         thread.start()
         try:
             code = supervisor.run()
@@ -98,7 +104,7 @@ def measure(settings: Settings, seconds: float, show: Callable[[float], None] = 
     return figures
 
 
-def _watch(ring: str, seen: _Seen, stopping: threading.Event) -> None:
+def _watch(camera: str, ring: str, seen: _Seen, stopping: threading.Event) -> None:
     """The thread: every frame that it can get hold of."""
     reader = None
     while reader is None:
@@ -132,6 +138,7 @@ def _watch(ring: str, seen: _Seen, stopping: threading.Event) -> None:
                 before = np.empty((0, 0), np.uint8)
             elif picture is not None:
                 before, next_pair_s = picture, time.monotonic() + 0.25
+                seen.exposure = read_exposure(camera) or seen.exposure
                 if len(seen.pictures) < _MOST_PICTURES:
                     seen.pictures.append((header.number, picture))
 
@@ -177,6 +184,8 @@ def _figures(first: SessionLine, last: SummaryLine, seen: _Seen, rows: Rows) -> 
         lost_percent=round(100.0 * lost / max(1, last.frames_captured), 3),
         left_out=left_out,
         left_out_percent=round(100.0 * left_out / max(1, last.frames_captured), 3),
+        exposure_ms=seen.exposure.ms if seen.exposure else None,
+        exposure_auto=seen.exposure.auto if seen.exposure else None,
         brightness=round(float(np.mean([face.mean() for face in looked])), 1) if looked else 0.0,
         dark_percent=round(float(np.mean([dark for dark, _ in clipped])), 2),
         bright_percent=round(float(np.mean([bright for _, bright in clipped])), 2),

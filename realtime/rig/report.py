@@ -19,7 +19,10 @@ _COLOUR = {"good": "green", "usable": "yellow", "not for micro-expressions": "re
 def rows(f: Figures) -> list[tuple[str, str]]:
     """(what, figure) in the order of the table."""
     asked = f", asked {f.fps_requested:g}" if f.fps_requested else ""
-    exposure = "the camera does not say" if f.exposure_ms is None else f"{f.exposure_ms:.2f} ms"
+    exposure = "the camera does not say"
+    if f.exposure_ms is not None:
+        chosen = {True: ", automatic", False: ", set by hand", None: ""}[f.exposure_auto]
+        exposure = f"{f.exposure_ms:.2f} ms{chosen}"
     flicker = f"{f.flicker_percent:.2f} % at {f.flicker_hz:.1f} Hz" if f.flicker_percent else "none seen"
     face = "none"
     if f.face_width_px is not None:

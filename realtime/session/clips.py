@@ -64,14 +64,18 @@ class _Counts:
 class ClipRecorder:
     """``add`` each frame, ``want`` each event; both return at once."""
 
-    def __init__(self, folder: Path, info: SourceInfo, fps: float, form: str, *, most: int) -> None:
-        """folder: of the session; most: frames in memory. Raises OSError where nothing can be written there."""
+    def __init__(
+        self, folder: Path, info: SourceInfo, fps: float, form: str, *, most: int, patient: bool = False
+    ) -> None:
+        """folder: of the session; most: frames in memory; patient: who adds frames waits while ``is_behind``, so that
+        none is left out where the disk is slow. Raises OSError where nothing can be written there.
+        """
         self.folder = folder / FOLDER
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._info, self._fps, self._form = info, fps, form
         self._past: deque[_Kept] = deque(maxlen=max(1, most))
         self._open: list[_Clip] = []
-        self._most_waiting = max(1, most)
+        self._most_waiting, self._patient = max(1, most), patient
         self._tasks: queue.SimpleQueue[tuple[_Clip, _Kept | None] | None] = queue.SimpleQueue()
         self._counts = _Counts(written=self.readable())
         self._begun_ns: int | None = -(2**62)
@@ -88,6 +92,11 @@ class ClipRecorder:
     def missing(self) -> int:
         """Frames that belong into a clip and are in none."""
         return self._counts.missing
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the disk is to catch up before more is added."""
+        return self._tasks.qsize() >= self._most_waiting
 
     def troubles(self) -> list[str]:
         """A line for each clip that is not whole, once."""
@@ -106,6 +115,8 @@ class ClipRecorder:
         before = self._past[-1].index if self._past else -1
         self._past.append(kept)
         for clip in list(self._open):
+            if t_ns < clip.begin_ns:
+                continue  # the event was known before we came to it
             if t_ns <= clip.end_ns:
                 self._put(clip, kept, before)
             else:
@@ -138,7 +149,7 @@ class ClipRecorder:
         """before: index of the frame that was kept last."""
         since_begin = int((kept.t_ns - clip.begin_ns) * self._fps / 1e9)  # frames of the clip that may lie before
         clip.missing += max(0, min(kept.index - before - 1, since_begin))
-        if self._tasks.qsize() < self._most_waiting:
+        if self._patient or not self.is_behind:
             self._tasks.put((clip, kept))
         else:
             clip.missing += 1

@@ -68,6 +68,7 @@ class SessionFolder:
             "name": self.path.name,
             "subject": self._settings.output.subject,
             "started_at": line.started_at,
+            "first_frame": first_frame(line),
             "camera": {
                 key: without_passwords(value) if isinstance(value, str) else value for key, value in camera.items()
             },
@@ -108,6 +109,17 @@ class SessionFolder:
         finally:
             with contextlib.suppress(OSError):
                 self.path.rmdir()
+
+
+def first_frame(line: SessionLine) -> dict[str, int | str]:
+    """Where the session's time begins: number, exposure, of a live source in UTC too; empty without a frame."""
+    if line.first_frame is None or line.first_t_ns is None:
+        return {}
+    found: dict[str, int | str] = {"number": line.first_frame, "t_ns": line.first_t_ns}
+    if line.live:
+        utc_ns = line.first_t_ns + int(clock()["utc_minus_monotonic_ns"])
+        found["utc"] = datetime.fromtimestamp(utc_ns / 1e9, UTC).isoformat(timespec="microseconds")
+    return found
 
 
 def clock() -> dict[str, int | str]:

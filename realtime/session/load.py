@@ -14,6 +14,7 @@ from realtime.errors import UserError
 from realtime.session import review
 from realtime.session.curves import ROW, Rows, read_curves
 from realtime.session.read import read_frame_table
+from realtime.session.times import FrameTimes
 from realtime.sinks.lines import EventLine, GapLine, MarkerLine, NoticeLine, SessionLine, SummaryLine
 
 _Logged = EventLine | GapLine | MarkerLine | NoticeLine | SessionLine | SummaryLine
@@ -41,8 +42,12 @@ class Session:
     curves: Rows = field(default_factory=lambda: np.empty(0, ROW))
     damaged: int = 0
     """Lines of log and review that can't be read."""
-    zero_ns: int = 0
-    """Exposure of frame 0: the session's start."""
+    times: FrameTimes = field(default_factory=lambda: FrameTimes.of([]))
+
+    @property
+    def zero_ns(self) -> int:
+        """Exposure of frame 0: the session's start."""
+        return self.times.at(0)
 
     @property
     def fps(self) -> float:
@@ -65,11 +70,8 @@ class Session:
         return (t_ns - self.zero_ns) / 1e9
 
     def frame_seconds(self, frame: int) -> float:
-        """The same for a frame's number: by its own time where it was analysed, else by the rate."""
-        at = int(np.searchsorted(self.curves["frame"], frame))
-        if at < len(self.curves) and self.curves["frame"][at] == frame:
-            return self.seconds(int(self.curves["t_ns"][at]))
-        return frame / self.fps if self.fps else 0.0
+        """The same for a frame's number, also of one that was not analysed."""
+        return self.seconds(self.times.at(frame))
 
 
 def load(path: Path | str) -> Session:
@@ -82,13 +84,14 @@ def load(path: Path | str) -> Session:
     curves = read_curves(folder) if folder else np.empty(0, ROW)
     if not lines and not len(curves):
         raise UserError(f"{path}: holds no session; give a folder below --record's DIR, or an event log")
+    facts = _read_facts(folder) if folder else {}
     events = [line for line in lines if isinstance(line, EventLine)]
     first = next((line for line in lines if isinstance(line, SessionLine)), None)
     return Session(
         path=path,
         folder=folder,
         name=path.resolve().name if folder else path.stem,
-        facts=_read_facts(folder) if folder else {},
+        facts=facts,
         first=first,
         events=events,
         markers=[line for line in lines if isinstance(line, MarkerLine)],
@@ -98,7 +101,7 @@ def load(path: Path | str) -> Session:
         verdicts=review.latest(reviewed.verdicts),
         curves=curves,
         damaged=damaged + reviewed.damaged,
-        zero_ns=_zero_ns(folder, curves, events, first),
+        times=_times(folder, _first_frame(facts, first), curves, events, first),
     )
 
 
@@ -131,22 +134,41 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _zero_ns(folder: Path | None, curves: Rows, events: list[EventLine], first: SessionLine | None) -> int:
-    """When frame 0 was exposed, by the first thing that has a number and a time."""
-    fps = (first.fps_measured or first.fps_granted) if first is not None else 0.0
-    known: tuple[int, int] | None = None
-    if len(curves):
-        known = int(curves["frame"][0]), int(curves["t_ns"][0])
-    elif folder is not None and (folder / "frames.csv").exists():
-        rows = read_frame_table(str(folder / "frames.csv")).rows
-        rows = rows[rows[:, 0] >= 0]
-        known = (int(rows[0, 0]), int(rows[0, 1])) if len(rows) else None
-    if known is None and events:
-        known = events[0].onset, events[0].onset_t_ns
-    if known is None:
-        return 0
-    number, t_ns = known
-    return t_ns - (round(number * 1e9 / fps) if fps else 0)
+def _first_frame(facts: dict[str, Any], first: SessionLine | None) -> tuple[int, int] | None:
+    """Number and exposure of the first frame that came in, as the session says; older ones do not."""
+    told = facts.get("first_frame")
+    if isinstance(told, dict):
+        number, t_ns = told.get("number"), told.get("t_ns")
+        if isinstance(number, int) and isinstance(t_ns, int) and 0 <= number < 2**62 and abs(t_ns) < 2**62:
+            return number, t_ns
+    if first is not None and first.first_frame is not None and first.first_t_ns is not None:
+        return first.first_frame, first.first_t_ns
+    return None
+
+
+def _times(
+    folder: Path | None,
+    begin: tuple[int, int] | None,
+    curves: Rows,
+    events: list[EventLine],
+    first: SessionLine | None,
+) -> FrameTimes:
+    """Of all that has a number and a time: the first frame, those that were analysed, else those of the recording,
+    else those that events name.
+    """
+    fps = (first.fps_granted or first.fps_measured) if first is not None else 0.0
+    moments = np.column_stack([curves["frame"], curves["t_ns"]]).astype(np.int64)
+    table = folder / "frames.csv" if folder is not None else None
+    begun = begin is not None or (len(moments) > 0 and moments[0, 0] == 0)
+    if table is not None and table.exists() and not (begun and len(moments)):
+        rows = read_frame_table(str(table)).rows
+        moments = np.concatenate([moments, rows[rows[:, 0] >= 0]])
+    if not len(moments):
+        found = [(getattr(e, at), getattr(e, f"{at}_t_ns")) for e in events for at in ("onset", "apex", "offset")]
+        moments = np.array(sorted(found), np.int64).reshape(-1, 2)
+    if begin is not None:
+        moments = np.concatenate([np.array([begin], np.int64), moments])
+    return FrameTimes.of(moments, fps)
 
 
 def label_of(text: str, otherwise: str) -> str:

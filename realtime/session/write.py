@@ -47,6 +47,11 @@ class FrameFile:
         """Frames that are in the files, with their rows."""
         return self._table.count
 
+    @property
+    def last_number(self) -> int:
+        """Number of the last frame in the table; −1 where there is none."""
+        return self._table.last_number()
+
     def write(self, gray: npt.NDArray[np.uint8], number: int, t_ns: int, captured_ns: int) -> int:
         """Append one frame, (H, W) uint8. OSError where the disk does not take it: what the encoder held is lost
         too, and the files end at the last whole frame; the next one is tried again. How many frames that wrote.
@@ -133,6 +138,14 @@ class _Table:
     @property
     def count(self) -> int:
         return len(self._ends) - 1
+
+    def last_number(self) -> int:
+        """Of the last row; −1 without one, or where it is damaged."""
+        if not self.count:
+            return -1
+        begin, end = self._ends[-2], self._ends[-1]
+        number = os.pread(self._fd, end - begin, begin).split(b",")[0]
+        return int(number) if number.isdigit() else -1
 
     def add(self, row: bytes) -> None:
         end = self._ends[-1]

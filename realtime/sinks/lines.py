@@ -57,6 +57,10 @@ class SessionLine(Line, frozen=True, kw_only=True):
     """What the source granted, in words."""
     start_up_s: dict[str, float] = {}
     """Seconds from the command until a stage was ready, and until the first frame was analysed."""
+    first_frame: int | None = None
+    """Number of the first frame that came in; null where none had."""
+    first_t_ns: int | None = None
+    """Its exposure, on the clock of all ``t_ns``."""
 
 
 class EventLine(Line, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """Record: ring → frames on disk, and the spotter's curves beside them, in a process of its own.
 
-Consumes frames as a mere lossy reader (it can lose some, never delay them), ``Rows`` and ``Span``. What it loses is
-told when it happens: a disk that is full or fails, a ring that came round. ``output.record_frames`` says which frames
-are kept: all of them, a clip of each event, or none.
+Consumes frames, ``Rows`` and ``Span``. A live source it can't delay: what it loses is told when it happens, a disk that
+is full or fails, a ring that came round. A recording that is played again waits for it (a cursor in the ring), so that
+every frame is kept however slow the disk is. ``output.record_frames`` says which: all, a clip of each event, or none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from realtime import pipeline
 from realtime.config import OutputSettings
 from realtime.errors import UserError
 from realtime.ipc import bus, messages
@@ -33,6 +34,8 @@ _RESERVE_BYTES = 128 * 2**20
 _LOOK_S = 0.1  # between two looks at the free space
 _RETRY_S = 0.5  # between two attempts to write to a disk that fails
 _TELL_S = 1.0  # between two notices of lost frames
+_RELEASE_EVERY = 16  # each release wakes a waiting capture process
+_BEHIND_S = 0.01  # between two looks whether the disk has caught up
 _LATE_S = 2.0  # an event is known at most so long after it has lasted its longest
 
 
@@ -47,19 +50,19 @@ def run(context: StageContext) -> None:
     output = context.settings.output
     folder = Path(output.record or ".") / context.spec.recording
     receiver = bus.Receiver(context.zmq, context.endpoint("curves"))
-    reader = RingReader.attach(order.ring)
+    lossless = not order.info.live and context.stage in output.held_back_by
+    reader = RingReader.attach(order.ring, cursor=pipeline.CURSORS[context.stage] if lossless else None)
     keeper = open_keeper(context, folder, order, reader)
     beside = Beside(context, receiver, folder, keeper)
-    copying = Copying(context, reader, keeper, folder, beside)
+    copying = Copying(context, reader, keeper, folder, beside, lossless=lossless)
     try:
         context.ready({"recording": str(folder)})
         copying.run()
     except BaseException:
         with contextlib.suppress(OSError):
             keeper.close()
-        raise
-    finally:
-        reader.close()
+        raise  # the ring's cursor is not given back: it tells our successor where to go on
+    reader.close()
     context.drained(copying.close())
     context.stopping.wait()
 
@@ -70,6 +73,14 @@ class Keeper(Protocol):
     @property
     def written(self) -> int:
         """Frames that are on disk."""
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last frame that a predecessor wrote; −1 where it is not known."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it holds as much as it may; who can wait had better give it no more."""
 
     def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
         """Take the frame at ``index``; None where it was overwritten. OSError where the disk does not take it."""
@@ -103,11 +114,13 @@ def open_keeper(context: StageContext, folder: Path, order: messages.Control, re
             return KeepNone()
         seconds = context.settings.spot.max_duration_s + _LATE_S + output.record_before_s
         most = output.clip_mib * 2**20 // (reader.height * reader.width)
+        lossless = not info.live
         if most < seconds * order.fps:
             detail = f"output.clip_mib holds {most / order.fps:.1f} s; events that last longer lose their beginning"
             context.notice("clips shortened", detail)
-        most = min(most, round(seconds * order.fps))
-        clips = ClipRecorder(folder, info, order.fps, output.record_format, most=most)
+        ahead = reader.slots if lossless else 0  # of a spotter that may be slower than we are
+        most = min(most, round(seconds * order.fps) + ahead)
+        clips = ClipRecorder(folder, info, order.fps, output.record_format, most=most, patient=lossless)
     except OSError as error:
         raise UserError(f"{output.record}: can't record there ({error.strerror})") from error
     return KeepClips(clips, output)
@@ -118,6 +131,10 @@ class KeepAll:
 
     def __init__(self, recorder: Recorder, frame: Gray) -> None:
         self._recorder, self._frame = recorder, frame
+        self.last_number = recorder.last_number
+
+    is_behind = False
+    """A frame is on disk when it was kept."""
 
     @property
     def written(self) -> int:
@@ -149,6 +166,8 @@ class KeepNone:
     """No frame."""
 
     written = 0
+    last_number = -1
+    is_behind = False
 
     def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
         """Never asked."""
@@ -173,6 +192,8 @@ class KeepNone:
 class KeepClips:
     """A clip of each event."""
 
+    last_number = -1
+
     def __init__(self, clips: ClipRecorder, output: OutputSettings) -> None:
         self._clips = clips
         self._before_ns, self._after_ns = (round(s * 1e9) for s in (output.record_before_s, output.record_after_s))
@@ -180,6 +201,10 @@ class KeepClips:
     @property
     def written(self) -> int:
         return self._clips.written
+
+    @property
+    def is_behind(self) -> bool:
+        return self._clips.is_behind
 
     def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
         frame = np.empty((reader.height, reader.width), np.uint8)
@@ -255,9 +280,19 @@ class Beside:
 class Copying:
     """State of a running recording."""
 
-    def __init__(self, context: StageContext, reader: RingReader, keeper: Keeper, folder: Path, beside: Beside) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        reader: RingReader,
+        keeper: Keeper,
+        folder: Path,
+        beside: Beside,
+        *,
+        lossless: bool = False,
+    ) -> None:
+        """lossless: the writer waits for what the reader has not released."""
         self._context, self._reader, self._keeper, self._beside = context, reader, keeper, beside
-        self._folder = folder
+        self._folder, self._lossless = folder, lossless
         self._row = context.row
         self.unwritten = 0
         """Frames that the disk did not take."""
@@ -274,6 +309,7 @@ class Copying:
         reader, row = self._reader, self._row
         index = row.get("next_index") or reader.start  # one that died is gone on for
         row.put("frames", self._keeper.written)
+        row.put("last_number", max(row.get("last_number"), self._keeper.last_number))
         while True:
             count = reader.wait(index, _WAIT_S)
             begun = time.monotonic_ns()
@@ -288,11 +324,19 @@ class Copying:
                 index = count
                 time.sleep(_WAIT_S)
                 continue
-            oldest = reader.catch_up(index)
-            self._lost += oldest - index
-            index = self._frame(oldest)
+            if self._lossless:
+                if self._keeper.is_behind:
+                    time.sleep(_BEHIND_S)
+                    continue
+            else:
+                oldest = reader.catch_up(index)
+                self._lost += oldest - index
+                index = oldest
+            index = self._frame(index)
             self._tell_lost(begun / 1e9)
             self._note(index, count)
+            if not index % _RELEASE_EVERY or index == count:
+                reader.release(index - 1)
             row.put("busy_ns", row.get("busy_ns") + time.monotonic_ns() - begun)
         self._tell_lost(np.inf)
         self._wait_for_spotter()

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from realtime import pipeline
 from realtime.errors import MerealtimeError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Row
@@ -48,7 +49,7 @@ def run(context: StageContext) -> None:
         return
     check_size(order.info)
     lossless = order.info is not None and not order.info.live
-    reader = RingReader.attach(order.ring, cursor=0 if lossless else None)
+    reader = RingReader.attach(order.ring, cursor=pipeline.CURSORS["spot"] if lossless else None)
     meter = loaded.meter
     if meter is None:
         context.progress("warming the spotter")

@@ -48,6 +48,8 @@ def session_line(
     start_up_s: Mapping[str, float],
 ) -> SessionLine:
     """The first line. Without ``info`` (stopped before the source was open) its facts are empty."""
+    capture = board.row("capture")
+    came = capture.get("frames") > 0
     return SessionLine(
         version=__version__,
         started_at=started_at,
@@ -66,6 +68,8 @@ def session_line(
         faces=settings.spot.faces,
         source_detail=info.detail if info else "",
         start_up_s=dict(start_up_s),
+        first_frame=capture.get("first_number") if came else None,
+        first_t_ns=capture.get("first_t_ns") if came else None,
     )
 
 

@@ -38,6 +38,7 @@ class Resources:
         """Ring index at which the source begins: above 0 where a recording has been begun again."""
         self.info: SourceInfo | None = None
         """Of the source whose frames the ring has."""
+        self._cursors = 0
         with contextlib.ExitStack() as undo:
             self.board = Board.create(f"{prefix}board")
             undo.callback(self.board.unlink)
@@ -80,19 +81,19 @@ class Resources:
     def has_ring(self) -> bool:
         return self._ring is not None
 
-    def make_ring(self, info: SourceInfo, slots: int, least: int) -> int:
+    def make_ring(self, info: SourceInfo, slots: int, least: int, cursors: int = 1) -> int:
         """Shared memory for frames of that size: so many slots, or, where they don't fit, as many as do; how many.
 
-        RingError if there is no room for the least.
+        cursors: stages that a lossless source waits for. RingError if there is no room for the least.
         """
         from realtime.ipc.ring import SHM_DIR, RingWriter, ring_bytes
 
-        lossless = 0 if info.live else 1
+        lossless = 0 if info.live else cursors
         if slots > least:
             there = os.statvfs(SHM_DIR)
             fit = there.f_bavail * there.f_frsize // ring_bytes(1, info.height, info.width)
             slots = max(least, min(slots, fit))
-        self.info = info
+        self.info, self._cursors = info, lossless
         self._ring = RingWriter.create(self.ring_name, slots, info.height, info.width, lossless=lossless)
         self._undo.callback(self._ring.unlink)
         self._undo.callback(self._ring.close)
@@ -109,6 +110,14 @@ class Resources:
             writer.finish()
             writer.close()
         return -1 if last is None else last.number
+
+    def free_cursor(self, stage: str) -> None:
+        """Have a lossless source wait no longer for a stage that is no more."""
+        if self._ring is None or self.info is None or self.info.live or pipeline.CURSORS[stage] >= self._cursors:
+            return
+        from realtime.ipc.ring import RingReader
+
+        RingReader.attach(self.ring_name, pipeline.CURSORS[stage]).close()
 
     def reopen_ring(self) -> None:
         """Frames come again, from the source's first. While no capture process is there."""

@@ -340,7 +340,8 @@ class Supervisor:
             self._account.info = info
             size = (info.fps, info.height, info.width)
             wanted = self.settings.ring.slots(*size)
-            slots = self._resources.make_ring(info, wanted, self.settings.ring.least_slots(*size))
+            least, cursors = self.settings.ring.least_slots(*size), len(self.settings.output.held_back_by)
+            slots = self._resources.make_ring(info, wanted, least, cursors)
             if slots < wanted:
                 detail = f"{slots} frames instead of {wanted}: no more room in shared memory (docker: --shm-size)"
                 self._journal.notice("ring shortened", detail)
@@ -424,6 +425,8 @@ class Supervisor:
                 self._begin_again()
         elif pipeline.BY_NAME[stage].optional:
             process.phase = "gone"
+            if pipeline.BY_NAME[stage].holds_back:
+                self._resources.free_cursor(stage)
             what, who = _NAMED[stage]
             self._journal.notice(f"{what} ended", f"{who} {how}; its restarts are used up; the session goes on")
         else:

@@ -15,6 +15,7 @@ from realtime.session.clips import FOLDER as CLIPS
 from realtime.session.curves import Rows
 from realtime.session.load import Session, load
 from realtime.session.pictures import Pictures
+from realtime.session.times import FrameTimes
 from realtime.sinks.lines import EventLine
 from realtime.vision.face.regions import FACE_WIDTH_PX, IMAGE_HEIGHT, ROI_NAMES
 
@@ -23,8 +24,6 @@ _MOST_FRAMES = 4000
 _AROUND_S = 0.5
 """Of an event's clip, before the onset and after the offset."""
 MOST_BINS = 4000
-Times = npt.NDArray[np.int64]
-"""(n, 2) frame number and exposure, ns, rising."""
 
 
 class Recorded:
@@ -50,29 +49,20 @@ class Recorded:
 
     # ---------------------------------------------------------------- time
 
-    def _known_times(self) -> Times:
-        """Frames whose time is known."""
+    def _known_times(self) -> FrameTimes:
+        """By the frames of the recording, where there are any."""
         if self._whole is not None and len(self._whole.frames):
-            return self._whole.frames
-        if len(self.curves):
-            frames, first = np.unique(self.curves["frame"], return_index=True)
-            return np.column_stack([frames, self.curves["t_ns"][first]]).astype(np.int64)
-        moments = [(e.onset, e.onset_t_ns) for e in self.events] + [(e.offset, e.offset_t_ns) for e in self.events]
-        return np.array(sorted(moments), np.int64).reshape(-1, 2)
+            return FrameTimes.of(np.concatenate([self._whole.frames, self.session.times.known]), self.fps)
+        return self.session.times
 
     def time_of(self, frame: int) -> int:
         """Exposure of a frame, ns: as the tables say, else counted from the nearest frame that they know."""
-        known = self._times
-        if not len(known):
-            return self.zero_ns + round(frame * 1e9 / self.fps)
-        at = int(np.clip(np.searchsorted(known[:, 0], frame), 0, len(known) - 1))
-        number, t_ns = (int(value) for value in known[at])
-        return t_ns + round((frame - number) * 1e9 / self.fps)
+        return self._times.at(frame)
 
     def seconds(self) -> float:
         """Length of the time line."""
         lasts = [event.offset_t_ns for event in self.events] + [mark.t_ns for mark in self.session.markers]
-        lasts += [int(times[-1]) for times in (self._times[:, 1], self.curves["t_ns"]) if len(times)]
+        lasts += [int(times[-1]) for times in (self._times.known[:, 1], self.curves["t_ns"]) if len(times)]
         return max(0.1, (max(lasts, default=self.zero_ns) - self.zero_ns) / 1e9)
 
     # ---------------------------------------------------------------- curves
@@ -154,7 +144,7 @@ class Recorded:
         low = max(0, first - around)
         high = min(last + around, low + _MOST_FRAMES)
         pictures = self.pictures_of(event)
-        known = pictures.frames if pictures is not None else self._times if len(self.curves) else None
+        known = pictures.frames if pictures is not None else self._times.known if len(self.curves) else None
         if known is None:
             return [(number, self.time_of(number)) for number in range(low, high + 1)]
         begin, end = np.searchsorted(known[:, 0], [low, high + 1])

@@ -44,6 +44,7 @@ def play(options: dict[str, Any]) -> dict[str, Any]:
     finally:
         source.close()
         source.close()
+    answer["ahead"] = getattr(source, "decoded_ahead", 0)
     return {**answer, "numbers": numbers, "times": times, "digests": digests, "notices": take_notices(source)}
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +46,24 @@ class Place:
         return self.folder / f"{self.stem}{'_' + what if what else ''}{self.suffix}"
 
 
+def would_write(session: Session, form: str, out: Path | None = None) -> list[tuple[Path, int]]:
+    """The files that ``export`` would make, with their bytes: written elsewhere, and gone again. UserError as there."""
+    place = _place(session, form, out)
+    with tempfile.TemporaryDirectory(prefix="merealtime-export-") as elsewhere:
+        there = Path(elsewhere)
+        made = _write(session, form, Place(there, place.stem, place.suffix, place.named))
+        return [(place.folder / path.relative_to(there), path.stat().st_size) for path in made]
+
+
 def export(session: Session, form: str, out: Path | None = None) -> list[Path]:
     """Write a session as one of ``FORMATS``. UserError where that can't be done.
 
     out: a folder, or the name of the main file; None: ``export/`` in the session's folder, or beside the log.
     """
-    place = _place(session, form, out)
+    return _write(session, form, _place(session, form, out))
+
+
+def _write(session: Session, form: str, place: Place) -> list[Path]:
     module = importlib.import_module(f"{__name__}.{FORMATS[form]}")
     try:
         place.folder.mkdir(parents=True, exist_ok=True)

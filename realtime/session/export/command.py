@@ -9,7 +9,7 @@ from pathlib import Path
 
 from realtime.errors import MerealtimeError
 from realtime.options import OneLineParser
-from realtime.session.export import FORMATS, export
+from realtime.session.export import FORMATS, export, would_write
 from realtime.session.load import load
 
 _EPILOG = """\
@@ -35,11 +35,15 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("session", type=Path, metavar="SESSION_DIR|EVENTS.jsonl")
     parser.add_argument("--format", required=True, choices=tuple(FORMATS))
     parser.add_argument("--out", type=Path, metavar="PATH", help="a folder, or the main file's name")
+    parser.add_argument("--dry-run", action="store_true", help="name the files and their sizes, and write none")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     arguments = parser.parse_args(words)
     try:
         session = load(arguments.session)
-        made = export(session, arguments.format, arguments.out)
+        if arguments.dry_run:
+            made = [f"{path} ({size} bytes)" for path, size in would_write(session, arguments.format, arguments.out)]
+        else:
+            made = [str(path) for path in export(session, arguments.format, arguments.out)]
     except MerealtimeError as error:
         if arguments.debug:
             raise
@@ -47,6 +51,6 @@ def main(words: Sequence[str]) -> int:
         return error.exit_code
     if session.damaged:
         sys.stderr.write(f"merealtime: {arguments.session}: {session.damaged} damaged lines were left out\n")
-    for path in made:
-        print(path)
+    for line in made:
+        print(line)
     return 0

@@ -24,6 +24,8 @@ FLAG_TIMESTAMP_MONOTONIC = 0x2000
 
 DISCRETE = 1  # of frame sizes and intervals; 2 continuous, 3 stepwise
 
+CID_EXPOSURE_AUTO = 0x009A_0901
+CID_EXPOSURE_ABSOLUTE = 0x009A_0902
 CID_EXPOSURE_AUTO_PRIORITY = 0x009A_0903
 """1 lets a UVC camera lengthen the exposure in dim light, and so halve its rate."""
 
@@ -176,6 +178,7 @@ STREAMON = _number(1, 18, c_int32)
 STREAMOFF = _number(1, 19, c_int32)
 G_PARM = _number(3, 21, StreamParm)
 S_PARM = _number(3, 22, StreamParm)
+G_CTRL = _number(3, 27, Control)
 S_CTRL = _number(3, 28, Control)
 ENUM_FRAMESIZES = _number(3, 74, FrameSize)
 ENUM_FRAMEINTERVALS = _number(3, 75, FrameInterval)

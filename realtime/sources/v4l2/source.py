@@ -15,16 +15,18 @@ import mmap
 import os
 import select
 import time
+from collections import deque
+from typing import NamedTuple
 
 import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 
 from realtime.errors import SourceError, SourceLostError
 from realtime.sources.v4l2 import abi
 from realtime.sources.v4l2.clock import CameraClock
+from realtime.sources.v4l2.jpeg import Ahead, Helpers, decode_jpeg
 from realtime.sources.v4l2.modes import (
     Camera,
     Mode,
@@ -47,6 +49,15 @@ _SILENCE_S, _SILENCE_PERIODS = 2.0, 20
 _GONE = (errno.ENODEV, errno.ENXIO, errno.EBADF, errno.EPIPE, errno.EINVAL)
 
 
+class _Taken(NamedTuple):
+    """A buffer that is ours until it is queued again."""
+
+    buffer: abi.Buffer
+    arrival_ns: int
+    ahead: Ahead | None = None
+    """Its picture, if that was begun in another thread."""
+
+
 class V4l2Source:
     """One streaming camera. ``notices`` holds (what, detail) pairs; the reader takes them out."""
 
@@ -55,6 +66,11 @@ class V4l2Source:
         self._path = path
         self._clock_unknown = False
         self._buffers: list[mmap.mmap] = []
+        self._waiting: deque[_Taken] = deque()
+        """Taken from the driver already, the oldest first: their pictures are being decoded."""
+        self._helpers: Helpers | None = None
+        self.decoded_ahead = 0
+        """Pictures that other threads have decoded, because one had fallen behind."""
         self._fd = _open(path)
         try:
             self.info = self._set_up(spec or path, request)
@@ -76,6 +92,8 @@ class V4l2Source:
         if granted != mode.pixel_format or wrong_size:
             raise not_granted(self._path, request, modes)
         self._format, self._line = granted, pix.bytesperline
+        if granted == "MJPG":
+            self._helpers = Helpers(pix.height, pix.width)
         self._set_constant_rate()
         asked = request.fps or (mode.rates[0] if mode.rates else None)
         fps = _set_rate(self._fd, asked)
@@ -127,16 +145,36 @@ class V4l2Source:
         """
         deadline = time.monotonic() + self._silence_s
         while True:
-            buffer = self._dequeue(deadline)
-            arrival_ns = time.monotonic_ns()
+            taken = self._take(deadline)
+            buffer, arrival_ns = taken.buffer, taken.arrival_ns
             try:
-                good = not buffer.flags & abi.FLAG_ERROR and self._decode(buffer, out)
+                good = self._finish(taken, out) and not buffer.flags & abi.FLAG_ERROR
                 if good:
                     return self._clock.stamp(buffer.sequence, self._driver_time(buffer, arrival_ns), arrival_ns)
             finally:
                 self._queue(buffer.index)
             if time.monotonic() > deadline:
                 raise SourceLostError(f"{self._path}: only broken buffers for {self._silence_s:.0f} s")
+
+    def _take(self, deadline: float) -> _Taken:
+        """The oldest buffer; the helpers have those behind it."""
+        taken = self._waiting.popleft() if self._waiting else _Taken(self._dequeue(deadline), time.monotonic_ns())
+        while self._helpers is not None and self._helpers.have_room:
+            buffer = self._buffer()
+            try:
+                abi.call(self._fd, abi.DQBUF, buffer)
+            except OSError:  # none is there; or something is wrong, which the next one who needs a buffer is told
+                break
+            self._waiting.append(_Taken(buffer, time.monotonic_ns(), self._helpers.start(self._data(buffer))))
+        return taken
+
+    def _finish(self, taken: _Taken, out: Gray) -> bool:
+        """Its picture into ``out``; False if it is broken."""
+        if taken.ahead is None:
+            return not taken.buffer.flags & abi.FLAG_ERROR and self._decode(taken.buffer, out)
+        assert self._helpers is not None
+        self.decoded_ahead += 1
+        return self._helpers.finish(taken.ahead, out)
 
     def _dequeue(self, deadline: float) -> abi.Buffer:
         buffer = self._buffer()
@@ -172,15 +210,21 @@ class V4l2Source:
         return arrival_ns
 
     def _decode(self, buffer: abi.Buffer, out: Gray) -> bool:
-        data = self._views[buffer.index][: buffer.bytesused]
         if self._format == "MJPG":
-            return decode_jpeg(data, out)
-        return copy_luma(data, out, self._line, step=2 if self._format == "YUYV" else 1)
+            return decode_jpeg(self._data(buffer), out)
+        return copy_luma(self._data(buffer), out, self._line, step=2 if self._format == "YUYV" else 1)
+
+    def _data(self, buffer: abi.Buffer) -> Gray:
+        filled: Gray = self._views[buffer.index][: buffer.bytesused]
+        return filled
 
     def close(self) -> None:
         """Stop and let go, whatever state the camera is in."""
         if self._fd < 0:
             return
+        if self._helpers is not None:
+            self._helpers.close()
+        self._waiting.clear()
         with contextlib.suppress(OSError):
             abi.call(self._fd, abi.STREAMOFF, ctypes.c_int32(abi.CAPTURE))
         self._views = []
@@ -214,22 +258,6 @@ def copy_luma(data: npt.NDArray[np.uint8], out: Gray, line: int, step: int) -> b
         np.copyto(out, rows)
     else:
         cv2.extractChannel(rows.reshape(height, width, step), 0, dst=out)
-    return True
-
-
-def decode_jpeg(data: npt.NDArray[np.uint8], out: Gray) -> bool:
-    """Decode the luma of one JPEG into ``out`` (height, width) uint8; False if broken or of another size."""
-    try:
-        if simplejpeg.decode_jpeg_header(data)[:2] != out.shape:
-            return False
-        try:
-            simplejpeg.decode_jpeg(data, colorspace="GRAY", buffer=out)
-        except ValueError as error:
-            if "extraneous" not in str(error):  # padding that many cameras leave, and decoders pass over
-                return False
-            simplejpeg.decode_jpeg(data, colorspace="GRAY", buffer=out, strict=False)
-    except ValueError:
-        return False
     return True
 
 

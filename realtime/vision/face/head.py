@@ -20,6 +20,10 @@ PARAMETERS = 6
 _LEAST_HEIGHT_PX = 4.0
 """Spread of heights under which a turn can't be told from a shift: no turn is fitted then."""
 
+_QUANTILE, _QUANTILE_TO_MEDIAN = 0.3, 1.394
+"""The residuals' median length is foretold from this quantile (lengths of plane normal errors): a strong expression
+carries two patches in five away, and must not widen what counts as near."""
+
 
 def ellipsoid_heights(places: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,) px towards the camera of ``places`` (n, 2), px of the face image from its centre: a head with a nose.
@@ -134,7 +138,7 @@ def fit_head(
             if weights[i] > 0.0:
                 lengths[used] = robust[i]
                 used += 1
-        spread = np.median(lengths[:used])
+        spread = _QUANTILE_TO_MEDIAN * np.quantile(lengths[:used], _QUANTILE)
         cut = 4.7 * max(spread, scale_floor_px)
         for i in range(n):
             r = robust[i] / cut

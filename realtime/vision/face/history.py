@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realtime.errors import MerealtimeError
 from realtime.vision.face.landmarks import to_68
-from realtime.vision.face.registration import Anchor
+from realtime.vision.face.registration import Anchor, on_grid
 from realtime.vision.features import FeatureSpec
 from realtime.vision.features.crop import apply, compose, crop_transform, invert, mean_crop
 from realtime.vision.features.pose_rule import Pose, correction
@@ -55,17 +55,17 @@ class FaceHistory:
 
     def keep(self, number: int, gray: NDArray[np.uint8], anchor: Anchor) -> None:
         """Copy the face of frame ``number`` (H, W) uint8 at the anchor's pose."""
-        x0, y0, x1, y1 = anchor.region(gray.shape)
-        shrink = self._shrink
-        height, width = -(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink)
+        box = anchor.region(gray.shape)
+        x0, y0, x1, y1 = on_grid(box, self._shrink)
+        height, width = max(1, (y1 - y0) // self._shrink), max(1, (x1 - x0) // self._shrink)
         if height > self._pixels.shape[1] or width > self._pixels.shape[2]:
-            self._allocate(y1 - y0, x1 - x0, anchor.grain)
-            shrink = self._shrink
-            height, width = -(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink)
+            self._allocate(box[3] - box[1], box[2] - box[0], anchor.grain)
+            x0, y0, x1, y1 = on_grid(box, self._shrink)
+            height, width = max(1, (y1 - y0) // self._shrink), max(1, (x1 - x0) // self._shrink)
         slot, self._next = self._next, (self._next + 1) % self._frames
         face = gray[y0:y1, x0:x1]
         target = self._pixels[slot, :height, :width]
-        if shrink == 1:
+        if self._shrink == 1:
             target[...] = face
         else:
             target[...] = cv2.resize(face, (width, height), interpolation=cv2.INTER_AREA)

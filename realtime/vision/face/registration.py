@@ -35,6 +35,8 @@ _MISFIT_PX = 0.1
 _CHANGED = 0.88
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+_SMALL_PX = 640 * 480
+"""In pictures up to this size every face is blurred at full size: what was measured on them stays as it was."""
 
 
 class Anchor:
@@ -56,6 +58,8 @@ class Anchor:
         """Median residual of the rigid patches after the head's motion, px."""
         # px of the frame per px of the face image, to blur what a larger face would alias
         self.grain = math.sqrt(abs(np.linalg.det(self.to_frame[:, :2])))
+        self.shrink = max(1, int(self.grain)) if gray.size > _SMALL_PX else 1
+        """Pixels that are taken together before the blur: a large face holds more of them than its image shows."""
         n, pixels = len(self.layout.centres), (2 * PATCH_RADIUS_PX + 1) ** 2
         self._descent = np.empty((n, 2, pixels), np.float32)
         self._norm = np.empty((n, pixels), np.float32)
@@ -100,12 +104,18 @@ class Anchor:
 
     def _face_image(self, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose."""
-        x0, y0, x1, y1 = self.region(gray.shape)
+        sigma, step = BLUR_PX * max(1.0, self.grain), self.shrink
+        x0, y0, x1, y1 = on_grid(self.region(gray.shape), step)
         face = gray[y0:y1, x0:x1].astype(np.float32)
-        sigma = BLUR_PX * max(1.0, self.grain)
-        face = cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         matrix = self.to_frame.copy()
         matrix[:, 2] -= (x0, y0)
+        if step > 1:
+            size = max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)
+            face = cv2.resize(face, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            sigma = math.sqrt(sigma**2 - (step**2 - 1) / 12) / step  # a mean over a square blurs too
+            matrix /= step
+            matrix[:, 2] += 0.5 / step - 0.5  # pixel centres
+        face = cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         return cv2.warpAffine(  # type: ignore[return-value]
             face, matrix, (IMAGE_WIDTH, IMAGE_HEIGHT), flags=_FLAGS, borderMode=cv2.BORDER_REPLICATE
         )
@@ -282,6 +292,16 @@ class Anchor:
     def mesh_in_frame(self) -> NDArray[np.float32]:
         """(478, 2) px: the anchor's mesh carried into the frame just seen."""
         return apply(self.to_frame, self.layout.mesh).astype(np.float32)
+
+
+def on_grid(box: tuple[int, int, int, int], step: int) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of a box of the frame on a grid of ``step`` px: up and left outwards, down and right inwards.
+
+    So the means over ``step`` px a side are of the same pixels in every frame, and quick to take.
+    """
+    x0, y0 = box[0] - box[0] % step, box[1] - box[1] % step
+    width, height = box[2] - x0, box[3] - y0
+    return x0, y0, x0 + (width - width % step or width), y0 + (height - height % step or height)
 
 
 def register(
