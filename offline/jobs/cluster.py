@@ -202,7 +202,7 @@ def _run(ray: Any, waiting: deque[Job], digest: str) -> Generator[Outcome | None
 def _submitted(submit: Any, job: Job, digest: str) -> Any:
     return submit.options(
         name=job.name, num_cpus=max(1, job.cores), num_gpus=job.gpus, memory=(job.memory_mb << 20) or None
-    ).remote(str(_ROOT), digest, job.run, job.arguments, job.cores)
+    ).remote(str(_ROOT), digest, job.run, job.arguments, remote.limit_threads(job.cores))
 
 
 def _outcome(ray: Any, reference: Any, job: Job) -> Outcome:

@@ -27,8 +27,10 @@ _DIGESTS: dict[str, str] = {}
 
 
 def limit_threads(cores: int) -> dict[str, str]:
-    """Variables that keep numerical libraries to so many threads, where they are loaded later; 0: none."""
-    return {} if cores < 1 else dict.fromkeys(THREADS, str(cores))
+    """Variables that keep numerical libraries to so many threads, where they are loaded later; 0: as they are here."""
+    if cores < 1:
+        return {name: os.environ[name] for name in THREADS if name in os.environ}
+    return dict.fromkeys(THREADS, str(cores))
 
 
 def call(run: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -46,9 +48,11 @@ def call(run: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return receipt | {"seconds": time.monotonic() - begun}
 
 
-def task(root: str, digest: str, run: str, arguments: dict[str, Any], cores: int) -> dict[str, Any]:
-    """`call` on a node of a cluster, with the code found and its libraries kept to `cores` threads."""
-    os.environ.update(limit_threads(cores))
+def task(root: str, digest: str, run: str, arguments: dict[str, Any], threads: dict[str, str]) -> dict[str, Any]:
+    """`call` on a node of a cluster, with the code found; threads: what `limit_threads` says where the job is from."""
+    for name in THREADS:  # Ray limits OpenMP by itself, and fewer threads round otherwise
+        os.environ.pop(name, None)
+    os.environ.update(threads)
     wrong = find_code(root, digest)
     if wrong:
         host = socket.gethostname()
