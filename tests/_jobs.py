@@ -19,7 +19,11 @@ def write(folder: str, name: str, seconds: float = 0.0, values: dict[str, Any] |
     """A try is a line in `tries`; the result a file."""
     _note(folder, name)
     time.sleep(seconds)
-    write_bytes(Path(folder) / f"{name}.json", str(os.environ.get("OMP_NUM_THREADS", "")).encode())
+    import numpy  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    found = [pool["num_threads"] for pool in threadpool_info() if pool["internal_api"] == "openblas"]
+    write_bytes(Path(folder) / f"{name}.json", str(found[0]).encode())
     return {"name": name, "process": os.getpid(), **(values or {})}
 
 

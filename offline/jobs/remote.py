@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -50,14 +51,22 @@ def call(run: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def task(root: str, digest: str, run: str, arguments: dict[str, Any], threads: dict[str, str]) -> dict[str, Any]:
     """`call` on a node of a cluster, with the code found; threads: what `limit_threads` says where the job is from."""
-    for name in THREADS:  # Ray limits OpenMP by itself, and fewer threads round otherwise
-        os.environ.pop(name, None)
-    os.environ.update(threads)
+    _have_threads(threads)
     wrong = find_code(root, digest)
     if wrong:
         host = socket.gethostname()
         return {"error": f"node {host}: {wrong}", "where": host}
     return call(run, arguments)
+
+
+def _have_threads(threads: dict[str, str]) -> None:
+    """Undo Ray's own limit, one OpenMP thread a declared core: another number of threads rounds otherwise."""
+    for name in THREADS:
+        os.environ.pop(name, None)
+    os.environ.update(threads)
+    count = threads.get("OPENBLAS_NUM_THREADS") or threads.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    with contextlib.suppress(ImportError):  # Ray has loaded NumPy by now, with its limit
+        importlib.import_module("threadpoolctl").threadpool_limits(int(count))
 
 
 def one_line(error: BaseException) -> str:
