@@ -92,8 +92,10 @@ def test_the_same_key_is_run_once(tmp_path: Path) -> None:
 
 
 STOPPED = """\
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
 from offline.commands import cli
 from offline.jobs import Job, run_jobs
 folder = sys.argv[1]

@@ -15,6 +15,7 @@ from offline.files import write_npz
 from offline.training import bundle_start, shallow
 from offline.training.bundle_start import Start
 from offline.training.protocol import Fitted, Job, Task, Trainer
+from realtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class FoldParallel(Trainer):
         """The folder of a bundle of the same network."""
         if weights in ("none", ""):
             return "none"
+        if weights in ("keras", "imagenet"):
+            offer = "give a bundle of the same network, or leave it out"
+            raise UserError(f"{model}: --weights {weights}: Keras has none of it; {offer}")
         return str(bundle_start.read(weights, model, sum(self.streams))[0])
 
     def start(self, job: Job) -> Start | None:
