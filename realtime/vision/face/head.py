@@ -20,9 +20,9 @@ PARAMETERS = 6
 _LEAST_HEIGHT_PX = 4.0
 """Spread of heights under which a turn can't be told from a shift: no turn is fitted then."""
 
-_QUANTILE, _QUANTILE_TO_MEDIAN = 0.4, 1.165
+_QUANTILE, _QUANTILE_TO_MEDIAN = 0.3, 1.394
 """The residuals' median length is foretold from this quantile (lengths of plane normal errors): a strong expression
-carries a third of the patches away, and must not widen what counts as near."""
+carries two patches in five away, and must not widen what counts as near."""
 
 
 def ellipsoid_heights(places: NDArray[np.float64]) -> NDArray[np.float64]:
