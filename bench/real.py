@@ -31,7 +31,10 @@ LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
         (144, 161): "a posed grin tightens and gives way within a third of a second, brows and lip corners by a pixel"
     },
     "face_noface.mov": {(38, 57): "the same grin, held, tightens for half a second while the head nods by a degree"},
-    "WolfgangLanger_Pexels.mp4": {(13, 28): "both brows rise by two pixels with a blink and a tilt of the head"},
+    "WolfgangLanger_Pexels.mp4": {
+        (13, 28): "both brows rise by two pixels with a blink and a tilt of the head",
+        (316, 324): "a laugh is held: the lower lip gives way by a pixel or two and comes back while the head sways",
+    },
 }
 """File → frames (first, last) → what is to be seen there. Holds for every event that overlaps the frames."""
 
