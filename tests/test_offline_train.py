@@ -277,8 +277,9 @@ def test_a_killed_keras_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPOSITE.exists(), reason="the shared composite is not here")
 def test_laenet_on_the_composite_reaches_the_trials_figure(tmp_path: Path) -> None:
-    assert run("--dataset", "flowmaps", "--data", COMPOSITE, "--seeds", 5, "--out", tmp_path) == 0
+    """Two seeds, for CI's time; bench/recognition.py has five: .727 and .755."""
+    assert run("--dataset", "flowmaps", "--data", COMPOSITE, "--seeds", 2, "--out", tmp_path) == 0
     full = read_results(tmp_path).metrics["full"]
-    # the trial's mean less its spread, over seeds; these five give .727 and .755
-    assert full["uf1"]["mean"] > 0.7225 - 0.010
-    assert full["uar"]["mean"] > 0.7503 - 0.011
+    # the trial's mean less twice its spread over seeds
+    assert full["uf1"]["mean"] > 0.7225 - 0.020
+    assert full["uar"]["mean"] > 0.7503 - 0.022

@@ -247,10 +247,10 @@ def test_missing_camera_without_any() -> None:
 
 
 @pytest.mark.slow
-def test_a_minute_at_200_fps_drops_nothing(camera: FakeCamera) -> None:
+def test_twenty_seconds_at_200_fps_drop_nothing(camera: FakeCamera) -> None:
     frames = np.random.default_rng(3).integers(0, 256, (199, 480, 640), np.uint8)
     camera.serve(frames)
-    played = outcome(camera.play(frames=12_000), timeout_s=150)
-    assert played["numbers"] == list(range(12_000))
+    played = outcome(camera.play(frames=4_000), timeout_s=150)
+    assert played["numbers"] == list(range(4_000))
     assert_identical(played, frames)
     assert camera.control.get("overrun") == 0
