@@ -29,7 +29,7 @@ SMALL = {
 """Pictures small enough for a test; a network is built the same way at any size."""
 LONG = (
     "resnet50", "mobilenet-v2", "efficientnet-b0", "alexnet", "alexnet-one-tower", "vgg16", "vggm",
-    "vggm-spp5-small-after1", "googlenet",
+    "vggm-spp5-small-after1", "googlenet", "nmer", "vggm-spp4-after2",
 )  # fmt: skip
 """TensorFlow traces them for longer than they learn, and CI has little time: only with MEREALTIME_LONG=1."""
 
