@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,23 @@ from offline.files import write_bytes
 from realtime.errors import UserError
 
 CAUGHT = "caught"
+
+
+@contextlib.contextmanager
+def two_ray_nodes(cores: int) -> Iterator[tuple[Any, Any]]:
+    """A cluster whose head has one core, and a node with so many; (cluster, node)."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        node = made.add_node(num_cpus=cores)
+        made.wait_for_nodes()
+        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        yield made, node
+    finally:
+        ray.shutdown()
+        made.shutdown()
 
 
 def write(folder: str, name: str, seconds: float = 0.0, values: dict[str, Any] | None = None) -> dict[str, Any]:

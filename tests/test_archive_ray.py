@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from _archive import ROOT, demo, index
+from _jobs import two_ray_nodes
 from _recordings import write_video
 from _same_log import told
 
@@ -24,20 +25,10 @@ pytest.importorskip("ray", reason="Ray (the extra merealtime[cluster]) is not in
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """A cluster with one core on its head and one on a second node; (cluster, second node)."""
-    import ray
-    from ray.cluster_utils import Cluster
-
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        node = made.add_node(num_cpus=1)
-        made.wait_for_nodes()
-        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-        yield made, node
-    finally:
-        ray.shutdown()
-        made.shutdown()
+    with two_ray_nodes(1) as nodes:
+        yield nodes
 
 
 @pytest.mark.skipif(

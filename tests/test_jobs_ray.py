@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _jobs import CAUGHT
+from _jobs import CAUGHT, two_ray_nodes
 from test_jobs import assert_gone, is_written, job, stop, tries
 
 from offline.jobs import Job, Outcome, Standing, cluster, remote, run_jobs
@@ -35,18 +35,8 @@ def quiet_ray() -> Iterator[None]:
 @pytest.fixture
 def two_nodes() -> Iterator[tuple[Any, Any]]:
     """A cluster whose head has one core, and a node with two more; (cluster, node)."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        node = made.add_node(num_cpus=2)
-        made.wait_for_nodes()
-        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-        yield made, node
-    finally:
-        ray.shutdown()
-        made.shutdown()
+    with two_ray_nodes(2) as nodes:
+        yield nodes
 
 
 def threads_here() -> str:

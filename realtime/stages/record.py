@@ -126,18 +126,43 @@ def open_keeper(context: StageContext, folder: Path, order: messages.Control, re
     return KeepClips(clips, output)
 
 
-class KeepAll:
+class KeepNone:
+    """No frame."""
+
+    written = 0
+    last_number = -1
+    is_behind = False
+    """Nothing waits for the disk."""
+
+    def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
+        """Never asked."""
+        return None
+
+    def pause(self) -> None:
+        """There is nothing to cut off: a file goes on where it is."""
+
+    def want(self, span: messages.Span) -> None:
+        """Nothing is asked for: every frame is there, or none."""
+
+    def missing(self) -> int:
+        return 0
+
+    def troubles(self) -> list[str]:
+        return []
+
+    def close(self) -> int:
+        return 0
+
+
+class KeepAll(KeepNone):
     """Every frame."""
 
     def __init__(self, recorder: Recorder, frame: Gray) -> None:
         self._recorder, self._frame = recorder, frame
         self.last_number = recorder.last_number
 
-    is_behind = False
-    """A frame is on disk when it was kept."""
-
     @property
-    def written(self) -> int:
+    def written(self) -> int:  # type: ignore[override]
         return self._recorder.written
 
     def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
@@ -146,47 +171,8 @@ class KeepAll:
             self._recorder.write(self._frame, header.number, header.t_ns, header.captured_ns)
         return header
 
-    def pause(self) -> None:
-        """The file goes on where it is."""
-
-    def want(self, span: messages.Span) -> None:
-        """Its frames are there."""
-
-    def missing(self) -> int:
-        return 0
-
-    def troubles(self) -> list[str]:
-        return []
-
     def close(self) -> int:
         return self._recorder.close()
-
-
-class KeepNone:
-    """No frame."""
-
-    written = 0
-    last_number = -1
-    is_behind = False
-
-    def keep(self, reader: RingReader, index: int) -> FrameHeader | None:
-        """Never asked."""
-        return None
-
-    def pause(self) -> None:
-        """Nothing is kept."""
-
-    def want(self, span: messages.Span) -> None:
-        """Nothing is kept."""
-
-    def missing(self) -> int:
-        return 0
-
-    def troubles(self) -> list[str]:
-        return []
-
-    def close(self) -> int:
-        return 0
 
 
 class KeepClips:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import mmap
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import fakev4l2
 import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE.parent)])}
-_FIELDS = ("ready", "produced", "lose_n", "tear_n", "kept_back", "exposure_us")
+_NAMES = ("ready", "produced", "lose_n", "tear_n", "kept_back", "exposure_us")
+_FIELDS = {name: (8 * at, "Q") for at, name in enumerate(_NAMES)}
 
 
 def aravis_is_here() -> bool:
@@ -43,20 +43,11 @@ def wait_for_port(patience_s: float = 120.0) -> None:
     raise AssertionError("another program answers on 127.0.0.1:3956 as a GigE camera")
 
 
-class Control:
-    """The page shared with the camera: its fields by name, 64 bits each."""
+class Control(fakev4l2.Control):
+    """The page shared with the camera."""
 
     def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(fd, 4096)
-        self._page = mmap.mmap(fd, 4096)
-        os.close(fd)
-
-    def get(self, field: str) -> int:
-        return int(struct.unpack_from("<Q", self._page, 8 * _FIELDS.index(field))[0])
-
-    def put(self, field: str, value: int) -> None:
-        struct.pack_into("<Q", self._page, 8 * _FIELDS.index(field), value)
+        super().__init__(path, _FIELDS)
 
     def wait(self, field: str, at_least: int, timeout_s: float = 60) -> None:
         """Until a counter has come so far."""

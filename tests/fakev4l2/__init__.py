@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,21 @@ _FIELDS = {
 
 
 class Control:
-    """The page shared with the emulator: its fields by name."""
+    """The page shared with an emulated camera: its fields by name, (offset, kind) each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fields: Mapping[str, tuple[int, str]] = _FIELDS) -> None:
+        self._fields = fields
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.ftruncate(fd, 4096)
         self._page = mmap.mmap(fd, 4096)
         os.close(fd)
 
     def get(self, field: str) -> int:
-        offset, kind = _FIELDS[field]
+        offset, kind = self._fields[field]
         return int(struct.unpack_from("<" + kind, self._page, offset)[0])
 
     def put(self, field: str, value: int) -> None:
-        offset, kind = _FIELDS[field]
+        offset, kind = self._fields[field]
         struct.pack_into("<" + kind, self._page, offset, value)
 
     def wait(self, field: str, at_least: int, timeout_s: float = 60) -> None:
