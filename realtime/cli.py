@@ -114,6 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--truth", metavar="FILE.jsonl", help="demo only: write the true events")
     add("--record", metavar="DIR", help="keep the session in a folder of its own there; ask the person first")
     add("--record-frames", choices=("all", "events", "none"), help="all; a clip of each event and no more; none")
+    add("--dry-run", action="store_true", help="say what --record would take of the disk, and leave")
     add("--subject", metavar="ID", help="who is recorded: a code, for the session's folder")
     add("--publish", metavar="ENDPOINT", help="publish over ZeroMQ: tcp://127.0.0.1:PORT or ipc://PATH")
     add("--curve-dir", metavar="DIR", help="keys for publishing beyond this machine (merealtime keys DIR)")
@@ -259,6 +260,11 @@ def _run(arguments: argparse.Namespace) -> int:
         from realtime.check import check
 
         return check(settings)
+    if arguments.dry_run:
+        from realtime.session.estimate import tell
+
+        print(*tell(settings), sep="\n")
+        return 0
     return _session(settings, debug=arguments.debug)
 
 
