@@ -271,11 +271,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _session(settings: Any, *, debug: bool) -> int:
     from realtime.errors import without_passwords
     from realtime.quiet import say
+    from realtime.stages.habits import ask_for_turns
     from realtime.supervisor import Supervisor
 
     def show_log(line: str) -> None:
         say(without_passwords(line) + "\n")
 
+    ask_for_turns(settings.runtime.slice_us)  # events are written here
     supervisor = Supervisor(settings, debug=debug, show_log=show_log if debug else None, show_progress=_Progress().show)
     if supervisor.page_url:
         sys.stdout.write(f"page    {supervisor.page_url}\n")

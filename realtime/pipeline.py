@@ -114,6 +114,8 @@ EVENT_PATH = tuple(
     if any(channel.name in stage.consumes and channel.guarantee == "reliable" for channel in CHANNELS)
 )
 """The stages that each event passes behind the spotter."""
+PROMPT = (*(stage.name for stage in STAGES if stage.real_time), *EVENT_PATH)
+"""Frames or events wait for these: ``runtime.slice_us`` is for them."""
 
 
 def control_of(stage: str) -> str:

@@ -81,7 +81,9 @@ def _of_frames(settings: Settings, info: SourceInfo, frame: float) -> str:
     if output.record_frames == "none":
         return "none"
     seconds = output.record_before_s + _EVENT_S + output.record_after_s
-    return f"of events alone, {each}: {_size(frame * info.fps * seconds)} for an event of {_EVENT_S:g} s; not in the sums"
+    return (
+        f"of events alone, {each}: {_size(frame * info.fps * seconds)} for an event of {_EVENT_S:g} s; not in the sums"
+    )
 
 
 def _asked_s(settings: Settings, info: SourceInfo) -> float | None:

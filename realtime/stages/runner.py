@@ -167,6 +167,7 @@ def _set_up(spec: StageSpec) -> list[str]:
     habits.set_title(f"merealtime-{'spare' if spec.spare else spec.stage}")
     for number in (signal.SIGINT, signal.SIGTERM):  # the supervisor alone decides when we leave
         signal.signal(number, signal.SIG_IGN)
+    habits.ask_for_turns(spec.settings.runtime.slice_us if spec.stage in pipeline.PROMPT else 0)
     faulthandler.enable()
     logs.set_up_child(spec.debug)
     return habits.pin(spec.stage, spec.settings.runtime)

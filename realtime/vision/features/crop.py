@@ -85,7 +85,8 @@ def crop(gray: NDArray[np.uint8], transform: NDArray[np.float64], spec: CropSpec
     if gray.ndim != 2 or gray.dtype != np.uint8:
         raise InputError(f"a gray frame is (H, W) uint8, not {gray.shape} {gray.dtype}: convert it first")
     matrix = np.asarray(transform, np.float64)
-    shrink = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    (a, b, _), (c, d, _) = matrix.tolist()
+    shrink = math.sqrt(abs(a * d - b * c))
     while shrink < 0.55 and min(gray.shape) >= 4:
         height, width = gray.shape
         gray = cv2.resize(gray, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
@@ -128,14 +129,17 @@ def mean_crop(
 
 def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
     """(2, 3) affine that applies ``inner`` first, then ``outer``."""
-    turn = outer[:, :2] @ inner[:, :2]
-    return np.column_stack([turn, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+    both: NDArray[np.float64] = outer[:, :2] @ inner
+    both[:, 2] += outer[:, 2]
+    return both
 
 
 def invert(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """(2, 3) affine that undoes another."""
-    turn = np.linalg.inv(affine[:, :2])
-    return np.column_stack([turn, -turn @ affine[:, 2]])
+    (a, b, x), (c, d, y) = affine.tolist()
+    det = a * d - b * c
+    a, b, c, d = d / det, -b / det, -c / det, a / det
+    return np.array([[a, b, -(a * x + b * y)], [c, d, -(c * x + d * y)]])
 
 
 def apply(affine: NDArray[np.float64], points: NDArray[Any]) -> NDArray[np.float64]:

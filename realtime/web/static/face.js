@@ -23,7 +23,6 @@ export class FaceView {
     }
     const ctx = this.canvas.getContext("2d", { alpha: false });
     const fine = picture.width / head.width; // picture px per frame px
-    ctx.imageSmoothingQuality = "high";
     ctx.drawImage(picture, x0 * fine, y0 * fine, (x1 - x0) * fine, (y1 - y0) * fine, 0, 0, width, height);
     const zoom = width / (x1 - x0);
     if (this.regions) {

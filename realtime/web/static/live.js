@@ -158,13 +158,11 @@ function showLoad(state) {
   }
 }
 
-let drawn = 0;
+const DRAW_MS = 66; // as often as pictures come: more is not seen, and the session needs the cores
 function draw() {
-  requestAnimationFrame(draw);
-  const now = performance.now();
+  setTimeout(() => requestAnimationFrame(draw), DRAW_MS); // no frame is asked for in between
   const curve = seen.curves.get(seen.face);
-  if (!curve?.length || now - drawn < 45 || curve.at(-1).t_ns === draw.last) return;
-  drawn = now;
+  if (!curve?.length || curve.at(-1).t_ns === draw.last) return;
   draw.last = curve.at(-1).t_ns;
   const x = curve.map((point) => (point.t_ns - draw.last) / 1e9);
   const curves = {};
