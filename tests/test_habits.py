@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -65,3 +66,40 @@ def test_the_place_of_our_own_arguments() -> None:
     first, end = procfs.own_arguments()
     with open("/proc/self/cmdline", "rb") as file:
         assert ctypes.string_at(first, end - first) == file.read()
+
+
+def _turns_us() -> int:
+    """What the kernel says of this thread (sched_getattr); 0 where turns are the system's."""
+    attr = habits._SchedAttr()
+    number = habits._SCHED_SETATTR[os.uname().machine] + 1
+    assert ctypes.CDLL(None, use_errno=True).syscall(number, 0, ctypes.byref(attr), ctypes.sizeof(attr), 0) == 0
+    return int(attr.runtime) // 1000
+
+
+def test_turns_are_what_was_asked_and_threads_have_them_too() -> None:
+    told: list[int] = []
+
+    def look() -> None:  # in a thread: this one stays as it is
+        before = _turns_us()
+        assert habits.ask_for_turns(700)
+        told.extend((before, _turns_us()))
+        inner = threading.Thread(target=lambda: told.append(_turns_us()))
+        inner.start()
+        inner.join()
+        assert habits.ask_for_turns(0)
+        told.append(_turns_us())
+
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if release < (6, 12) or os.uname().machine not in habits._SCHED_SETATTR:
+        pytest.skip(f"turns can't be asked for on {os.uname().release} {os.uname().machine}")
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    before, asked, inherited, given_back = told
+    assert (asked, inherited) == (700, 700)
+    assert given_back in (0, before)
+
+
+def test_a_kernel_that_knows_no_turns_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(habits, "_SCHED_SETATTR", {})
+    assert not habits.ask_for_turns(500)

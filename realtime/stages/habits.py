@@ -96,7 +96,7 @@ def ask_for_turns(length_us: int) -> bool:
         nice=os.getpriority(os.PRIO_PROCESS, 0),
         runtime=length_us * 1000,
     )
-    return ctypes.CDLL(None, use_errno=True).syscall(number, 0, ctypes.byref(attr), 0) == 0
+    return bool(ctypes.CDLL(None, use_errno=True).syscall(number, 0, ctypes.byref(attr), 0) == 0)
 
 
 def settle(stage: str, settings: RuntimeSettings) -> list[str]:
