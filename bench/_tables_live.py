@@ -167,6 +167,45 @@ def own() -> str:
     return said + markdown(head, rows) + stamp(result)
 
 
+def cameras() -> str:
+    """Machine-vision cameras without hardware, beside V4L2."""
+    result = load("cameras")
+    rows = []
+    for kind in ("genicam", "gentl", "v4l2"):
+        row = result[kind]
+        exact = row.get("kept_back") is not None
+        lost = f"{row['holes']} of {row['kept_back']} kept back, {row['wrong_numbers']} wrong" if exact else row["holes"]
+        waited = row["exposure_to_slot_ms"]
+        rows.append(
+            (
+                f"{kind}:" if kind != "v4l2" else kind,
+                number(row["fps"]),
+                row["frames"],
+                lost,
+                f"{row['cpu_us_reader']:.0f}",
+                f"{number(waited['p50'])}, {number(waited['p99'])}",
+            )
+        )
+    head = ("", "fps", "frames", "frames missing", "reader's CPU, µs a frame", "exposure → ring p50, p99, ms")
+    said = f"{result['fps_asked']:g} fps asked, {'x'.join(map(str, result['size']))}.\n\n"
+    return said + markdown(head, rows) + stamp(result)
+
+
+def lsl() -> str:
+    """Markers of a session as another process receives them."""
+    result = load("cameras")
+    row = result["lsl"]
+    took = row["decided_to_received_ms"]
+    rows = [
+        ("frames", row["frames"]),
+        ("dropped", sum(row["dropped_by"].values())),
+        ("events, markers received", f"{row['events']}, {row['received']}"),
+        ("decided → received p50, p95, p99, ms", ", ".join(number(took[key]) for key in ("p50", "p95", "p99"))),
+    ]
+    said = f"{row['seconds'] / 60:.0f} minutes with `--lsl` at {result['fps_asked']:g} fps.\n\n"
+    return said + markdown(("", ""), rows) + stamp(result)
+
+
 def habits() -> str:
     """Each real-time habit with and without."""
     result = load("latency_habits")
