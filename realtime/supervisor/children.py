@@ -30,6 +30,9 @@ _STALL_S = 0.6
 _DISK_S = 1.0
 _STREAM_S = 2.0
 """A network stream comes in bursts."""
+_AWAY_S, _AWAKE_S = 2.5, 2.0
+"""Who has not looked for so long was stopped itself, and the others with it most likely (a machine that was suspended,
+a paused virtual one): they have so long to show that they live. No order is waited for that long."""
 
 
 class Trouble(NamedTuple):
@@ -75,6 +78,8 @@ class Children:
                 debug=debug,
             )
             self.processes[stage.name] = StageProcess(spec, settings.runtime, logs)
+        self._looked = time.monotonic()
+        self._excused_until = 0.0
 
     def start(self) -> None:
         """Spawn everything, what loads longest first."""
@@ -131,6 +136,9 @@ class Children:
     def troubles(self, info: SourceInfo | None) -> Iterator[Trouble]:
         """Who died, who takes too long to start, who hangs."""
         now = time.monotonic()
+        if now - self._looked > _AWAY_S:
+            self._excused_until = now + _AWAKE_S
+        self._looked = now
         for stage, process in self.processes.items():
             if self.is_over(stage):
                 continue
@@ -140,7 +148,7 @@ class Children:
                 yield Trouble(process, "died")
             elif process.phase == "starting" and age_s > self._start_timeout_s(stage):
                 yield Trouble(process, "late", age_s)
-            elif process.phase == "ready":
+            elif process.phase == "ready" and now >= self._excused_until:
                 yield from self._silence(process, silence_s, info)
 
     def _start_timeout_s(self, stage: str) -> float:
