@@ -1,4 +1,4 @@
-"""A wall clock that is set, a machine that stands still, while a session runs: intervals are right, nobody is killed."""
+"""A wall clock that is set, a machine that stands still, while a session runs: times stay right, nothing is killed."""
 
 from __future__ import annotations
 
