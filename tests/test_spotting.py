@@ -158,6 +158,23 @@ def test_the_end_of_a_source_makes_no_micro_of_a_movement_that_has_not_come_down
     assert [event.kind for event in found] == ([kind] if kind else [])
 
 
+@pytest.mark.parametrize("fps", [60.0, 200.0])
+@pytest.mark.parametrize("residual", [0.0, 0.6, 0.8])
+def test_a_clip_may_begin_just_before_the_onset_and_end_at_the_offset(residual: float, fps: float) -> None:
+    """As the published clips of single movements are cut; a coder's offset is where the movement stops."""
+    t_s = np.arange(round(0.46 * fps)) / fps
+    moved = course(t_s, 0.1, 0.14, 0.02, 0.2) + residual * course(t_s, 0.26, 0.2, 9.0, 1.0)
+    rows = np.random.default_rng(8).normal(0, 0.02, (len(t_s), 4)) + moved[:, None] * [1.2, 0.5, 0.9, 0.2]
+    spotter = Spotter(None, fps, channels=two_patches())
+    found = [event for k, row in enumerate(rows) if (event := spotter.push(k, round(k * 1e9 / fps), row))]
+    found += [event] if (event := spotter.flush()) else []
+    (event,) = found
+    assert event.kind == "micro"
+    assert event.onset / fps == pytest.approx(0.1, abs=0.04)
+    assert event.apex / fps == pytest.approx(0.25, abs=0.035)
+    assert event.offset / fps == pytest.approx(0.45, abs=0.06)
+
+
 def test_bad_input_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match="fps is 0"):
         Spotter(fps=0)

@@ -173,9 +173,14 @@ class Movement:
         """Share of the peak at which it has stopped."""
         return self.residual_px / self._top if self._top > 0 else 0.0
 
-    @property
-    def is_half_back(self) -> bool:
-        return self._now < 0.5 * self._top
+    def has_fallen(self, still_noise: Callable[[Values], float]) -> bool:
+        """It is on its way down from its peak, by more than noise."""
+        means = self._means()
+        recent = self._now if means is None else means[0]
+        return self._is_down(recent, still_noise(self.direction) if self._noise is None else self._noise)
+
+    def _is_down(self, recent: float, noise: float) -> bool:
+        return self._top - recent > max(_FALLEN * self._top, 4.0 * noise, 0.02)
 
     def _means(self) -> tuple[float, float] | None:
         """Mean of the last step and of the one before it; None while there are not two."""
@@ -198,7 +203,7 @@ class Movement:
             if self._top - recent < _FALLEN * self._top:
                 return False
             self._noise = still_noise(self.direction)
-        fallen = self._top - recent > max(_FALLEN * self._top, 4.0 * self._noise, 0.02)
+        fallen = self._is_down(recent, self._noise)
         calm = abs(drop) <= max(_SLOW * self._fastest, 1.5 * self._noise)
         if not (fallen and calm):
             self._calm_ns = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ Values = NDArray[np.float64]
 
 _CEILING = 14.0
 """However restless a face is, a rise of so many floors is a movement."""
+_RESTLESS = 7.0
+"""So many floors (1.1 px) are a high threshold."""
 _LATELY, _CALMER = 8.0, 8.0
 """The noise of the last moments (an eighth of the window) counts where it is so many times less than the window's."""
 _LATELY_FRAMES = 25.0
@@ -27,6 +31,10 @@ _RENEWED_S = 0.06
 _STEP_PX = 0.7
 """What expressions leave of a patch's place, as a standard deviation."""
 _ONE = np.ones(1)
+_APART_S = 0.016
+"""Sizes so far apart share no frame in their means."""
+_REST = 2.0
+"""A size at rest is about so many of its standard deviations: it is a distance."""
 
 
 class Rest:
@@ -41,6 +49,9 @@ class Rest:
         self.variance = np.zeros(rois)
         self._lately = np.zeros((2, rois))
         """Level and variance of the last moments."""
+        self._firsts: deque[tuple[int, Values]] = deque()
+        self._restless = np.zeros(rois)
+        """Half the mean square of a change: the variance of what does not go anywhere."""
         self.settled = 0
         """Frames from which the noise was learnt at the start."""
         self.stale = True
@@ -129,11 +140,28 @@ class Rest:
         return limit
 
     def settle(self, size: Values, dt_s: float) -> None:
-        """The first moments: the noise, quickly."""
+        """The first moments: the noise, quickly. By how it changes from one moment to the next, as a movement may be
+        under way already: a clip may begin with it.
+        """
         self.settled += 1
         most = _CEILING / 3.0 * self.floor if self.floor else _NO_LIMIT
-        self.learn_noise(np.clip(size, -most, most), np.full(len(size), _NO_LIMIT), 1.0, 1.0 / self.settled)
+        size = np.clip(size, -most, most)
+        self.learn_noise(size, np.full(len(size), _NO_LIMIT), 1.0, 1.0 / self.settled)
+        now_ns = self._track.now_ns
+        self._firsts.append((now_ns, size))
+        while now_ns - self._firsts[0][0] > _APART_S * 1e9 and now_ns - self._firsts[1][0] >= _APART_S * 1e9:
+            self._firsts.popleft()
+        if self.settled > 1:
+            change = size - self._firsts[0][1]
+            self._restless += (0.5 * change * change - self._restless) / (self.settled - 1)
+            np.minimum(self.variance, self._restless, out=self.variance)
+            np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
         self.roll(dt_s)
+
+    @property
+    def is_restless(self) -> bool:
+        """So much noise that some region would have to move far."""
+        return bool(self.floor and self.variance.max() > (_RESTLESS * self.floor / self.params.threshold_sigmas) ** 2)
 
     def learn_noise(self, size: Values, below: Values, above: float, gain: float) -> None:
         """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm.

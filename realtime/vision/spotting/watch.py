@@ -24,7 +24,8 @@ Moment = tuple[int, int]
 """(frame number, ns)."""
 
 _CONFIRM_S = 0.010
-_SETTLE_S = 0.30
+_SETTLE_S, _RESTLESS_S = 0.10, 0.30
+"""The noise is learnt for so long at the start; for longer where it is large: speech, or a hand that passes."""
 _BEFORE_S = 0.60
 _TAIL, _TAIL_S = 0.3, 0.25
 """An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
@@ -74,7 +75,7 @@ class Watch:
         """The last movement began or ended an open macro-expression."""
         self.alive = True
         self.size = np.zeros(len(channels.names))
-        self.settle_ns = 0
+        self.settle_ns = self._calm_ns = 0
         self._fps = fps
         self._frame_s = 1.0 / fps
         self._hits = 0
@@ -96,12 +97,12 @@ class Watch:
         if not self._in_play(share):
             return None
         if rest.settled == 0:
-            self.settle_ns = track.now_ns + round(_SETTLE_S * 1e9)
+            self._calm_ns, self.settle_ns = (track.now_ns + round(s * 1e9) for s in (_SETTLE_S, _RESTLESS_S))
         off, size = rest.measure(trust, self.channels)
         self.size = size
         if self.hold is not None:
             size = np.abs(size)  # an open macro-expression may come down: that is a movement too
-        if track.now_ns < self.settle_ns or rest.settled < 3:
+        if rest.settled < 3 or track.now_ns < (self.settle_ns if rest.is_restless else self._calm_ns):
             rest.settle(size, dt_s)
             return None
         if self.movement is not None:
@@ -372,6 +373,6 @@ class Watch:
             return self._told(hold, self.track.count - 1)
         if movement is None:
             return None
-        falling = movement.is_half_back
+        falling = movement.has_fallen(self._still_noise)
         event = self._close(movement)
         return event if event is None or falling or event.kind == "macro" else None
