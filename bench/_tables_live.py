@@ -174,7 +174,9 @@ def cameras() -> str:
     for kind in ("genicam", "gentl", "v4l2"):
         row = result[kind]
         exact = row.get("kept_back") is not None
-        lost = f"{row['holes']} of {row['kept_back']} kept back, {row['wrong_numbers']} wrong" if exact else row["holes"]
+        lost = (
+            f"{row['holes']} of {row['kept_back']} kept back, {row['wrong_numbers']} wrong" if exact else row["holes"]
+        )
         waited = row["exposure_to_slot_ms"]
         rows.append(
             (

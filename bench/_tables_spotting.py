@@ -98,3 +98,17 @@ def real() -> str:
     rate = 60 * sum(row["micro"] for row in result["recordings"]) / seconds
     text = f"\nIn all {number(rate)} a minute over {seconds:.0f} s.\n\n" + "\n".join(named) + "\n"
     return markdown(header, rows) + text + stamp(result)
+
+
+def cut() -> str:
+    """Clips of a single movement, by how they are cut."""
+    result = load("cut")
+    rows = result["rows"]
+    after = sorted({row["after_s"] for row in rows})
+    found = {(row["factor"], row["before_s"], row["after_s"]): f"{row['found']} of {row['clips']}" for row in rows}
+    lines = [
+        (factor, f"{before:g}", *(found[factor, before, one] for one in after))
+        for factor, before in dict.fromkeys((row["factor"], row["before_s"]) for row in rows)
+    ]
+    head = ("", "begins so long before the onset, s", *(f"ends {one:g} s after the offset" for one in after))
+    return markdown(head, lines) + stamp(result)
