@@ -158,6 +158,12 @@ def test_the_end_of_a_source_makes_no_micro_of_a_movement_that_has_not_come_down
     assert [event.kind for event in found] == ([kind] if kind else [])
 
 
+def test_a_resting_level_that_is_far_above_its_noise_begins_no_movement() -> None:
+    """Differences of histograms rest at a level of their own."""
+    rows = 0.04 + np.random.default_rng(9).normal(0, 0.001, (400, 6))
+    assert spot(rows, 200, SpotSettings(detector="lbp")) == []
+
+
 @pytest.mark.parametrize("fps", [60.0, 200.0])
 @pytest.mark.parametrize("residual", [0.0, 0.6, 0.8])
 def test_a_clip_may_begin_just_before_the_onset_and_end_at_the_offset(residual: float, fps: float) -> None:

@@ -34,7 +34,7 @@ _ONE = np.ones(1)
 _APART_S = 0.016
 """Sizes so far apart share no frame in their means."""
 _REST = 2.0
-"""A size at rest is about so many of its standard deviations: it is a distance."""
+"""A length at rest is about so many of its standard deviations."""
 
 
 class Rest:
@@ -139,9 +139,11 @@ class Rest:
         kernels.limits(self.variance, self.params.threshold_sigmas, floor, most, limit)
         return limit
 
-    def settle(self, size: Values, dt_s: float) -> None:
+    def settle(self, size: Values, dt_s: float, *, distance: bool) -> None:
         """The first moments: the noise, quickly. By how it changes from one moment to the next, as a movement may be
         under way already: a clip may begin with it.
+
+        distance: sizes are lengths (``channels.signed``), whose level at rest follows from their noise.
         """
         self.settled += 1
         most = _CEILING / 3.0 * self.floor if self.floor else _NO_LIMIT
@@ -155,7 +157,8 @@ class Rest:
             change = size - self._firsts[0][1]
             self._restless += (0.5 * change * change - self._restless) / (self.settled - 1)
             np.minimum(self.variance, self._restless, out=self.variance)
-            np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
+            if distance:
+                np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
         self.roll(dt_s)
 
     @property
