@@ -160,8 +160,15 @@ def test_the_end_of_a_source_makes_no_micro_of_a_movement_that_has_not_come_down
 
 def test_a_resting_level_that_is_far_above_its_noise_begins_no_movement() -> None:
     """Differences of histograms rest at a level of their own."""
-    rows = 0.04 + np.random.default_rng(9).normal(0, 0.001, (400, 6))
-    assert spot(rows, 200, SpotSettings(detector="lbp")) == []
+    t_s = np.arange(600) / 200
+    rows = 0.04 + np.random.default_rng(9).normal(0, 0.001, (600, 6))
+    rows[:, 3] += 0.03 * course(t_s, 1.2, 0.12, 0.04, 0.16)
+    spotter = Spotter(SpotSettings(detector="lbp"), 200.0)
+    for k, row in enumerate(rows[:200]):
+        spotter.push(k, k * STEP_NS, row)
+    assert not spotter.active
+    (event,) = spot(rows, 200, SpotSettings(detector="lbp"))
+    assert (event.kind, event.onset) == ("micro", pytest.approx(240, abs=6))
 
 
 @pytest.mark.parametrize("fps", [60.0, 200.0])
