@@ -34,7 +34,7 @@ _ONE = np.ones(1)
 _APART_S = 0.016
 """Sizes so far apart share no frame in their means."""
 _REST = 2.0
-"""A length at rest is about so many of its standard deviations."""
+"""A size at rest, how far it is from where it began, is about so many of its standard deviations."""
 
 
 class Rest:
@@ -139,11 +139,9 @@ class Rest:
         kernels.limits(self.variance, self.params.threshold_sigmas, floor, most, limit)
         return limit
 
-    def settle(self, size: Values, dt_s: float, *, distance: bool) -> None:
+    def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly. By how it changes from one moment to the next, as a movement may be
         under way already: a clip may begin with it.
-
-        distance: sizes are lengths (``channels.signed``), whose level at rest follows from their noise.
         """
         self.settled += 1
         most = _CEILING / 3.0 * self.floor if self.floor else _NO_LIMIT
@@ -157,8 +155,7 @@ class Rest:
             change = size - self._firsts[0][1]
             self._restless += (0.5 * change * change - self._restless) / (self.settled - 1)
             np.minimum(self.variance, self._restless, out=self.variance)
-            if distance:
-                np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
+            np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
         self.roll(dt_s)
 
     @property

@@ -103,7 +103,7 @@ class Watch:
         if self.hold is not None:
             size = np.abs(size)  # an open macro-expression may come down: that is a movement too
         if rest.settled < 3 or track.now_ns < (self.settle_ns if rest.is_restless else self._calm_ns):
-            rest.settle(size, dt_s, distance=self.channels.signed)
+            rest.settle(size, dt_s)
             return None
         if self.movement is not None:
             return self._follow(size, off, trust)
