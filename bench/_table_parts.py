@@ -11,7 +11,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 KNOWN_DIRTY = {
     "labels": "55ff9ba45121-dirty",
-    "latency_sweep": "f58dcf637f94-dirty",
     "loso": "3e9f0c7a46f2-dirty",
     "recognition": "ea159764f377-dirty",
 }
