@@ -49,6 +49,10 @@ class Rest:
         self.variance = np.zeros(rois)
         self._lately = np.zeros((2, rois))
         """Level and variance of the last moments."""
+        self._survey = np.zeros((3, rois))
+        """Of the whole beginning, movement or not: count, mean and variance of the sizes."""
+        self.surveyed = False
+        """What the beginning showed is in the noise."""
         self._firsts: deque[tuple[int, Values]] = deque()
         self._restless = np.zeros(rois)
         """Half the mean square of a change: the variance of what does not go anywhere."""
@@ -144,8 +148,7 @@ class Rest:
         under way already: a clip may begin with it.
         """
         self.settled += 1
-        most = _CEILING / 3.0 * self.floor if self.floor else _NO_LIMIT
-        size = np.clip(size, -most, most)
+        size = self._bounded(size)
         self.learn_noise(size, np.full(len(size), _NO_LIMIT), 1.0, 1.0 / self.settled)
         now_ns = self._track.now_ns
         self._firsts.append((now_ns, size))
@@ -157,6 +160,26 @@ class Rest:
             np.minimum(self.variance, self._restless, out=self.variance)
             np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
         self.roll(dt_s)
+
+    def _bounded(self, size: Values) -> Values:
+        """Not so far from rest that one movement would make a face restless for long."""
+        most = _CEILING / 3.0 * self.floor if self.floor else _NO_LIMIT
+        return np.clip(size, -most, most)
+
+    def survey(self, size: Values) -> None:
+        """One of the first frames, whatever happens in it."""
+        count, mean, variance = self._survey
+        count += 1
+        apart = self._bounded(size) - mean
+        mean += apart / count
+        variance += (apart * apart - variance) / count
+
+    def end_survey(self) -> None:
+        """All that the beginning showed counts from here on: a face that began restless is so, most likely."""
+        self.surveyed = True
+        np.maximum(self.variance, self._survey[2], out=self.variance)
+        np.maximum(self.level, self._survey[1], out=self.level)
+        np.maximum(self._lately, self._survey[1:], out=self._lately)
 
     @property
     def is_restless(self) -> bool:

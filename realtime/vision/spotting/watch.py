@@ -102,6 +102,11 @@ class Watch:
         self.size = size
         if self.hold is not None:
             size = np.abs(size)  # an open macro-expression may come down: that is a movement too
+        if not rest.surveyed:
+            if track.now_ns < self.settle_ns:
+                rest.survey(size)
+            elif self.movement is None and self._hits == 0:
+                rest.end_survey()
         if rest.settled < 3 or track.now_ns < (self.settle_ns if rest.is_restless else self._calm_ns):
             rest.settle(size, dt_s)
             return None
