@@ -158,6 +158,22 @@ def test_the_end_of_a_source_makes_no_micro_of_a_movement_that_has_not_come_down
     assert [event.kind for event in found] == ([kind] if kind else [])
 
 
+def test_a_face_that_begins_restless_is_held_for_restless() -> None:
+    """A movement at once is looked at as one, but a mouth that talks from the first frame on is no calm mouth."""
+    t_s = np.arange(120) / 200
+
+    def least_rise(talk: float) -> float:
+        rows = np.random.default_rng(10).normal(0, 0.02, (len(t_s), 4))
+        rows[:, :2] += (talk * np.sin(2 * np.pi * 5 * t_s) * (t_s < 0.3))[:, None]
+        spotter = Spotter(None, 200.0, channels=two_patches())
+        for k, row in enumerate(rows):
+            spotter.push(k, k * STEP_NS, row)
+        return float(spotter.threshold().max())
+
+    assert least_rise(0.0) < 0.2
+    assert least_rise(0.5) > 1.0
+
+
 def test_a_resting_level_that_is_far_above_its_noise_begins_no_movement() -> None:
     """Differences of histograms rest at a level of their own."""
     t_s = np.arange(600) / 200
