@@ -17,7 +17,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
-from bench._tables_live import cameras, cost, habits, latency, lsl, page, soak, start_up, sweep, throughput
+from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_spotting import cut, living, living_rivals, real, spotting
@@ -69,6 +69,8 @@ TABLES: dict[str, Callable[[], str]] = {
         habits,
         start_up,
         page,
+        check,
+        own,
         cameras,
         lsl,
         spotting,
