@@ -30,7 +30,7 @@ from bench.planted.tracks import Frame
 
 
 def draw(recipe: Recipe | FastRecipe, seed: int, folder: Path) -> tuple[Path, Path]:
-    """Draw one clip; its video (FFV1, lossless) and truth. Both appear when they are whole, the truth last."""
+    """Draw one clip; its video and truth. Both appear when they are whole, the truth last."""
     rng = seeded(recipe, seed)
     if isinstance(recipe, FastRecipe):
         frames, fps, facts = fast.clip(recipe, rng)
@@ -48,10 +48,12 @@ def draw(recipe: Recipe | FastRecipe, seed: int, folder: Path) -> tuple[Path, Pa
 
 
 def write(path: Path, frames: Iterable[Frame], fps: float) -> int:
-    """Write (H, W, 3) BGR or (H, W) gray frames as FFV1; how many."""
+    """Write (H, W, 3) BGR or (H, W) gray frames of even size as FFV1, without loss; how many."""
     writer, count = None, 0
     for frame in frames:
         if writer is None:
+            if frame.shape[0] % 2 or frame.shape[1] % 2:
+                raise ValueError(f"{path.name}: OpenCV leaves the odd row or column of {frame.shape} out")
             fourcc = cv2.VideoWriter.fourcc(*"FFV1")
             writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, fps, frame.shape[1::-1], frame.ndim == 3)
             if not writer.isOpened():
