@@ -210,10 +210,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def show(rows: Sequence[Row], totals: Row, console: Console) -> None:
     """A line a clip, one for all, and what the totals say."""
-    table = Table("clip", title="Planted in real video", box=None)
+    table = Table(title="Planted in real video", box=None)
+    table.add_column("clip", no_wrap=True)
     for head in ("fps", "s", "micros", "found", "called micro", "macros", "found", "false micro", "false macro"):
         table.add_column(head, justify="right")
-    table.add_column("what", max_width=60, no_wrap=True)
+    table.add_column("what", max_width=36, no_wrap=True)
     for row in (*rows, {**totals, "clip": "all", "what": "", "fps": None}):
         rate = "" if row["fps"] is None else f"{row['fps']:.4g}"
         table.add_row(row["clip"], rate, f"{row['seconds']:.0f}", *(str(row[name]) for name in COUNTS), row["what"])
