@@ -1,6 +1,7 @@
 """What an action unit moves: patches of skin, each a Gaussian on the face mesh with a direction.
 
-Directions follow the Facial Action Coding System's descriptions (Ekman & Friesen); sizes were set by eye.
+Directions follow the descriptions of the Facial Action Coding System (Ekman & Friesen). A field has no size of its own:
+it is scaled so that its largest displacement is the stated one.
 """
 
 from __future__ import annotations
@@ -185,8 +186,8 @@ class Extra:
 def planted(take: Take, moves: Sequence[Movement], extra: Sequence[Extra] = ()) -> Iterator[Frame]:
     """The take's frames with all movements in them.
 
-    A movement's scale is fixed where it begins: were each frame scaled to the stated size, a turn of the head would
-    change what is moved where.
+    A movement's scale is fixed in its first frame, so that its course is the stated one and does not flutter with the
+    landmarks.
     """
     scale: dict[int, float] = {}
     for number, frame in enumerate(take.frames):

@@ -70,7 +70,7 @@ def frames_of(
 
 
 def track(name: str) -> Track:
-    """The recording's track: from the cache, else tracked now (about 15 ms a frame)."""
+    """The recording's track: from the cache, else tracked now."""
     kept = folder() / f"{name}-{_key(name)}.npz"
     if not kept.exists():
         found = _tracked(name)
