@@ -36,7 +36,8 @@ def load(name: str) -> dict[str, Any]:
     """One result. UnclearResultError unless it was measured on a commit as it stands."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
-        raise FileNotFoundError(f"{path.relative_to(ROOT)} is missing: run bench/{name.split('_')[0]}.py")
+        script = name if (ROOT / "bench" / f"{name}.py").exists() else name.split("_")[0]
+        raise FileNotFoundError(f"{path.relative_to(ROOT)} is missing: run bench/{script}.py")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     commit = content["machine"]["commit"]
     if (commit == "unknown" or commit.endswith("-dirty")) and KNOWN_DIRTY.get(name) != commit:

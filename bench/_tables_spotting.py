@@ -100,6 +100,39 @@ def real() -> str:
     return markdown(header, rows) + text + stamp(result)
 
 
+def real_planted() -> str:
+    """Small movements planted into real video, a row a clip; below it what the clips say together."""
+    result = load("real_planted")
+    rows = [
+        (
+            f"`{row['clip']}`",
+            row["what"],
+            f"{row['fps']:.4g}",
+            *(f"{row[name]} of {row['micros']}" if row["micros"] else "–" for name in _MICRO_FINDS),
+            f"{row['macros_found']} of {row['macros']}" if row["macros"] else "–",
+            row["false_micro"],
+            row["false_macro"],
+        )
+        for row in result["rows"]
+    ]
+    header = ("clip", "", "fps", "micros found", "called micro", "macros found", "false micro", "false macro")
+    totals, controls = result["totals"], result["totals"]["controls"]
+    named = (("All micros", totals), ("the clear ones", totals["clear"]), ("the covered ones", totals["covered"]))
+    finds = "; ".join(
+        f"{name}: {some['micros_found']} of {some['micros']} found, {some['micros_called_micro']} called micro"
+        for name, some in named
+    )
+    text = (
+        f"\n{finds}. Macros: {totals['macros_found']} of {totals['macros']} found. False micros: "
+        f"{number(totals['false_micro_per_minute'])} a minute over {totals['seconds']:.0f} s; "
+        f"{number(controls['false_micro_per_minute'])} over the {controls['seconds']:.0f} s where nothing is planted.\n"
+    )
+    return markdown(header, rows, 2) + text + stamp(result)
+
+
+_MICRO_FINDS = ("micros_found", "micros_called_micro")
+
+
 def cut() -> str:
     """Clips of a single movement, by how they are cut."""
     result = load("cut")
