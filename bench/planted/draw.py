@@ -48,12 +48,11 @@ def draw(recipe: Recipe | FastRecipe, seed: int, folder: Path) -> tuple[Path, Pa
 
 
 def write(path: Path, frames: Iterable[Frame], fps: float) -> int:
-    """Write (H, W, 3) BGR or (H, W) gray frames of even size as FFV1, without loss; how many."""
+    """Write (H, W, 3) BGR or (H, W) gray frames as FFV1, without loss but for an odd last row or column; how many."""
     writer, count = None, 0
     for frame in frames:
+        frame = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]  # OpenCV writes no odd ones
         if writer is None:
-            if frame.shape[0] % 2 or frame.shape[1] % 2:
-                raise ValueError(f"{path.name}: OpenCV leaves the odd row or column of {frame.shape} out")
             fourcc = cv2.VideoWriter.fourcc(*"FFV1")
             writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, fps, frame.shape[1::-1], frame.ndim == 3)
             if not writer.isOpened():
