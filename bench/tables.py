@@ -20,7 +20,7 @@ from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
 from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
-from bench._tables_spotting import cut, living, living_rivals, real, spotting
+from bench._tables_spotting import cut, living, living_rivals, real, real_planted, spotting
 from bench._tables_zoo import zoo
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "scale.md")
@@ -78,6 +78,7 @@ TABLES: dict[str, Callable[[], str]] = {
         living_rivals,
         cut,
         real,
+        real_planted,
         flow,
         labels,
         real_motion,
