@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from _synthesis import one_thread  # noqa: F401 (a fixture that all tests here use)
 
 from bench import _table_parts, _tables_spotting, real_planted
 from bench.planted import courses, draw, recipes, scenes, sources, takes, tracks, truth
@@ -27,15 +27,6 @@ from bench.planted.warps import turn_field
 
 FACE_PX = 152
 ASSETS = Path(__file__).resolve().parents[1] / "realtime" / "assets"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The machine is shared; OpenCV takes every core it finds."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
 
 
 def face(width: float = FACE_PX) -> np.ndarray:
