@@ -15,6 +15,7 @@ from realtime.ipc.board import Board
 from realtime.ipc.ring import RingReader, RingWriter
 from realtime.ipc.sent import SentEvents
 from realtime.stages import spot as spot_stage
+from realtime.stages.takeover import Needed
 from realtime.supervisor import cleanup
 
 
@@ -59,6 +60,19 @@ def test_a_successor_finds_what_was_under_way_and_tells_nothing_twice(
     sent = [m for m in sockets["motion"].messages if isinstance(m, messages.Spotted)]
     assert [m.id for m in sent] == [0, 1, 2, 0, 1], "two by the first, one at the end, and two again that it never saw"
     assert [m.event.apex for m in sent] == [2, 7, 10, 2, 7]
+
+
+def test_nobody_begins_in_the_midst_of_a_fall() -> None:
+    """A movement from 1.0 to 1.3 s, another from 1.5 to 1.6 s: until half a second after, before the first."""
+    needed = Needed(100.0)
+    begins = {}
+    for index in range(300):
+        t_ns = index * 10_000_000
+        since = 1_000_000_000 if 100 <= index < 130 else 1_500_000_000 if 150 <= index < 160 else None
+        begins[index] = needed.index(index + 1, t_ns, since)
+    assert [begins[i] for i in (20, 80, 99)] == [0, 30, 49], "at rest: half a second"
+    assert {begins[i] for i in range(100, 210)} == {50}
+    assert [begins[i] for i in (211, 299)] == [161, 249], "what it begins with is rest"
 
 
 def test_an_event_that_a_spotter_died_over_is_sent_by_its_successor(

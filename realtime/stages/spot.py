@@ -24,7 +24,7 @@ from realtime.stages.outlines import OutlineSender
 from realtime.stages.poses import PoseSender
 from realtime.stages.runner import StageContext
 from realtime.stages.sensing import Sensing
-from realtime.stages.takeover import needed_index, take_over
+from realtime.stages.takeover import Needed, take_over
 from realtime.stages.ticks import TickSender
 from realtime.types import GapCause, SpotEvent
 
@@ -87,7 +87,7 @@ class Spot:
         self._live = info is None or info.live
         self._exposure_is_real = self._live  # a recording's times are those of its making
         self._max_lag = self._lag_limit(order.fps, reader.slots)
-        self._fps = order.fps
+        self._needed = Needed(order.fps)
         self._kept = kept
         self._past = past = take_over(self._row, reader, order, kept)
         self._last, self._analysed, self._next_id = past.told, past.frames, past.next_id
@@ -171,7 +171,7 @@ class Spot:
             reader.release(index)
         if self._poses is not None:
             self._poses.send(header)
-        now = self._account(header, measurement.face, begun) if is_new else self._look_again()
+        now = self._account(header, measurement.face, begun) if is_new else self._look_again(header)
         if is_new or not self._live:
             self._ticks.take(header, measurement.each(), now)
         if is_new and self._curves is not None:
@@ -180,8 +180,9 @@ class Spot:
             self._outlines.take(header, now)
         return now
 
-    def _look_again(self) -> int:
+    def _look_again(self, header: FrameHeader) -> int:
         """A frame that is in the counters already; the time, monotonic ns."""
+        self._needed.index(self._index, header.t_ns, self._meter.open_since_ns)  # it remembers
         now = time.monotonic_ns()
         self._row.words[_BEAT], self._row.words[_NEXT] = now, max(self._index, self._past.counted)
         return now
@@ -196,7 +197,7 @@ class Spot:
             self._row.put("first_number", header.number)
             self._row.put("first_ns", now)
         # in this order: whoever dies here has counted a frame once or not at all
-        words[_NEEDED] = needed_index(self._index, header.t_ns, self._meter.open_since_ns, self._fps)
+        words[_NEEDED] = self._needed.index(self._index, header.t_ns, self._meter.open_since_ns)
         words[_NEXT], words[_LAST_T], words[_LAST], words[_FRAMES] = (
             self._index,
             header.t_ns,

@@ -57,10 +57,25 @@ def take_over(row: Row, reader: RingReader, order: messages.Control, kept: SentE
     return Takeover(begin=begin, counted=counted, told=told, frames=frames, next_id=next_id, sent=sent)
 
 
-def needed_index(index: int, t_ns: int, open_since_ns: int | None, fps: float) -> int:
-    """The oldest frame that a successor must see: ``index`` is the next one, ``t_ns`` the time of the last.
+class Needed:
+    """The oldest frame that a successor must see: before what moves, and before what moved a moment ago.
 
-    open_since_ns: when the oldest movement began that is not over, None at rest.
+    Who begins in the midst of a fall takes the place that it falls from for rest, and sees a movement where it ends.
     """
-    open_s = 0.0 if open_since_ns is None else max(0, t_ns - open_since_ns) / 1e9
-    return max(0, index - 1 - round((open_s + _SETTLE_S) * fps))
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._since_ns: int | None = None
+        self._moved_ns = 0
+
+    def index(self, index: int, t_ns: int, open_since_ns: int | None) -> int:
+        """index: of the next frame. t_ns: of the last one. open_since_ns: when the oldest movement began that is not
+        over, None at rest.
+        """
+        if open_since_ns is not None:
+            self._since_ns = min(open_since_ns, t_ns if self._since_ns is None else self._since_ns)
+            self._moved_ns = t_ns
+        elif self._since_ns is not None and t_ns - self._moved_ns > _SETTLE_S * 1e9:
+            self._since_ns = None
+        open_s = 0.0 if self._since_ns is None else max(0, t_ns - self._since_ns) / 1e9
+        return max(0, index - 1 - round((open_s + _SETTLE_S) * self._fps))
