@@ -30,7 +30,9 @@ class Fault:
 
 
 def killed(stage: str, moment: str) -> Deed:
-    """``kill -9``; moment: ``event`` (one is under way, or on its way through the pipeline), ``rest``, ``any``."""
+    """``kill -9``; moment: ``event`` (one is under way, or on its way through the pipeline), ``after``
+    (it has just been told), ``rest``, ``any``.
+    """
 
     def do(session: Session, rng: random.Random) -> Trial:
         if stage == "spot":
@@ -49,13 +51,21 @@ def _wait_for_moment(session: Session, stage: str, moment: str, rng: random.Rand
         time.sleep(rng.uniform(0.0, 1.0))
     elif moment == "rest":
         session.wait(lambda: session.open_s() == 0.0)
+    elif moment == "after":
+        _wait_for_event(session)
+        time.sleep(rng.uniform(0.0, 0.5))
     elif stage == "spot":
         wanted_s = rng.uniform(0.05, 0.2)
         session.wait(lambda: 0.5 > session.open_s() > wanted_s)
     else:
-        sent = session.get("spot", "next_id")
-        while session.get("spot", "next_id") == sent and session.child.poll() is None:
-            time.sleep(0.0005)  # an event takes some 10 ms through the flow
+        _wait_for_event(session)
+
+
+def _wait_for_event(session: Session) -> None:
+    """Until the spotter has sent one: it takes some 10 ms through the flow."""
+    sent = session.get("spot", "next_id")
+    while session.get("spot", "next_id") == sent and session.child.poll() is None:
+        time.sleep(0.0005)
 
 
 def came_back(session: Session, stage: str, begun: float) -> Trial:
@@ -155,6 +165,7 @@ def counted_wildly(session: Session, rng: random.Random) -> Trial:
 IN_SESSION = (
     Fault(name="kill -9 spotter, at rest", do=killed("spot", "rest")),
     Fault(name="kill -9 spotter, in an event", do=killed("spot", "event")),
+    Fault(name="kill -9 spotter, after an event", do=killed("spot", "after")),
     Fault(name="kill -9 motion, in an event", do=killed("motion", "event")),
     Fault(name="kill -9 motion, at rest", do=killed("motion", "rest")),
     Fault(name="kill -9 classifier, in an event", do=killed("classify", "event")),

@@ -164,7 +164,7 @@ def account(lines: list[dict[str, Any]], code: int, errors: str, left: list[str]
 
 
 def compare(events: list[dict[str, Any]], reference: np.ndarray, period: int, last: int, fps: float) -> dict[str, int]:
-    """Events lost and told twice, against an undisturbed session on the same endless clip.
+    """Events lost, told twice and invented, against an undisturbed session on the same endless clip.
 
     reference: (n, 3) onset, apex, offset in frames of the clip, which repeats after ``period``. The session sees it
     from somewhere on; where, its own events tell.
@@ -179,15 +179,17 @@ def compare(events: list[dict[str, Any]], reference: np.ndarray, period: int, la
 
     shift = max(shifts, key=agree, default=0)
     lost = doubled = known = 0
+    true = np.zeros(len(spans), bool)
     for _, onset, apex, offset in _occurrences(reference, period, shift, last):
-        if onset < fps or offset > last - 2 * fps:
-            continue  # at the beginning and at the end it may be cut off
         hits = np.abs(spans[:, 1] - apex) <= near
         hits |= (np.minimum(spans[:, 2], offset) - np.maximum(spans[:, 0], onset)) > 0.5 * (offset - onset)
+        true |= hits
+        if onset < fps or offset > last - 2 * fps:
+            continue  # at the beginning and at the end it may be cut off
         known += 1
         lost += not hits.any()
         doubled += int(hits.sum()) > 1
-    return {"expected": known, "lost": lost, "doubled": doubled}
+    return {"expected": known, "lost": lost, "doubled": doubled, "invented": int((~true).sum())}
 
 
 def _occurrences(reference: np.ndarray, period: int, shift: int, last: int) -> Iterator[tuple[int, int, int, int]]:

@@ -9,11 +9,14 @@ import os
 import pty
 import random
 import resource
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,7 @@ import psutil
 
 from bench._fault_session import Account, Session, Trial, account
 from bench._pipeline import ROOT
+from tests._surroundings import OWN_MOUNTS
 
 
 @dataclass
@@ -37,11 +41,16 @@ class Place:
     def session(self, *options: str, **more: Any) -> Session:
         return Session(self.folder, self.environment, [*self.options, *options], self.fps, **more)
 
-    def short(self, *options: str, prepare: Callable[[], None] | None = None, **environment: str) -> Account:
-        """A session of 100 frames from start to end."""
+    def short(
+        self, *options: str, shm: str = "", prepare: Callable[[], None] | None = None, **environment: str
+    ) -> Account:
+        """A session of 100 frames from start to end. shm: how /dev/shm is mounted for it alone; empty: as it is."""
         log = self.folder / f"short-{time.monotonic_ns()}.jsonl"
         command = [sys.executable, "-m", "realtime", "--camera", "0", "--fps", f"{self.fps:g}", *self.options]
         command += ["--view", "none", "--events", str(log), "--frames", "100", *options]
+        if shm:
+            words = f"mount -t tmpfs {shm} none /dev/shm && exec {shlex.join(command)}"
+            command = [*OWN_MOUNTS, "sh", "-c", words]
         merged = {**os.environ, **self.environment, **environment}
         merged = {name: text for name, text in merged.items() if text != "-"}
         child = subprocess.Popen(
@@ -116,10 +125,10 @@ def subscribers(place: Place, rng: random.Random) -> tuple[Trial, Account | None
     session = place.session("--publish", endpoint)
     context: Any = zmq.Context()
     deaf = [context.socket(zmq.SUB) for _ in range(20)]
-    for socket in deaf:
-        socket.setsockopt(zmq.RCVHWM, 1)
-        socket.connect(endpoint)
-        socket.subscribe(b"")
+    for one in deaf:
+        one.setsockopt(zmq.RCVHWM, 1)
+        one.connect(endpoint)
+        one.subscribe(b"")
     flood = context.socket(zmq.XSUB)
     flood.connect(endpoint)
     for _ in range(500):
@@ -134,6 +143,46 @@ def subscribers(place: Place, rng: random.Random) -> tuple[Trial, Account | None
     told = session.end()
     context.destroy(linger=0)
     return Trial(heard and told.code == 0, seconds, why=told.errors), told
+
+
+def pages(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
+    """Ten pages and ten pictures that are asked for and never read; one that comes late is shown."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    session = place.session("--web", f"127.0.0.1:{port}")
+    deaf = [socket.create_connection(("127.0.0.1", port), 5.0) for _ in range(20)]
+    for number, one in enumerate(deaf):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        path = "picture" if number % 2 else "stream"
+        one.sendall(f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    time.sleep(rng.uniform(3.0, 4.0))
+    begun = time.monotonic()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5.0) as answer:
+        shown = answer.status == 200
+    seconds = time.monotonic() - begun
+    told = session.end()
+    for one in deaf:
+        one.close()
+    return Trial(shown and told.code == 0 and _kept_up(told), seconds, why=told.errors), told
+
+
+def inlets(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
+    """Three LSL inlets that are opened and never read."""
+    import pylsl
+
+    session = place.session("--lsl")
+    found = [info for info in pylsl.resolve_streams(2.0) if info.name().startswith("merealtime")]
+    opened = [pylsl.StreamInlet(info, max_buflen=1) for info in found for _ in range(3)]
+    for inlet in opened:
+        inlet.open_stream(5.0)
+    time.sleep(rng.uniform(3.0, 4.0))
+    told = session.end()
+    why = told.errors if opened else "no stream found"
+    return Trial(bool(opened) and told.code == 0 and _kept_up(told), why=why), told
+
+
+def _kept_up(told: Account) -> bool:
+    return told.captured > 0 and not any(told.dropped.values())
 
 
 def full_disk(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
@@ -165,20 +214,17 @@ def full_disk(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
 
 
 def two_on_one_log(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
-    """Both run unharmed, on one camera and one log: the older log makes way."""
+    """On one camera and one log: the second says so in one line, the first never notices."""
     session = place.session()
-    log = session.log
     time.sleep(rng.uniform(0.0, 1.0))
     second = subprocess.run(
         [sys.executable, "-m", "realtime", "--camera", "0", "--fps", f"{place.fps:g}", *place.options,
-         "--view", "none", "--events", str(log), "--frames", "100"],
+         "--view", "none", "--events", str(session.log), "--frames", "100"],
         cwd=ROOT, env={**os.environ, **place.environment}, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    session.log = Path(f"{log}.1")
     told = session.end()
-    other = json.loads(log.read_text().splitlines()[-1])
-    ok = told.code == 0 == second.returncode and other["type"] == "summary"
-    return Trial(ok, why=told.errors + second.stderr), told
+    refused = second.returncode == 2 and second.stderr.count("\n") == 1 and "another session" in second.stderr
+    return Trial(refused and told.code == 0, why=told.errors + second.stderr), told
 
 
 def interrupted(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
@@ -199,12 +245,12 @@ def interrupted(place: Place, rng: random.Random) -> tuple[Trial, Account | None
     return Trial(ok, seconds, why=f"{child.returncode} {errors} {left}"), None
 
 
-def refused(words: str, *options: str, prepare: Callable[[], None] | None = None, **environment: str) -> Start:
+def refused(words: str, **surroundings: Any) -> Start:
     """Refused before the start, in one line."""
 
     def do(place: Place, rng: random.Random) -> tuple[Trial, Account | None]:
         begun = time.monotonic()
-        told = place.short(*options, prepare=prepare, **environment)
+        told = place.short(**surroundings)
         ok = told.code in (1, 2) and words in told.errors and told.errors.count("\n") == 1 and not told.left
         return Trial(ok, time.monotonic() - begun, why=f"{told.code} {told.errors}"), None
 
@@ -242,20 +288,13 @@ STARTS: dict[str, Start] = {
     "output that nobody reads, plain view": unread("plain"),
     "output that nobody reads, live view": unread("live"),
     "20 deaf subscribers, a flood, one late": subscribers,
+    "20 pages and pictures that nobody reads": pages,
+    "LSL inlets that nobody reads": inlets,
     "disk full under log and recording": full_disk,
     "two sessions on one camera and one log": two_on_one_log,
     "Ctrl-C at any moment": interrupted,
-    "/dev/shm too small": refused(
-        "shared memory",
-        "--camera",
-        "demo",
-        "--size",
-        "1920x1080",
-        "--set",
-        "ring.min_slots=100000",
-        "--set",
-        "ring.max_mib=1000000",
-    ),
+    "/dev/shm too small": refused("free in /dev/shm", shm="-o size=4m"),
+    "/dev/shm read-only": refused("Read-only file system", shm="-o ro"),
     "descriptors used up": refused("", prepare=_few_descriptors),
     "HOME unset": works(HOME="-"),
     "HOME read-only": works(HOME="{bare}"),

@@ -18,13 +18,14 @@ def faults() -> str:
             f"{row['noticed_s']['max']:.2f}" if row["noticed_s"] else "–",
             f"{row['lost']} of {row['expected']}" if "lost" in row else "–",
             row.get("doubled", "–"),
+            row.get("invented", "–"),
             ", ".join(f"{count} {cause}" for cause, count in row["dropped"].items() if count) or "0",
             row["unaccounted"],
         )
         for row in result["faults"]
     ]
     header = (
-        "fault", "recovered", "back after, s: p50 / max", "noticed within, s", "events lost", "doubled",
+        "fault", "recovered", "back after, s: p50 / max", "noticed within, s", "events lost", "doubled", "invented",
         "frames not analysed, told", "untold",
     )  # fmt: skip
     head = f"Live, {result['fps']:g} fps, {result['size']}, emulated camera.\n\n"
