@@ -56,6 +56,16 @@ def test_every_kernel_uses_it() -> None:
     assert known | {"realtime.synthesis._kernels", "offline.training.shallow_cpu"} <= set(KERNELS)
 
 
+def test_a_stage_loads_its_kernels_without_scipy() -> None:
+    """A third of the time until a flow worker is ready went into importing it; what needs it later can have it."""
+    code = (
+        "import sys; from realtime.stages import motion; from realtime.vision import jit; jit.leave_blas_out();"
+        "motion.warm_up(motion.maps.FeatureSpec(), 'cpu'); print('scipy.linalg' in sys.modules);"
+        "import scipy.linalg.cython_blas; print('scipy.linalg' in sys.modules)"
+    )
+    assert run(code, ROOT).split() == ["False", "True"]
+
+
 @pytest.fixture(scope="module")
 def read_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation where nothing can be kept beside the code, not even by root: a file is in the folder's place."""

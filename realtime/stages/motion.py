@@ -19,6 +19,7 @@ from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
 from realtime.vision import flow
 from realtime.vision.features import maps
+from realtime.vision.jit import leave_blas_out
 
 if TYPE_CHECKING:
     from realtime.stages.dense import DenseWorker
@@ -28,6 +29,7 @@ _POLL_MS = 250
 
 def run(context: StageContext) -> None:
     """Warm the flow up, then turn crops into maps until the last event has passed."""
+    leave_blas_out()
     backend, reason = flow.resolve_backend(context.settings.flow.backend)
     spec = maps.FeatureSpec()
     inbox = bus.Receiver(context.zmq, context.endpoint("motion"))

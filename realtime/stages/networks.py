@@ -27,8 +27,10 @@ class Loaded(NamedTuple):
 def load(settings: Settings, order: messages.Control | None) -> Loaded:
     """The networks; with ``order`` everything that is to be had once the source is known, warm."""
     from realtime.vision.face.crowd_finder import make_mesh
+    from realtime.vision.jit import leave_blas_out
     from realtime.vision.spotting.crowd import make_meter
 
+    leave_blas_out()
     mesh = make_mesh(settings.spot.faces)
     if order is None or order.info is None:
         return Loaded(mesh, None)
@@ -54,6 +56,7 @@ def import_gently() -> None:
 
     def gently() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # of this thread alone
+        importlib.import_module("realtime.vision.jit").leave_blas_out()
         importlib.import_module("realtime.vision.spotting.crowd")
         importlib.import_module("realtime.vision.face.landmarks").keep_tensorflow_out()
 
