@@ -8,6 +8,7 @@ jaw leads is held to a stricter rule than what the lips do.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import msgspec
@@ -29,7 +30,8 @@ _MOST_NEAR = {False: 1, True: 0}
 _JAW = 1.5
 """The jaw leads where the chin moves so many times as far as the lips."""
 _WINDOW_S, _MANY = 3.0, 3
-"""Speech has begun with so many movements within the window, or one more where a smile begins and ends among them."""
+"""Speech has begun with so many movements close to each other within the window, or one more where a smile begins and
+ends among them."""
 _QUIET_S = 1.5
 """Speech is over after so long without a movement of the mouth."""
 _ECHO = 4.0
@@ -131,7 +133,11 @@ class Assembler:
             self._under_way = None
 
     def _is_speech(self, t_ns: int) -> bool:
-        recent = [m for m in self._mouthings if t_ns - m.end_ns < _WINDOW_S * 1e9]
+        """Words follow each other; expressions have rest between them, however many there are."""
+        moved = self._mouthings
+        near = [_gap_ns(a, b) < _ALONE_S[a.jaw or b.jaw] * 1e9 for a, b in itertools.pairwise(moved)]
+        chained = [a or b for a, b in zip([False, *near], [*near, False], strict=True)] if moved else []
+        recent = [m for m, word in zip(moved, chained, strict=True) if word and t_ns - m.end_ns < _WINDOW_S * 1e9]
         return len(recent) > _MANY or sum(not m.hold for m in recent) >= _MANY
 
     def _is_mouthed(self, event: SpotEvent) -> bool:
@@ -208,6 +214,10 @@ class Assembler:
             recent = [e for e in self._told if event.onset_t_ns - e.offset_t_ns < 2e9]
             self._told = [*recent, structs.replace(event, magnitude_px=peak_of(event))]
         return events
+
+
+def _gap_ns(before: _Mouthing, after: _Mouthing) -> int:
+    return after.begin_ns - before.end_ns
 
 
 def peak_of(event: SpotEvent) -> float:
