@@ -129,7 +129,7 @@ class FollowedClip:
         while self._at + 1 < len(self.forward) and self.forward[self._at + 1] <= number:
             self._at += 1
             frame = self.forward[self._at]
-            self.anchor.update(self.read(self.files[frame]))
+            self.anchor.update(self.read(self.files[frame]), 1.0 / self.clip.fps)
             self.poses[frame] = self.anchor.to_frame.copy()
             self.turned[frame] = self.anchor.turned
             self.slipped[frame] = self.anchor.slipped
@@ -145,7 +145,7 @@ class FollowedClip:
             if frame in self.poses:
                 continue
             anchor = anchor or Anchor(self.onset, self.mesh)
-            anchor.update(self.read(self.files[frame]))
+            anchor.update(self.read(self.files[frame]), 1.0 / self.clip.fps)
             self.poses[frame] = anchor.to_frame.copy()
             self.slipped[frame] = anchor.slipped
 

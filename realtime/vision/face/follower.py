@@ -87,10 +87,10 @@ class FaceFollower:
         """Run the networks once."""
         self._finder.warm_up(height, width)
 
-    def update(self, gray: Gray) -> None:
-        """Follow the anchored face into the next frame."""
+    def update(self, gray: Gray, frame_s: float, held: bool) -> None:
+        """Follow the anchored face into the next frame: see ``Anchor.update``."""
         assert self.anchor is not None
-        self.anchor.update(gray)
+        self.anchor.update(gray, frame_s, held)
 
     def check(self, gray: Gray, number: int, t_ns: int, *, busy: bool, eyes: Eyes) -> Step:
         """Look for a face, or hold the one that is followed against the landmarks. busy: a movement is under way, whose

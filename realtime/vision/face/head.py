@@ -59,14 +59,15 @@ def fit_head(
     rounds: int,
     scale_floor_px: float,
     robust: NDArray[np.float64],
+    rise: float,
     out: NDArray[np.float64],
 ) -> float:
     """Robust fit of u = tx + a x − b y + yaw h, v = ty + b x + a y + pitch h.
 
     places: (n, 2) px from the centre; heights: (n,) px; displacement: (n, 2) px; weights: (n,) ≥ 0, prior trust.
     robust: (n,) 0..1, in and out: the last frame's robust weights, so that skin that an expression has begun to carry
-    away stays left out. out: (6,), filled. Tukey's biweight with 4.7 times the residuals' median length, at least
-    ``scale_floor_px``.
+    away stays left out. rise: by how much a weight may exceed that. out: (6,), filled. Tukey's biweight with 4.7 times
+    the residuals' median length, at least ``scale_floor_px``.
     Returns that median, px; infinite (and zeros) without patches.
     """
     n = places.shape[0]
@@ -75,6 +76,7 @@ def fit_head(
     right = np.empty(6)
     out[:] = 0.0
     spread = math.inf
+    most = np.minimum(robust + rise, 1.0)
     for _ in range(rounds):
         total = sh = shh = 0.0
         for i in range(n):
@@ -142,7 +144,7 @@ def fit_head(
         cut = 4.7 * max(spread, scale_floor_px)
         for i in range(n):
             r = robust[i] / cut
-            robust[i] = (1.0 - r * r) ** 2 if r < 1.0 else 0.0
+            robust[i] = min((1.0 - r * r) ** 2, most[i]) if r < 1.0 else 0.0
     return spread
 
 

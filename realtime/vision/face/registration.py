@@ -32,6 +32,10 @@ _ALIEN = 0.3
 _FOLDED = 0.04
 """1 − correlation at which a patch is trusted half as much as one that looks just like its template."""
 _MISFIT_PX = 0.1
+_RETURN_S = 3.0
+"""A patch that did not go with the head counts again, fully, after so long."""
+_CLEARLY = 0.5
+"""While a strong expression is held another set of patches is taken where its misfit is so many times less."""
 _CHANGED = 0.88
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -135,8 +139,12 @@ class Anchor:
         y1 = max(min(int(high[1]) + 1 + margin_px, height), y0 + 8)
         return x0, y0, x1, y1
 
-    def update(self, gray: NDArray[np.uint8]) -> None:
-        """Follow the face into the next frame (H, W) uint8: pose, image, displacement and likeness are renewed."""
+    def update(self, gray: NDArray[np.uint8], frame_s: float = math.inf, held: bool = False) -> None:
+        """Follow the face into the next frame (H, W) uint8: pose, image, displacement and likeness are renewed.
+
+        frame_s: since the last frame. held: a strong expression is held. Then two sets of patches may fit the head's
+        motion about as well; a pose that goes from one to the other and back would be a movement of the whole face.
+        """
         self._move(self._speed)
         self.image = self._face_image(gray)
         self.displacement -= self._carried
@@ -153,7 +161,7 @@ class Anchor:
         self.displacement += self._carried
         rigid = self.layout.rigid
         weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
-        self._fit(weights)
+        self._fit(weights, min(1.0, frame_s / _RETURN_S), held)
         self._step[:] = self._pose[:4]
         agree(
             self.displacement[rigid:],
@@ -173,17 +181,17 @@ class Anchor:
         # half the correction becomes speed: a steady drift is foreseen, noise is not
         self._speed = 0.9 * self._speed + 0.5 * self._step
 
-    def _fit(self, weights: NDArray[np.float64]) -> None:
+    def _fit(self, weights: NDArray[np.float64], rise: float, held: bool) -> None:
         """The head's motion: from the last frame's inliers, so that skin that an expression has begun to carry away
-        stays left out; from all patches where that fits badly, and the better of the two is taken.
+        stays left out; from all patches where that fits badly and these fit better.
         """
         rigid = self.layout.rigid
         known = self._places[:rigid], self.layout.heights[:rigid], self.displacement[:rigid], weights
-        self.misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, self._robust, self._pose)
+        self.misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, self._robust, rise, self._pose)
         if self.misfit_px > _MISFIT_PX:
             robust, pose = np.ones(rigid), np.zeros(6)
-            misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, robust, pose)
-            if misfit_px < self.misfit_px:
+            misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, robust, 1.0, pose)
+            if misfit_px < self.misfit_px * (_CLEARLY if held else 1.0):
                 self.misfit_px, self._robust, self._pose = misfit_px, robust, pose
 
     def _move(self, step: NDArray[np.float64]) -> None:

@@ -190,7 +190,8 @@ class FaceMeter:
         state = before.state() if before is not None and is_whole is not None else None
         begun = time.perf_counter_ns()
         if before is not None:
-            self.follower.update(gray)
+            held = any(spotter.is_far for spotter in self.detector.spotters.values())
+            self.follower.update(gray, 1.0 / self.fps, held)
         tracked = time.perf_counter_ns()
         if is_whole is not None and before is not None and state is not None and not is_whole():
             before.go_back(state)

@@ -175,6 +175,11 @@ class Spotter:
         return self._watch is not None and self._watch.hold is not None
 
     @property
+    def is_far(self) -> bool:
+        """A strong expression is held, reported already or not: more than a micro-expression moves."""
+        return self._watch is not None and self._watch.is_far
+
+    @property
     def holding(self) -> bool:
         """A macro-expression is open and not reported yet."""
         return self._watch is not None and self._watch.hold is not None and not self._watch.hold.told

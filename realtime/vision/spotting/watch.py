@@ -122,6 +122,11 @@ class Watch:
         self._closed_ns = self.track.now_ns
         self.rest.stale = True
 
+    @property
+    def is_far(self) -> bool:
+        """What is held is more than a micro-expression moves."""
+        return self.hold is not None and self.hold.peak > _LARGE * self.rest.floor
+
     # --- which channels count ------------------------------------------------------------------------------
 
     def _known(self, trust: Values) -> Values:
