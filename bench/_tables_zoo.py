@@ -29,6 +29,23 @@ def zoo() -> str:
     return markdown(HEADER, rows) + note + stamp(result)
 
 
+def zoo_clips() -> str:
+    """What needs clips, on generated ones."""
+    result = load("zoo_clips")
+    rows = [
+        (
+            row["model"],
+            row["reads"],
+            row["clips"],
+            f"{row['parameters']:,}",
+            *(f"{row[k]:.4f}" for k in ("uf1", "uar", "acc")),
+        )
+        for row in result["rows"]
+    ]
+    header = ("system", "reads", "clips", "parameters", "UF1", "UAR", "accuracy")
+    return markdown(header, rows, align_right=2) + stamp(result)
+
+
 def _row(row: dict[str, Any]) -> Row:
     own, said = row["published"], "–"
     if own is not None and "uf1" in own:

@@ -17,11 +17,12 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
+from bench._tables_faults import faults, faults_soak
 from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_spotting import cut, living, living_rivals, real, real_planted, spotting
-from bench._tables_zoo import zoo
+from bench._tables_zoo import zoo, zoo_clips
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "scale.md")
 BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
@@ -86,6 +87,9 @@ TABLES: dict[str, Callable[[], str]] = {
         paired,
         loso,
         zoo,
+        zoo_clips,
+        faults,
+        faults_soak,
         scale_archive,
         scale_codecs,
         scale_cost,
