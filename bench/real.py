@@ -33,6 +33,7 @@ LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
     "face_noface.mov": {(38, 57): "the same grin, held, tightens for half a second while the head nods by a degree"},
     "WolfgangLanger_Pexels.mp4": {
         (13, 28): "both brows rise by two pixels with a blink and a tilt of the head",
+        (281, 292): "a laugh is held while the head sways: the eyes half shut for a tenth of a second, and open again",
         (316, 324): "a laugh is held: the lower lip gives way by a pixel or two and comes back while the head sways",
     },
 }
