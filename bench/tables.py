@@ -21,7 +21,7 @@ from bench._tables_faults import faults, faults_soak
 from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
-from bench._tables_spotting import cut, living, living_rivals, real, real_planted, spotting
+from bench._tables_spotting import cut, living, living_again, living_rivals, real, real_planted, spotting
 from bench._tables_zoo import zoo, zoo_clips
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "scale.md")
@@ -76,6 +76,7 @@ TABLES: dict[str, Callable[[], str]] = {
         lsl,
         spotting,
         living,
+        living_again,
         living_rivals,
         cut,
         real,
