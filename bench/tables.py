@@ -21,6 +21,7 @@ from bench._tables_faults import faults, faults_soak
 from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
 from bench._tables_models import flow, labels, loso, paired, real_motion, recognition
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
+from bench._tables_scale_live import scale_decoding, scale_live, scale_lossless
 from bench._tables_spotting import cut, living, living_again, living_rivals, real, real_planted, spotting
 from bench._tables_zoo import zoo, zoo_clips
 
@@ -94,6 +95,9 @@ TABLES: dict[str, Callable[[], str]] = {
         scale_archive,
         scale_codecs,
         scale_cost,
+        scale_live,
+        scale_lossless,
+        scale_decoding,
     )
 }
 
