@@ -133,6 +133,42 @@ def test_batch_is_the_same_as_one_by_one():
         maps.feature_maps(onsets, apexes[:1], points[None])
 
 
+def darkened(image, share=0.12):
+    """A wide shadow over the lower right, as a fold or a turned lamp casts it."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    shadow = 1 - share * np.exp(-((x - 95) ** 2 + (y - 120) ** 2) / (2 * 25.0**2))
+    return np.clip(np.rint(image * shadow), 0, 255).astype(np.uint8)
+
+
+LIGHT_LEFT_IN = FeatureSpec(detail_px=0.0, flow=TvL1Params.live())
+
+
+def test_a_shadow_is_no_movement():
+    face = np.clip(90 + 0.4 * crops()[0], 0, 255).astype(np.uint8)
+    taken, left = (np.abs(maps.flow_crops(face, darkened(face), spec)).mean() for spec in (None, LIGHT_LEFT_IN))
+    assert taken < 0.05
+    assert left > 2 * taken  # or the case would not show anything
+
+
+def test_a_movement_beneath_a_shadow_is_measured():
+    face, moved = (np.clip(90 + 0.4 * one, 0, 255).astype(np.uint8) for one in crops((1, 0)))
+    error = [np.abs(maps.flow_crops(face, darkened(moved), spec) - [1.0, 0.0]) for spec in (None, LIGHT_LEFT_IN)]
+    inside = np.s_[15:-15, 15:-15]
+    assert error[0][inside].mean() < 0.1
+    assert error[0][inside].mean() < error[1][inside].mean()
+
+
+def test_detail_is_what_a_wide_gaussian_leaves():
+    from scipy.ndimage import gaussian_filter
+
+    face, spec = crops()[0], FeatureSpec()
+    found = maps.detail(face, spec)
+    coarse = gaussian_filter(face.astype(np.float64), spec.detail_px, mode="mirror")
+    assert np.abs(found - np.clip(2 * (face - coarse) + 128, 0, 255)).max() < 1.0
+    np.testing.assert_array_equal(maps.detail(np.full((170, 140), 77, np.uint8), spec), 128)
+    assert maps.detail(face, LIGHT_LEFT_IN) is face
+
+
 def test_flow_apart_gives_the_same_map():
     onset, apex = crops()
     found = maps.map_from_flow(maps.flow_crops(onset, apex), landmarks())
@@ -167,6 +203,7 @@ def test_digest_follows_every_field():
         {"registration": "translation"},
         {"turn": False},
         {"average_s": 0.0},
+        {"detail_px": 0.0},
         {"eye_margin_px": 3},
         {"map_size": 32},
         {"flow": TvL1Params.ipol()},

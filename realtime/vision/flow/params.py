@@ -59,6 +59,11 @@ class TvL1Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return cls(warps=2, iterations=30)
 
     @classmethod
+    def detail(cls) -> TvL1Params:
+        """For crops of which only the fine detail is left (``FeatureSpec.detail_px``): they are flatter, so smoother flow."""
+        return cls(warps=2, iterations=30, lambda_=0.08, presmooth_px=0.5)
+
+    @classmethod
     def dense(cls) -> TvL1Params:
         """For ``DenseFlow``, which spreads the iterations over the frames."""
         return cls(warps=1, iterations=40, epsilon=0.005)
