@@ -2,8 +2,8 @@
 
     python bench/real_flow.py [VIDEO …] [--json FILE]
 
-Real video has no true flow. What stands in for it here is an independent measure that a change of light cannot move much:
-patches of 17×17 px matched by normalised cross-correlation, to a fraction of a pixel, where they match clearly. The
+Real video has no true flow. What stands in for it here is an independent measure that a change of light cannot move
+much: patches of 17×17 px matched by normalised cross-correlation, to a fraction of a pixel, where they match clearly. The
 figure is the median distance of TV-L1's flow there from the patch's, as a share of the patches' median movement; both
 less their median, so that the head's shift counts for neither. Crops are a tenth and a half of a second apart, single
 frames, registered.
@@ -12,6 +12,7 @@ frames, registered.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,10 +65,8 @@ def pairs(video: Path) -> Iterator[Crops]:
         while (read := capture.read())[0]:
             meter.process(cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY), number, round(number * 1e9 / fps))  # type: ignore[arg-type]
             if number > fps and number % EVERY == 0 and meter.anchor is not None:
-                try:
+                with contextlib.suppress(MerealtimeError):  # no face there
                     yield meter.crops(_between(number - apart, number), SINGLE)[:2]
-                except MerealtimeError:
-                    pass  # no face there
             number += 1
     finally:
         capture.release()

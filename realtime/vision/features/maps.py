@@ -2,7 +2,7 @@
 
 LAENet §2.1.2-2.2.2 and STSTNet: TV-L1 flow from onset to apex, optical strain, eyes zeroed, area reduction,
 then every channel of every image stretched to 0..255 as in the public maps (magnitude is lost: gate first). The flow
-is of the crops' fine detail alone: what changes in the light is taken out first (``detail``), which the papers don't do.
+is of the crops' fine detail alone: what changes in the light is taken out first (``detail``), as no paper does.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def flow_crops(
 
 
 def detail(crop: NDArray[Any], spec: FeatureSpec) -> NDArray[Any]:
-    """The crop without what is coarser than ``detail_px``, (H, W) uint8 around 128, twice as strong: light taken out."""
+    """The crop without what is coarser than ``detail_px``, (H, W) uint8 around 128, twice as strong."""
     if not spec.detail_px:
         return crop
     grey = np.asarray(crop, np.float32)

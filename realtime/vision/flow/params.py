@@ -60,7 +60,7 @@ class TvL1Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @classmethod
     def detail(cls) -> TvL1Params:
-        """For crops of which only the fine detail is left (``FeatureSpec.detail_px``): they are flatter, so smoother flow."""
+        """For crops of which only fine detail is left (``FeatureSpec.detail_px``): flatter ones, so more smoothness."""
         return cls(warps=2, iterations=30, lambda_=0.08, presmooth_px=0.5)
 
     @classmethod
