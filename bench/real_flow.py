@@ -3,7 +3,7 @@
     python bench/real_flow.py [VIDEO …] [--json FILE]
 
 Real video has no true flow. What stands in for it here is an independent measure that a change of light cannot move
-much: patches of 17×17 px matched by normalised cross-correlation, to a fraction of a pixel, where they match clearly. The
+much: patches of 17×17 px matched by normalised cross-correlation, to a fraction of a pixel, where they match well. The
 figure is the median distance of TV-L1's flow there from the patch's, as a share of the patches' median movement; both
 less their median, so that the head's shift counts for neither. Crops are a tenth and a half of a second apart, single
 frames, registered.

@@ -204,6 +204,7 @@ def test_digest_follows_every_field():
         {"turn": False},
         {"average_s": 0.0},
         {"detail_px": 0.0},
+        {"strain_px": 0.0},
         {"eye_margin_px": 3},
         {"map_size": 32},
         {"flow": TvL1Params.ipol()},

@@ -190,9 +190,9 @@ def test_warm_start_float_pixels_and_strain(gpu, pairs):
     assert largest(dense.push(second) - tvl1(first, second, params, init=tvl1(first, second, params))) < 0.01
 
 
-@pytest.mark.parametrize("eyes", [True, False])
-def test_feature_maps_agree_with_the_cpu_twin(gpu, pairs, eyes):
-    spec = maps.FeatureSpec(crop_height=70, crop_width=60, eye_mask=eyes, map_size=14)
+@pytest.mark.parametrize(("eyes", "strain_px"), [(True, 0.0), (False, 0.0), (False, 2.0)])
+def test_feature_maps_agree_with_the_cpu_twin(gpu, pairs, eyes, strain_px):
+    spec = maps.FeatureSpec(crop_height=70, crop_width=60, eye_mask=eyes, strain_px=strain_px, map_size=14)
     pictures = [cut(pair, 70, 60) for pair in pairs[1:3]]
     still = pictures[0][0], pictures[0][0]
     onsets, apexes = (np.stack(side) for side in zip(*pictures, still, strict=True))

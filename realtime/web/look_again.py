@@ -53,12 +53,11 @@ class Looker:
 
     def _compute(self, event: EventLine | None, moments: Moments) -> dict[str, Any]:
         from realtime.vision.features import maps
-        from realtime.vision.flow import strain
 
         onset, apex, landmarks = self._crops(event, moments)
         spec = maps.FeatureSpec()
         flow = maps.flow_crops(onset, apex, spec)
-        strained = strain(flow)
+        strained = maps.strain_of(flow, spec)
         cells = maps.map_from_flow(flow, landmarks, spec)
         scores, label, name = self._name(cells)
         return {

@@ -55,6 +55,9 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Standard deviation, crop px, of the Gaussian that is taken out of both crops first; 0: none. A fold that darkens
     and light that shifts as the head turns are no motion, but TV-L1 takes them for it (Wedel et al. 2009)."""
     flow: TvL1Params = msgspec.field(default_factory=TvL1Params.detail)
+    strain_px: Annotated[float, Meta(ge=0, le=64)] = 2.0
+    """Standard deviation, crop px, of the Gaussian put on the flow before its strain is taken; 0: none. TV-L1's flow is
+    piecewise flat, so its derivatives are of its steps."""
     eye_mask: bool = False
     """Zero the eyes, as the paper does; the public maps have them."""
     eye_margin_px: Annotated[int, Meta(ge=0, le=32)] = 2
@@ -100,7 +103,7 @@ def feature_maps(
 ) -> NDArray[np.float32]:
     """Feature maps of n movements: (n, H, W) crops twice, (n, 68, 2) landmarks -> (n, map_size, map_size, 3).
 
-    On the GPU one launch does it all; on the CPU one after the other.
+    On the GPU one launch does all flows, and the maps too where no flow is smoothed for its strain.
     """
     spec = spec or FeatureSpec()
     onsets, apexes = np.asarray(onsets), np.asarray(apexes)
@@ -113,6 +116,10 @@ def feature_maps(
     for onset, apex in zip(onsets, apexes, strict=True):
         check_crops(onset, apex, spec)
     onsets, apexes = (np.stack([detail(one, spec) for one in crops]) for crops in (onsets, apexes))
+    if spec.strain_px:
+        flows, _ = cuda.solver().solve(onsets, apexes, spec.flow)
+        assert flows is not None
+        return np.stack([map_from_flow(*each, spec) for each in zip(flows, landmarks, strict=True)])
     masks = np.stack([eye_mask(points, spec) for points in landmarks]) if spec.eye_mask else None
     areas = area_weights(spec.crop_height, spec.map_size), area_weights(spec.crop_width, spec.map_size)
     _, maps = cuda.solver().solve(onsets, apexes, spec.flow, None, masks, areas, want_flow=False)
@@ -156,11 +163,16 @@ def map_from_flow(
     """Strain, eye mask, area reduction, stretch of a crop's flow (H, W, 2) px -> (map_size, map_size, 3)."""
     spec, points = spec or FeatureSpec(), _checked(landmarks)
     stack = np.empty((*flow.shape[:2], 3), np.float32)
-    stack[..., 2] = strain(flow, backend)
+    stack[..., 2] = strain_of(flow, spec, backend)
     stack[..., :2] = flow
     if spec.eye_mask:
         stack[eye_mask(points, spec)] = 0.0
     return stretch(reduce_map(stack, spec))
+
+
+def strain_of(flow: NDArray[Any], spec: FeatureSpec, backend: Backend = "cpu") -> NDArray[np.float32]:
+    """Optical strain (H, W) of a crop's flow (H, W, 2) px, smoothed as the spec says."""
+    return strain(cv2.GaussianBlur(flow, (0, 0), spec.strain_px) if spec.strain_px else flow, backend)
 
 
 def eye_mask(landmarks: NDArray[Any], spec: FeatureSpec | None = None) -> NDArray[np.bool_]:
