@@ -19,7 +19,7 @@ from realtime.vision.features import FeatureSpec
 RIGHT = 0.8
 """Share of the accepted clips that are to be right."""
 MOST_REJECTED = 1 / 3
-AGREEMENT = {"still": (0.66, 0.77, 0.35), "living": (0.57, 0.67, 0.29)}
+AGREEMENT = {"still": (0.79, 0.84, 0.53), "living": (0.73, 0.81, 0.51)}
 """Head → correlation (u, v, strain) of the camera's maps with published ones that were put back on portraits, subjects
 left out of the choice of settings: ``bench/results/labels_real_motion.json``.
 """

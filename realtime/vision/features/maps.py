@@ -142,7 +142,8 @@ def detail(crop: NDArray[Any], spec: FeatureSpec) -> NDArray[Any]:
         return crop
     grey = np.asarray(crop, np.float32)
     coarse = cv2.GaussianBlur(grey, (0, 0), spec.detail_px)
-    return np.clip(np.rint(2.0 * (grey - coarse) + 128.0), 0, 255).astype(np.uint8)
+    fine: NDArray[np.uint8] = np.clip(np.rint(2.0 * (grey - coarse) + 128.0), 0, 255).astype(np.uint8)
+    return fine
 
 
 def check_crops(onset: NDArray[Any], apex: NDArray[Any], spec: FeatureSpec) -> None:
