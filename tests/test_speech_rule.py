@@ -18,6 +18,7 @@ class Mouth:
     def __init__(self, moves: list[tuple[float, float]], *, jaw: bool = False) -> None:
         self._moves = [(round(begin * 1e9), round(end * 1e9)) for begin, end in moves]
         self.peaks = np.array([0.5, 0.5, 2.0]) if jaw else np.array([1.0, 1.0, 0.1])
+        self.reach = float(self.peaks.max())
         self.ended_hold = False
         self.now_ns = 0
 

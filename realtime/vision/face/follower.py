@@ -22,9 +22,12 @@ _LOST_LANDMARKS = 2
 """So many searches without a face in a row, and it is lost."""
 _STRAY_PX, _STRAY_ACTIVE_PX = 4.0, 6.0
 """Landmarks and tracked face further apart than this (face image px): anchor again."""
-_TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.12
+_TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.2
 _UNCOVERED, _UNCOVERED_TIMES = 0.1, 5
-"""The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row."""
+"""The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row. Not
+while an expression is held: raised brows, too, make a tenth of the skin look otherwise."""
+_MISFIT_PX, _MISFIT_TIMES = 0.3, 5
+"""No motion of a head fits so well as that, at so many searches in a row: the template is of a face that was moving."""
 _BLINK_MAX_S = 0.8
 """Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
 
@@ -68,7 +71,7 @@ class FaceFollower:
         self.anchor: Anchor | None = None
         self._finder.forget()
         self._poses: deque[tuple[int, NDArray[np.float64]]] = deque()
-        self._misses = self._unlike = 0
+        self._misses = self._unlike = self._ill = 0
         self._told = False
         """It has been said that there is no face."""
         self.facing_rad: float | None = None
@@ -87,14 +90,14 @@ class FaceFollower:
         """Run the networks once."""
         self._finder.warm_up(height, width)
 
-    def update(self, gray: Gray, frame_s: float, held: bool) -> None:
+    def update(self, gray: Gray, frame_s: float, held: bool, resting: bool) -> None:
         """Follow the anchored face into the next frame: see ``Anchor.update``."""
         assert self.anchor is not None
-        self.anchor.update(gray, frame_s, held)
+        self.anchor.update(gray, frame_s, held, resting)
 
-    def check(self, gray: Gray, number: int, t_ns: int, *, busy: bool, eyes: Eyes) -> Step:
+    def check(self, gray: Gray, number: int, t_ns: int, *, busy: bool, held: bool, eyes: Eyes) -> Step:
         """Look for a face, or hold the one that is followed against the landmarks. busy: a movement is under way, whose
-        template is kept as long as it can be.
+        template is kept as long as it can be; held: an expression is, so that the skin beside it looks otherwise.
         """
         if self.anchor is None:
             return self._search(gray, number, t_ns)
@@ -102,7 +105,7 @@ class FaceFollower:
         while len(self._poses) > 1 and t_ns - self._poses[0][0] > self._finder.patience_ns:
             self._poses.popleft()
         answer = self._finder.consult(gray, t_ns)
-        return Step(self.anchor) if answer is None else self._judge(gray, number, answer, busy, eyes)
+        return Step(self.anchor) if answer is None else self._judge(gray, number, answer, busy, held, eyes)
 
     def _search(self, gray: Gray, number: int, t_ns: int) -> Step:
         """No face so far: look for one now and then."""
@@ -115,7 +118,7 @@ class FaceFollower:
         self.facing_rad = _facing_rad(found)
         return Step(self.anchor, Change.FOUND, notices=[("face found", f"frame {number}")])
 
-    def _judge(self, gray: Gray, number: int, answer: Answer, busy: bool, eyes: Eyes) -> Step:
+    def _judge(self, gray: Gray, number: int, answer: Answer, busy: bool, held: bool, eyes: Eyes) -> Step:
         """Keep the anchor, move it, or give the face up."""
         anchor, found = self.anchor, answer.found
         assert anchor is not None
@@ -137,13 +140,14 @@ class FaceFollower:
         if parted and answer.crowded and not anchor.slipped:
             self.facing_rad = before
             return Step(anchor)
-        self._unlike = self._unlike + 1 if anchor.uncovered > _UNCOVERED else 0
+        self._unlike = self._unlike + 1 if anchor.uncovered > _UNCOVERED and not held else 0
         slipped = anchor.slipped or parted or (not busy and self._unlike >= _UNCOVERED_TIMES)
-        if not slipped and not self._wants_another(anchor, stray, busy, eyes):
+        self._ill = self._ill + 1 if anchor.misfit_px > _MISFIT_PX and not held else 0
+        if not slipped and not self._wants_another(anchor, stray, busy or held, eyes):
             return Step(anchor)
         # the landmarks are of an earlier frame: carry them on by the head's motion since
         mesh = apply(compose(anchor.to_frame, invert(then)), found.mesh).astype(np.float32)
-        self._unlike = 0
+        self._unlike = self._ill = 0
         self._poses.clear()
         self.anchor = Anchor(gray, mesh, found.depth)
         if slipped:
@@ -166,13 +170,13 @@ class FaceFollower:
         return apply(self.anchor.to_frame if pose is None else pose, self.anchor.layout.mesh).astype(np.float32)
 
     def _wants_another(self, anchor: Anchor, stray: float, busy: bool, eyes: Eyes) -> bool:
-        """Has the face moved so far from its template that a new one is better?"""
-        other_eyes = eyes.lasting_s > _BLINK_MAX_S
+        """Has the face moved so far from its template that a new one is better? busy: moving, or held off rest."""
+        other_eyes = eyes.lasting_s > _BLINK_MAX_S and not busy
         if eyes.under_way and not other_eyes:
             return False  # a template with shut eyes would take their opening for a movement
         shift, change = anchor.travelled()
         turned = max(abs(angle) for angle in anchor.turn)
-        travelled = shift > _TRAVEL_PX or change > _TRAVEL_TURN or turned > _TRAVEL_RAD
+        travelled = shift > _TRAVEL_PX or change > _TRAVEL_TURN or turned > _TRAVEL_RAD or self._ill >= _MISFIT_TIMES
         # in a movement the template is kept as long as it can be: a new one would be of the moved face
         return other_eyes or stray > (_STRAY_ACTIVE_PX if busy else _STRAY_PX) or (travelled and not busy)
 

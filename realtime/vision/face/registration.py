@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
+from realtime.vision.face.skull import Skull
 from realtime.vision.face.tracking import PATCH_RADIUS_PX, agree, build_template, change_in, follow, moved
 from realtime.vision.features.crop import apply, compose, invert
 
@@ -36,6 +37,10 @@ _RETURN_S = 3.0
 """A patch that did not go with the head counts again, fully, after so long."""
 _CLEARLY = 0.5
 """While a strong expression is held another set of patches is taken where its misfit is so many times less."""
+_LEARN_PX = 0.6
+"""Where no motion of a head fits as well as that, nothing is learnt of its shape."""
+_DEPTH_PX = 12.0
+"""So far the landmarks' depth and that of the first template, turned, may lie apart."""
 _CHANGED = 0.88
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -79,6 +84,9 @@ class Anchor:
         self._speed = np.zeros(4)
         self._pose = np.zeros(6)
         self._robust = np.ones(self.layout.rigid)
+        self._heights = self._first_heights = self.layout.heights[: self.layout.rigid].copy()
+        """(rigid,) px towards the camera: the first anchor's, turned."""
+        self.skull = Skull(self._places[: self.layout.rigid], self._heights)
         self.image = self._face_image(gray)
         self._template = self.image
         self._eyes = np.zeros(2)
@@ -139,7 +147,9 @@ class Anchor:
         y1 = max(min(int(high[1]) + 1 + margin_px, height), y0 + 8)
         return x0, y0, x1, y1
 
-    def update(self, gray: NDArray[np.uint8], frame_s: float = math.inf, held: bool = False) -> None:
+    def update(
+        self, gray: NDArray[np.uint8], frame_s: float = math.inf, held: bool = False, resting: bool = False
+    ) -> None:
         """Follow the face into the next frame (H, W) uint8: pose, image, displacement and likeness are renewed.
 
         frame_s: since the last frame. held: a strong expression is held. Then two sets of patches may fit the head's
@@ -161,7 +171,12 @@ class Anchor:
         self.displacement += self._carried
         rigid = self.layout.rigid
         weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
+        shape = self.skull.foretold(self.turned)
+        self.displacement[:rigid] -= shape
         self._fit(weights, min(1.0, frame_s / _RETURN_S), held)
+        self.displacement[:rigid] += shape
+        if resting and self.misfit_px < _LEARN_PX:
+            self.skull.learn(self.turned, self.displacement[:rigid], self._pose, weights, frame_s)
         self._step[:] = self._pose[:4]
         agree(
             self.displacement[rigid:],
@@ -186,7 +201,7 @@ class Anchor:
         stays left out; from all patches where that fits badly and these fit better.
         """
         rigid = self.layout.rigid
-        known = self._places[:rigid], self.layout.heights[:rigid], self.displacement[:rigid], weights
+        known = self._places[:rigid], self._heights, self.displacement[:rigid], weights
         self.misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, self._robust, rise, self._pose)
         if self.misfit_px > _MISFIT_PX:
             robust, pose = np.ones(rigid), np.zeros(6)
@@ -231,6 +246,13 @@ class Anchor:
         """This is the face that ``old`` has followed into the same frame: tie the two face images together."""
         self.to_first = compose(old.to_first, compose(invert(old.to_frame), self.to_frame))
         self._turned = old.turned
+        # the landmarks' depth differs from look to look: one head has one shape, about which it turns
+        rigid, own = self.layout.rigid, self.layout.heights
+        self._first_heights = old._first_heights
+        turned = self._first_heights - self._places[:rigid] @ np.array(old.turned)
+        self._heights = np.clip(turned, own[:rigid] - _DEPTH_PX, own[:rigid] + _DEPTH_PX)
+        self.skull = Skull(self._places[:rigid], self._heights)
+        self.skull.go_on(old.skull, old.turned)
 
     @property
     def roll_rad(self) -> float:
@@ -239,8 +261,7 @@ class Anchor:
 
     def rigid_shift(self) -> NDArray[np.float64]:
         """(rigid, 2) px: what the head's turn since the anchor has moved the rigid patches by in the face image."""
-        heights = self.layout.heights[: self.layout.rigid]
-        return heights[:, None] * self._pose[4:6]
+        return self._heights[:, None] * self._pose[4:6] + self.skull.foretold(self.turned)
 
     def roi_trust(self) -> NDArray[np.float64]:
         """(n − rigid,) weight of each region patch in this frame: 0 where it shows something else.

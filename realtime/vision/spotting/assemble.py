@@ -9,6 +9,7 @@ jaw leads is held to a stricter rule than what the lips do.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Mapping
 
 import msgspec
@@ -38,6 +39,8 @@ _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
 _FAR_ECHO = 8.0
 """The same for groups far apart that begin together: what a large movement does to the head's pose, or drags along."""
+_BEGAN_S, _MEMORY_S = 0.3, 10.0
+"""Groups that begin to move closer than this begin together; remembered for so long: what is held is told late."""
 _LOWER = ("mouth", "nose")
 _NEIGHBOURS = {("nose", "mouth"), ("mouth", "nose"), ("nose", "left_brow"), ("nose", "right_brow")}
 
@@ -46,6 +49,13 @@ class _Pending(msgspec.Struct):
     group: str
     event: SpotEvent
     since_ns: int
+
+
+class _Stride(msgspec.Struct):
+    """What a group has moved without rest, a rise, a fall or both."""
+
+    begin_ns: int
+    reach: float = 0.0
 
 
 class _Mouthing(msgspec.Struct):
@@ -70,6 +80,7 @@ class Assembler:
         self._told: list[SpotEvent] = []
         self._mouthings: list[_Mouthing] = []
         self._under_way: _Mouthing | None = None
+        self._strides: dict[str, deque[_Stride]] = {}
         self.speaking = False
         self._spoke_ns = 0
         """When speech was heard last."""
@@ -81,6 +92,7 @@ class Assembler:
         notices = self._listen(t_ns, groups.get("mouth"))
         if self.speaking:
             self._spoke_ns = t_ns
+        self._note_strides(groups)
         for group, event in found:
             if not self._is_echo(group, event, groups):
                 self._pending.append(_Pending(group, event, t_ns))
@@ -98,6 +110,19 @@ class Assembler:
         """What the mouth began while the head jerked was the head's."""
         if self._under_way is not None and span_ns[0] <= self._under_way.begin_ns <= span_ns[1]:
             self._under_way = None
+
+    def _note_strides(self, groups: Mapping[str, Spotter]) -> None:
+        """Remember when each group began to move, and how far it went."""
+        for group, spotter in groups.items():
+            began_ns = spotter.began_ns
+            if began_ns is None:
+                continue
+            known = self._strides.setdefault(group, deque())
+            if not known or known[-1].begin_ns != began_ns:
+                known.append(_Stride(began_ns))
+            known[-1].reach = spotter.reach
+            while began_ns - known[0].begin_ns > _MEMORY_S * 1e9:
+                known.popleft()
 
     @property
     def waiting_since_ns(self) -> int | None:
@@ -164,6 +189,11 @@ class Assembler:
             near = (group, other) in _NEIGHBOURS
             reach = spotter.reach_with(event, together=not near)
             if other != group and reach > (_ECHO if near else _FAR_ECHO) * peak:
+                return True
+            if other != group and any(
+                abs(stride.begin_ns - event.onset_t_ns) < _BEGAN_S * 1e9 and stride.reach > _FAR_ECHO * peak
+                for stride in self._strides.get(other, ())
+            ):
                 return True
         return any(
             (group, p.group) in _NEIGHBOURS

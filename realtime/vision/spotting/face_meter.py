@@ -190,8 +190,11 @@ class FaceMeter:
         state = before.state() if before is not None and is_whole is not None else None
         begun = time.perf_counter_ns()
         if before is not None:
-            held = any(spotter.is_far for spotter in self.detector.spotters.values())
-            self.follower.update(gray, 1.0 / self.fps, held)
+            far = any(spotter.is_far for spotter in self.detector.spotters.values())
+            spotters = self.detector.spotters.values()
+            moving = any(spotter.active or spotter.is_displaced for spotter in spotters)
+            resting = self._steadiness.steady and not moving
+            self.follower.update(gray, 1.0 / self.fps, far, resting)
         tracked = time.perf_counter_ns()
         if is_whole is not None and before is not None and state is not None and not is_whole():
             before.go_back(state)
@@ -199,7 +202,8 @@ class FaceMeter:
         if before is not None:
             self._blinks.note(t_ns, before.lids())
         eyes = Eyes(self._blinks.under_way, self._blinks.lasting_s(t_ns))
-        step = self.follower.check(gray, number, t_ns, busy=self.busy, eyes=eyes)
+        held = any(spotter.holding for spotter in self.detector.spotters.values())
+        step = self.follower.check(gray, number, t_ns, busy=self.busy, held=held, eyes=eyes)
         checked = time.perf_counter_ns()
         if step.anchor is not None and not step.anchor.slipped:
             self._history.keep(number, gray, step.anchor)

@@ -133,6 +133,8 @@ class Spotter:
 
     def jerked(self, span_ns: tuple[int, int]) -> None:
         """The head has jerked from … to …: what began with it, and stays now that it is still, is the head's."""
+        if self._watch is not None:
+            self._watch.jerked()
         began_ns = self.began_ns
         if began_ns is None or span_ns[0] <= began_ns <= span_ns[1]:
             self.rebase()

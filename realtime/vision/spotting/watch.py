@@ -37,6 +37,8 @@ _HELD = 0.6
 """What has lasted longer than a micro-expression and still has this share of its peak is held."""
 _LARGE = 18.0
 """So many floors (3 px) are more than a micro-expression moves: what stays there is held, however short it has been."""
+_HIDDEN_S = 0.3
+"""What begins so soon after a jerk of the head and does not come back is the end of what the jerk has hidden."""
 _BACK = 0.4
 """An open macro-expression with less than this share left has come back."""
 _NEAR = 0.7
@@ -80,7 +82,7 @@ class Watch:
         self._frame_s = 1.0 / fps
         self._hits = 0
         self._first_ns = 0
-        self._closed_ns = -(2**62)
+        self._closed_ns = self._jerked_ns = -(2**62)
         self._strange: NDArray[np.bool_] = np.zeros(len(channels.roi_of), bool)
         """(C,) lost since the reference was taken."""
         self._some_strange = False
@@ -121,6 +123,10 @@ class Watch:
         self.track.restart()
         self._closed_ns = self.track.now_ns
         self.rest.stale = True
+
+    def jerked(self) -> None:
+        """The head has jerked until now: what moves next may be the end of what that has hidden."""
+        self._jerked_ns = self.track.now_ns
 
     @property
     def is_far(self) -> bool:
@@ -306,7 +312,7 @@ class Watch:
         placed, told = self._place(movement), None
         if placed.course is not None:
             onset, apex, _ = placed.course.frames(placed.times_s)
-            if not self._is_head(movement, placed, onset):
+            if not self._is_head(movement, placed, onset) and not self._is_hidden(movement):
                 if self.hold is None:
                     self.hold = Hold(
                         reference=self.rest.reference.copy(),
@@ -323,6 +329,11 @@ class Watch:
                     told = None if hold.told else self._told(hold, placed.first + apex)
         self._after(of_hold=True)
         return told
+
+    def _is_hidden(self, movement: Movement) -> bool:
+        """A small step right after a jerk: the face goes back from a movement whose beginning the jerk has hidden."""
+        soon = movement.opened_ns - self._jerked_ns < _HIDDEN_S * 1e9
+        return soon and self.hold is None and float(movement.peak.max()) <= _LARGE * self.rest.floor
 
     def _close_hold(self, movement: Movement, hold: Hold) -> SpotEvent | None:
         """The open macro-expression has come back: it ends where this movement, its fall, ends."""

@@ -1,0 +1,116 @@
+"""The shape of this very head, learnt while the face is at rest: what the mean depth gets wrong at the rigid patches.
+
+The landmark network's depth is a mean head's, 15 to 25 % wrong, and the fit of the head's motion knows first order
+only. Both leave residuals at the rigid patches that are smooth functions of the head's turn, the same each time it
+turns there; unless they are known, the robust fit takes now these, now those patches for the head, and the pose jumps.
+The regression is that of ``vision/spotting/forecast.py``, of the residuals that no motion of the head explains.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+_MEMORY_S = 12.0
+_LEARN_S, _SOLVE_S = 0.02, 0.1
+_NOISE_PX = 0.15
+"""Of a patch in one sample."""
+_LINEAR_PX, _SQUARE_PX = 30.0, 60.0
+"""px that a radian, and a squared one, count for."""
+_PRIOR = np.array([0.35, 0.35, 0.5, 0.5, 0.5])
+"""How wrong shape and first order may be: px per px of yaw, pitch, yaw², yaw·pitch, pitch²."""
+_BEYOND_RAD, _MOST_PX = 0.01, 4.0
+"""The forecast stands still so far beyond the turns that were learnt, and is never larger."""
+_STRANGE_PX = 2.0
+"""Further from what was foretold a patch shows something else."""
+_REACH = 3.0
+"""No coefficient is larger than so many times that: no head has such a shape."""
+_FEATURE_NOISE = np.array([0.1, 0.1, 0.03, 0.03, 0.03])
+"""px: a head that turns less teaches nothing (0.2°), or the jitter of the pose would be taken for shape."""
+
+
+class Skull:
+    """Residual of each rigid patch by the head's turn. One an anchor; goes on in the next of the same face."""
+
+    def __init__(self, places: Values, heights: Values) -> None:
+        """places: (n, 2) px from the centre of the face image; heights: (n,) px."""
+        n = len(places)
+        x, y = places.T
+        zero, one = np.zeros(n), np.ones(n)
+        across = np.stack([one, zero, x, -y, heights, zero])
+        down = np.stack([zero, one, y, x, zero, heights])
+        self._model = np.stack([across, down], -1).reshape(6, 2 * n)
+        """(6, 2n): what the fit of the head's motion can explain."""
+        self._weights = np.zeros((2 * n, len(_PRIOR)))
+        self._prior = np.zeros_like(self._weights)
+        self._sums = np.zeros((1 + len(_PRIOR), 1 + len(_PRIOR) + 2 * n))
+        self._offset = np.zeros(2 * n)
+        self._start = np.zeros(len(_PRIOR))
+        self._left = np.zeros(2 * n)
+        self._seen = np.zeros((2, 2))
+        """Least and largest (yaw, pitch), rad, at which it was learnt."""
+        self._waited_s = self._unsolved_s = 0.0
+
+    def foretold(self, turned: tuple[float, float]) -> Values:
+        """(n, 2) px: the residuals at this turn (yaw, pitch), rad, against the template's; no further than was learnt.
+
+        The turn is fitted to what this leaves: a forecast that grew without end would carry the pose away with it.
+        """
+        known = np.clip(turned, self._seen[0] - _BEYOND_RAD, self._seen[1] + _BEYOND_RAD)
+        found: Values = (self._weights @ (_features(known) - self._start)).reshape(-1, 2)
+        length = float(np.abs(found).max())
+        return found if length <= _MOST_PX else found * (_MOST_PX / length)
+
+    def go_on(self, old: Skull, turned: tuple[float, float]) -> None:
+        """Of the next template of the same face, taken at this turn: what was learnt holds."""
+        self._weights, self._prior, self._sums, self._seen = old._weights, old._prior, old._sums, old._seen
+        self._waited_s, self._unsolved_s = old._waited_s, old._unsolved_s
+        self._start = _features(turned)
+        self._offset = old._offset + old._left
+
+    def learn(
+        self, turned: tuple[float, float], displacement: NDArray[np.float32], pose: Values, weights: Values, dt_s: float
+    ) -> None:
+        """One frame at rest. displacement: (n, 2) px, shape and all; pose: (6,) as fitted; weights: (n,)."""
+        self._waited_s += min(dt_s, 1.0)
+        self._unsolved_s += min(dt_s, 1.0)
+        if self._waited_s < _LEARN_S:
+            return
+        left = displacement.reshape(-1).astype(np.float64) - pose @ self._model
+        # what a head's motion explains is not shape, or both would wander
+        twice = np.repeat(weights, 2)
+        weighted = self._model * twice
+        left -= np.linalg.solve(weighted @ self._model.T + 1e-6 * np.eye(6), weighted @ left) @ self._model
+        known = self.foretold(turned).reshape(-1)
+        left = np.where((twice > 0.0) & (np.abs(left - known) < _STRANGE_PX), left, known)  # lost: nothing new of it
+        self._left = left
+        self._seen = np.array([np.minimum(self._seen[0], turned), np.maximum(self._seen[1], turned)])
+        row = np.concatenate([[1.0], _features(turned), left + self._offset])
+        self._sums *= math.exp(-self._waited_s / _MEMORY_S)
+        self._sums += np.outer(row[: len(self._sums)], row)
+        self._waited_s = 0.0
+        if self._unsolved_s >= _SOLVE_S:
+            self._unsolved_s = 0.0
+            self._solve()
+
+    def _solve(self) -> None:
+        total, p = self._sums[0, 0], len(_PRIOR)
+        if total < 8.0:
+            return
+        mean = self._sums[0] / total
+        moment = self._sums[1:] / total - np.outer(mean[1 : p + 1], mean)
+        ridge = (_NOISE_PX / _PRIOR) ** 2 / total + _FEATURE_NOISE**2
+        system = moment[:, 1 : p + 1] + np.diag(ridge)
+        found = np.linalg.solve(system, moment[:, p + 1 :] + ridge[:, None] * self._prior.T).T
+        self._weights = np.clip(found, -_REACH * _PRIOR, _REACH * _PRIOR)
+
+
+def _features(turned: tuple[float, float] | Values) -> Values:
+    yaw, pitch = turned
+    return np.array(
+        [yaw * _LINEAR_PX, pitch * _LINEAR_PX, *(_SQUARE_PX * x for x in (yaw * yaw, yaw * pitch, pitch * pitch))]
+    )
