@@ -32,7 +32,7 @@ MOVING = ("yaw-1", "yaw-2", "yaw-5", "nod-5", "posture-1", "lean", "jerk")
 
 def summary() -> str:
     """The README's few lines: of each benchmark what a newcomer asks first."""
-    faces = load("living-heldout")["systems"]["motion"]
+    faces = load("living-heldout")["systems"]["motion"] | load("living-heldout-again")["systems"]["motion"]
     live, sweeps, real_video = load("latency"), load("latency_sweep"), load("real")["recordings"]
     models = {row["model"]: row["metrics"]["full"] for row in load("recognition")["rows"]}
     total = live["latency_ms"]["total"]

@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.jit import jit
+
 Values = NDArray[np.float64]
 
 _MEMORY_S = 12.0
@@ -60,10 +62,9 @@ class Skull:
 
         The turn is fitted to what this leaves: a forecast that grew without end would carry the pose away with it.
         """
-        known = np.clip(turned, self._seen[0] - _BEYOND_RAD, self._seen[1] + _BEYOND_RAD)
-        found: Values = (self._weights @ (_features(known) - self._start)).reshape(-1, 2)
-        length = float(np.abs(found).max())
-        return found if length <= _MOST_PX else found * (_MOST_PX / length)
+        out = np.empty((len(self._weights) // 2, 2))
+        _foretell(self._weights, self._start, self._seen, turned[0], turned[1], out.reshape(-1))
+        return out
 
     def go_on(self, old: Skull, turned: tuple[float, float]) -> None:
         """Of the next template of the same face, taken at this turn: what was learnt holds."""
@@ -106,11 +107,35 @@ class Skull:
         ridge = (_NOISE_PX / _PRIOR) ** 2 / total + _FEATURE_NOISE**2
         system = moment[:, 1 : p + 1] + np.diag(ridge)
         found = np.linalg.solve(system, moment[:, p + 1 :] + ridge[:, None] * self._prior.T).T
-        self._weights = np.clip(found, -_REACH * _PRIOR, _REACH * _PRIOR)
+        self._weights = np.ascontiguousarray(np.clip(found, -_REACH * _PRIOR, _REACH * _PRIOR))
 
 
-def _features(turned: tuple[float, float] | Values) -> Values:
-    yaw, pitch = turned
-    return np.array(
-        [yaw * _LINEAR_PX, pitch * _LINEAR_PX, *(_SQUARE_PX * x for x in (yaw * yaw, yaw * pitch, pitch * pitch))]
-    )
+def _features(turned: tuple[float, float]) -> Values:
+    out = np.empty(len(_PRIOR))
+    _fill(turned[0], turned[1], out)
+    return out
+
+
+@jit
+def _fill(yaw: float, pitch: float, out: Values) -> None:
+    out[0], out[1] = yaw * _LINEAR_PX, pitch * _LINEAR_PX
+    out[2], out[3], out[4] = yaw * yaw * _SQUARE_PX, yaw * pitch * _SQUARE_PX, pitch * pitch * _SQUARE_PX
+
+
+@jit
+def _foretell(weights: Values, start: Values, seen: Values, yaw: float, pitch: float, out: Values) -> None:
+    """out: (2n,) px, filled."""
+    features = np.empty(weights.shape[1])
+    yaw = min(max(yaw, seen[0, 0] - _BEYOND_RAD), seen[1, 0] + _BEYOND_RAD)
+    pitch = min(max(pitch, seen[0, 1] - _BEYOND_RAD), seen[1, 1] + _BEYOND_RAD)
+    _fill(yaw, pitch, features)
+    longest = 0.0
+    for i in range(out.shape[0]):
+        total = 0.0
+        for k in range(features.shape[0]):
+            total += weights[i, k] * (features[k] - start[k])
+        out[i] = total
+        longest = max(longest, abs(total))
+    if longest > _MOST_PX:
+        for i in range(out.shape[0]):
+            out[i] *= _MOST_PX / longest
