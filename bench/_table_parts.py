@@ -10,7 +10,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 KNOWN_DIRTY = {
-    "labels": "55ff9ba45121-dirty",
     "loso": "3e9f0c7a46f2-dirty",
     "recognition": "ea159764f377-dirty",
 }
