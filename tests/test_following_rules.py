@@ -57,6 +57,7 @@ def changes(monkeypatch: pytest.MonkeyPatch, *, held: bool, eyes: Eyes | None = 
 def test_raised_brows_make_skin_look_otherwise_and_are_no_hand_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changes(monkeypatch, held=False, uncovered=0.13) == [Change.SLIPPED]
     assert changes(monkeypatch, held=True, uncovered=0.13) == []
+    assert changes(monkeypatch, held=True, uncovered=0.25) == [Change.SLIPPED]
 
 
 def test_eyes_beneath_raised_brows_are_no_other_eyes(monkeypatch: pytest.MonkeyPatch) -> None:

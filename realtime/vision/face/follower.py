@@ -23,9 +23,9 @@ _LOST_LANDMARKS = 2
 _STRAY_PX, _STRAY_ACTIVE_PX = 4.0, 6.0
 """Landmarks and tracked face further apart than this (face image px): anchor again."""
 _TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.2
-_UNCOVERED, _UNCOVERED_TIMES = 0.1, 5
-"""The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row. Not
-while an expression is held: raised brows, too, make a tenth of the skin look otherwise."""
+_UNCOVERED, _UNCOVERED_HELD, _UNCOVERED_TIMES = 0.1, 0.2, 5
+"""The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row. Raised
+brows, too, make a tenth of the skin look otherwise while they are held."""
 _MISFIT_PX, _MISFIT_TIMES = 0.3, 5
 """No motion of a head fits so well as that, at so many searches in a row: the template is of a face that was moving."""
 _BLINK_MAX_S = 0.8
@@ -140,7 +140,7 @@ class FaceFollower:
         if parted and answer.crowded and not anchor.slipped:
             self.facing_rad = before
             return Step(anchor)
-        self._unlike = self._unlike + 1 if anchor.uncovered > _UNCOVERED and not held else 0
+        self._unlike = self._unlike + 1 if anchor.uncovered > (_UNCOVERED_HELD if held else _UNCOVERED) else 0
         slipped = anchor.slipped or parted or (not busy and self._unlike >= _UNCOVERED_TIMES)
         self._ill = self._ill + 1 if anchor.misfit_px > _MISFIT_PX and not held else 0
         if not slipped and not self._wants_another(anchor, stray, busy or held, eyes):
