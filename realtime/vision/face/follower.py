@@ -22,7 +22,7 @@ _LOST_LANDMARKS = 2
 """So many searches without a face in a row, and it is lost."""
 _STRAY_PX, _STRAY_ACTIVE_PX = 4.0, 6.0
 """Landmarks and tracked face further apart than this (face image px): anchor again."""
-_TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.2
+_TRAVEL_PX, _TRAVEL_TURN, _TRAVEL_RAD = 14.0, 0.06, 0.12
 _UNCOVERED, _UNCOVERED_HELD, _UNCOVERED_TIMES = 0.1, 0.2, 5
 """The template was taken with a hand before the face: so much of it fits no more, at so many searches in a row. Raised
 brows, too, make a tenth of the skin look otherwise while they are held."""

@@ -39,8 +39,6 @@ _CLEARLY = 0.5
 """While a strong expression is held another set of patches is taken where its misfit is so many times less."""
 _LEARN_PX = 0.6
 """Where no motion of a head fits as well as that, nothing is learnt of its shape."""
-_DEPTH_PX = 12.0
-"""So far the landmarks' depth and that of the first template, turned, may lie apart."""
 _CHANGED = 0.88
 _SLIPPED = 0.45
 _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -84,9 +82,7 @@ class Anchor:
         self._speed = np.zeros(4)
         self._pose = np.zeros(6)
         self._robust = np.ones(self.layout.rigid)
-        self._heights = self._first_heights = self.layout.heights[: self.layout.rigid].copy()
-        """(rigid,) px towards the camera: the first anchor's, turned."""
-        self.skull = Skull(self._places[: self.layout.rigid], self._heights)
+        self.skull = Skull(self._places[: self.layout.rigid], self.layout.heights[: self.layout.rigid])
         self.image = self._face_image(gray)
         self._template = self.image
         self._eyes = np.zeros(2)
@@ -201,7 +197,7 @@ class Anchor:
         stays left out; from all patches where that fits badly and these fit better.
         """
         rigid = self.layout.rigid
-        known = self._places[:rigid], self._heights, self.displacement[:rigid], weights
+        known = self._places[:rigid], self.layout.heights[:rigid], self.displacement[:rigid], weights
         self.misfit_px = fit_head(*known, 4, _NOISE_FLOOR_PX, self._robust, rise, self._pose)
         if self.misfit_px > _MISFIT_PX:
             robust, pose = np.ones(rigid), np.zeros(6)
@@ -246,12 +242,6 @@ class Anchor:
         """This is the face that ``old`` has followed into the same frame: tie the two face images together."""
         self.to_first = compose(old.to_first, compose(invert(old.to_frame), self.to_frame))
         self._turned = old.turned
-        # the landmarks' depth differs from look to look: one head has one shape, about which it turns
-        rigid, own = self.layout.rigid, self.layout.heights
-        self._first_heights = old._first_heights
-        turned = self._first_heights - self._places[:rigid] @ np.array(old.turned)
-        self._heights = np.clip(turned, own[:rigid] - _DEPTH_PX, own[:rigid] + _DEPTH_PX)
-        self.skull = Skull(self._places[:rigid], self._heights)
         self.skull.go_on(old.skull, old.turned)
 
     @property
@@ -261,7 +251,8 @@ class Anchor:
 
     def rigid_shift(self) -> NDArray[np.float64]:
         """(rigid, 2) px: what the head's turn since the anchor has moved the rigid patches by in the face image."""
-        return self._heights[:, None] * self._pose[4:6] + self.skull.foretold(self.turned)
+        heights = self.layout.heights[: self.layout.rigid]
+        return heights[:, None] * self._pose[4:6] + self.skull.foretold(self.turned)
 
     def roi_trust(self) -> NDArray[np.float64]:
         """(n − rigid,) weight of each region patch in this frame: 0 where it shows something else.

@@ -164,16 +164,26 @@ def map_from_flow(
     """Strain, eye mask, area reduction, stretch of a crop's flow (H, W, 2) px -> (map_size, map_size, 3)."""
     spec, points = spec or FeatureSpec(), _checked(landmarks)
     stack = np.empty((*flow.shape[:2], 3), np.float32)
-    stack[..., 2] = strain_of(flow, spec, backend)
+    eyes = eye_mask(points, spec) if spec.eye_mask else None
+    stack[..., 2] = strain_of(flow, spec, backend, eyes)
     stack[..., :2] = flow
-    if spec.eye_mask:
-        stack[eye_mask(points, spec)] = 0.0
+    if eyes is not None:
+        stack[eyes] = 0.0
     return stretch(reduce_map(stack, spec))
 
 
-def strain_of(flow: NDArray[Any], spec: FeatureSpec, backend: Backend = "cpu") -> NDArray[np.float32]:
-    """Optical strain (H, W) of a crop's flow (H, W, 2) px, smoothed as the spec says."""
-    return strain(cv2.GaussianBlur(flow, (0, 0), spec.strain_px) if spec.strain_px else flow, backend)
+def strain_of(
+    flow: NDArray[Any], spec: FeatureSpec, backend: Backend = "cpu", eyes: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Optical strain (H, W) of a crop's flow (H, W, 2) px, smoothed as the spec says, without what the eyes do."""
+    if not spec.strain_px:
+        return strain(flow, backend)
+    if eyes is None:
+        return strain(cv2.GaussianBlur(flow, (0, 0), spec.strain_px), backend)
+    kept = (~eyes).astype(np.float32)
+    share = np.maximum(cv2.GaussianBlur(kept, (0, 0), spec.strain_px), 1e-3)
+    smooth = cv2.GaussianBlur(flow * kept[..., None], (0, 0), spec.strain_px) / share[..., None]
+    return strain(smooth.astype(np.float32), backend)
 
 
 def eye_mask(landmarks: NDArray[Any], spec: FeatureSpec | None = None) -> NDArray[np.bool_]:
