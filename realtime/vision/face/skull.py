@@ -48,7 +48,6 @@ class Skull:
         self._model = np.stack([across, down], -1).reshape(6, 2 * n)
         """(6, 2n): what the fit of the head's motion can explain."""
         self._weights = np.zeros((2 * n, len(_PRIOR)))
-        self._prior = np.zeros_like(self._weights)
         self._sums = np.zeros((1 + len(_PRIOR), 1 + len(_PRIOR) + 2 * n))
         self._offset = np.zeros(2 * n)
         self._start = np.zeros(len(_PRIOR))
@@ -68,7 +67,7 @@ class Skull:
 
     def go_on(self, old: Skull, turned: tuple[float, float]) -> None:
         """Of the next template of the same face, taken at this turn: what was learnt holds."""
-        self._weights, self._prior, self._sums, self._seen = old._weights, old._prior, old._sums, old._seen
+        self._weights, self._sums, self._seen = old._weights, old._sums, old._seen
         self._waited_s, self._unsolved_s = old._waited_s, old._unsolved_s
         self._start = _features(turned)
         self._offset = old._offset + old._left
@@ -106,7 +105,7 @@ class Skull:
         moment = self._sums[1:] / total - np.outer(mean[1 : p + 1], mean)
         ridge = (_NOISE_PX / _PRIOR) ** 2 / total + _FEATURE_NOISE**2
         system = moment[:, 1 : p + 1] + np.diag(ridge)
-        found = np.linalg.solve(system, moment[:, p + 1 :] + ridge[:, None] * self._prior.T).T
+        found = np.linalg.solve(system, moment[:, p + 1 :]).T  # towards none
         self._weights = np.ascontiguousarray(np.clip(found, -_REACH * _PRIOR, _REACH * _PRIOR))
 
 

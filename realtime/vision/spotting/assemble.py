@@ -16,7 +16,7 @@ import msgspec
 from msgspec import structs
 
 from realtime.types import SpotEvent
-from realtime.vision.spotting.spotter import Spotter
+from realtime.vision.spotting.spotter import TOGETHER_S, Spotter
 
 _WAIT_S = 0.35
 _SAME_APEX_S = 0.08
@@ -39,8 +39,8 @@ _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
 _FAR_ECHO = 8.0
 """The same for groups far apart that begin together: what a large movement does to the head's pose, or drags along."""
-_BEGAN_S, _MEMORY_S = 0.3, 10.0
-"""Groups that begin to move closer than this begin together; remembered for so long: what is held is told late."""
+_MEMORY_S = 10.0
+"""What a group began to move is remembered for so long: what is held is told late."""
 _LOWER = ("mouth", "nose")
 _NEIGHBOURS = {("nose", "mouth"), ("mouth", "nose"), ("nose", "left_brow"), ("nose", "right_brow")}
 
@@ -124,6 +124,17 @@ class Assembler:
             while began_ns - known[0].begin_ns > _MEMORY_S * 1e9:
                 known.popleft()
 
+    def _strode(self, group: str, event: SpotEvent) -> float:
+        """How far this group went in what it began together with the event, over long ago or not."""
+        return max(
+            (
+                stride.reach
+                for stride in self._strides.get(group, ())
+                if abs(stride.begin_ns - event.onset_t_ns) < TOGETHER_S * 1e9
+            ),
+            default=0.0,
+        )
+
     @property
     def waiting_since_ns(self) -> int | None:
         """Onset of the oldest movement that waits to be reported; None without one."""
@@ -186,14 +197,11 @@ class Assembler:
         """A neighbour moves much further in the same moment."""
         peak = max(event.rois.values())
         for other, spotter in groups.items():
+            if other == group:
+                continue
             near = (group, other) in _NEIGHBOURS
             reach = spotter.reach_with(event, together=not near)
-            if other != group and reach > (_ECHO if near else _FAR_ECHO) * peak:
-                return True
-            if other != group and any(
-                abs(stride.begin_ns - event.onset_t_ns) < _BEGAN_S * 1e9 and stride.reach > _FAR_ECHO * peak
-                for stride in self._strides.get(other, ())
-            ):
+            if reach > (_ECHO if near else _FAR_ECHO) * peak or self._strode(other, event) > _FAR_ECHO * peak:
                 return True
         return any(
             (group, p.group) in _NEIGHBOURS

@@ -190,8 +190,8 @@ class FaceMeter:
         state = before.state() if before is not None and is_whole is not None else None
         begun = time.perf_counter_ns()
         if before is not None:
-            far = any(spotter.is_far for spotter in self.detector.spotters.values())
             spotters = self.detector.spotters.values()
+            far = any(spotter.is_far for spotter in spotters)
             moving = any(spotter.active or spotter.is_displaced for spotter in spotters)
             resting = self._steadiness.steady and not moving
             self.follower.update(gray, 1.0 / self.fps, far, resting)

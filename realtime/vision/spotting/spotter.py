@@ -31,7 +31,7 @@ Curve = NDArray[np.float64]
 
 _SMOOTH_S = 0.015
 _KEEP_S = 1.7
-_TOGETHER_S = 0.3
+TOGETHER_S = 0.3
 """Movements of two groups that begin closer than this begin together."""
 
 
@@ -217,9 +217,9 @@ class Spotter:
         reach, began_ns = 0.0, self.began_ns
         if began_ns is not None and began_ns <= event.offset_t_ns:
             apart_ns = abs(began_ns - event.onset_t_ns)
-            reach = self.reach if not together or apart_ns < _TOGETHER_S * 1e9 else 0.0
+            reach = self.reach if not together or apart_ns < TOGETHER_S * 1e9 else 0.0
         hold = self._watch.hold if self._watch else None
-        if hold is not None and abs(hold.onset_ns - event.onset_t_ns) < _TOGETHER_S * 1e9:
+        if hold is not None and abs(hold.onset_ns - event.onset_t_ns) < TOGETHER_S * 1e9:
             reach = max(reach, float(hold.peaks.max()))
         return reach
 
