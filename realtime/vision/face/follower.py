@@ -28,6 +28,8 @@ _UNCOVERED, _UNCOVERED_HELD, _UNCOVERED_TIMES = 0.1, 0.2, 5
 brows, too, make a tenth of the skin look otherwise while they are held."""
 _MISFIT_PX, _MISFIT_TIMES = 0.3, 5
 """No motion of a head fits so well as that, at so many searches in a row: the template is of a face that was moving."""
+_FAR_RAD = 0.15
+"""A head that has turned so far, and is fitted badly, gets a new template in the midst of a movement, too."""
 _BLINK_MAX_S = 0.8
 """Eyes that differ from the template's for longer do not blink: the template is of shut eyes, or gaze has moved."""
 
@@ -178,7 +180,8 @@ class FaceFollower:
         turned = max(abs(angle) for angle in anchor.turn)
         travelled = shift > _TRAVEL_PX or change > _TRAVEL_TURN or turned > _TRAVEL_RAD or self._ill >= _MISFIT_TIMES
         # in a movement the template is kept as long as it can be: a new one would be of the moved face
-        return other_eyes or stray > (_STRAY_ACTIVE_PX if busy else _STRAY_PX) or (travelled and not busy)
+        away = turned > _FAR_RAD and anchor.misfit_px > _MISFIT_PX
+        return away or other_eyes or stray > (_STRAY_ACTIVE_PX if busy else _STRAY_PX) or (travelled and not busy)
 
 
 def _facing_rad(found: FoundFace) -> float | None:

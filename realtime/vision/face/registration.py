@@ -30,6 +30,8 @@ _LIKE = 0.6
 _NOISE_GREY = 1.5
 _ALIEN = 0.3
 """Correlation at which a region's patch shows something else altogether."""
+_SLID = 6.0
+"""A patch so many times as far from its region as skin stretches has slid along an edge."""
 _FOLDED = 0.04
 """1 − correlation at which a patch is trusted half as much as one that looks just like its template."""
 _MISFIT_PX = 0.1
@@ -174,6 +176,8 @@ class Anchor:
         if resting and self.misfit_px < _LEARN_PX:
             self.skull.learn(self.turned, self.displacement[:rigid], self._pose, weights, frame_s)
         self._step[:] = self._pose[:4]
+        parallax = (self.layout.heights[rigid:, None] * self._pose[4:6]).astype(np.float32)
+        self.displacement[rigid:] -= parallax
         agree(
             self.displacement[rigid:],
             self.likeness[rigid:],
@@ -183,7 +187,9 @@ class Anchor:
             len(ROI_NAMES),
             _NOISE_GREY,
             _ALIEN,
+            _SLID,
         )
+        self.displacement[rigid:] += parallax
         tx, ty, a, b = self._step
         x, y = self._places[:, 0], self._places[:, 1]
         self.displacement[:, 0] -= tx + a * x - b * y

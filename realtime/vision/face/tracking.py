@@ -246,23 +246,29 @@ def agree(
     regions: int,
     noise_grey: float,
     alien: float,
+    slid: float,
 ) -> None:
     """Hold each patch to its region where its own picture says little, in place.
 
     A patch on a brow sees an edge: along it nothing holds it, and once folds have changed it, it slides away. The
     most probable place given picture and neighbours is (H/σ² + Λ)⁻¹ (H/σ² d + Λ d̄): H is the template's, σ² the
     sensor's noise and what the picture differs from the template by, d̄ the region's mean, Λ⁻¹ how far a patch may
-    stray from it. A patch that shows something else altogether (likeness < ``alien``) goes where its region is.
-    displacement: (n, 2) px; inverse: (n, 3) H⁻¹; contrast: (n,) grey²; region: (n,) below ``regions``.
+    stray from it. A patch that shows something else altogether (likeness < ``alien``) goes where its region is, and so
+    does one that has strayed ``slid`` times as far as it may: its likeness becomes 0.
+    displacement: (n, 2) px, less what the head's turn does; inverse: (n, 3) H⁻¹; contrast: (n,) grey²; region: (n,)
+    below ``regions``; likeness: (n,), in and out.
     """
+    n = region.shape[0]
+    for k in range(regions):
+        _let_go_of_slid(displacement, likeness, region, k, alien, slid)
     mean = np.zeros((regions, 2))
     total = np.zeros(regions)
-    for i in range(region.shape[0]):
+    for i in range(n):
         w = max(likeness[i] - alien, 0.0)
         mean[region[i], 0] += w * displacement[i, 0]
         mean[region[i], 1] += w * displacement[i, 1]
         total[region[i]] += w
-    for i in range(region.shape[0]):
+    for i in range(n):
         k = region[i]
         mx = mean[k, 0] / total[k] if total[k] > 0.0 else 0.0
         my = mean[k, 1] / total[k] if total[k] > 0.0 else 0.0
@@ -275,7 +281,7 @@ def agree(
         xx = inverse[i, 2] / det / grey2
         xy = -inverse[i, 1] / det / grey2
         yy = inverse[i, 0] / det / grey2
-        stray = 0.7 + 0.15 * math.sqrt(mx * mx + my * my)
+        stray = _stray(mx, my)
         prior = 1.0 / (stray * stray)
         dx, dy = displacement[i, 0], displacement[i, 1]
         bx = xx * dx + xy * dy + prior * mx
@@ -285,6 +291,39 @@ def agree(
         full = xx * yy - xy * xy
         displacement[i, 0] = (yy * bx - xy * by) / full
         displacement[i, 1] = (xx * by - xy * bx) / full
+
+
+@jit
+def _stray(x: float, y: float) -> float:
+    """px that a patch may stray from its region where that has moved by (x, y) px: skin stretches."""
+    return 0.7 + 0.15 * math.sqrt(x * x + y * y)
+
+
+@jit
+def _let_go_of_slid(
+    displacement: NDArray[np.float32],
+    likeness: NDArray[np.float32],
+    region: NDArray[np.int64],
+    own: int,
+    alien: float,
+    slid: float,
+) -> None:
+    """Likeness 0 for the patches of region ``own`` that are ``slid`` strays from the median of its patches."""
+    across, down = np.empty(region.shape[0]), np.empty(region.shape[0])
+    count = 0
+    for i in range(region.shape[0]):
+        if region[i] == own and likeness[i] >= alien:
+            across[count], down[count] = displacement[i, 0], displacement[i, 1]
+            count += 1
+    if count < 3:
+        return
+    x, y = np.median(across[:count]), np.median(down[:count])
+    limit = slid * _stray(x, y)
+    for i in range(region.shape[0]):
+        if region[i] == own and likeness[i] >= alien:
+            dx, dy = displacement[i, 0] - x, displacement[i, 1] - y
+            if dx * dx + dy * dy > limit * limit:
+                likeness[i] = 0.0
 
 
 @jit
