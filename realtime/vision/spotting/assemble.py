@@ -37,7 +37,7 @@ _QUIET_S = 1.5
 """Speech is over after so long without a movement of the mouth."""
 _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
-_FAR_ECHO = 8.0
+_FAR_ECHO = 25.0
 """The same for groups far apart that begin together: what a large movement does to the head's pose, or drags along."""
 _MEMORY_S = 10.0
 """What a group began to move is remembered for so long: what is held is told late."""
