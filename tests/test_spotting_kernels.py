@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from realtime.config import SpotSettings
+from realtime.vision.face.forecast import Forecast, Law
 from realtime.vision.face.tracking import moved
 from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
-from realtime.vision.spotting.forecast import Forecast
 from realtime.vision.spotting.movement import Track
 from realtime.vision.spotting.spotter import Spotter
 
@@ -38,24 +38,38 @@ def test_a_track_holds_the_last_frames_and_their_mean(features):
 
 def test_distance_from_rest_is_the_weighted_root_mean_square_less_the_forecast():
     roi_of = np.repeat([0, 1, 1, 2], 2)
-    smooth, reference, weights = RNG.normal(size=10), RNG.normal(size=10), RNG.normal(size=(8, 2))
+    smooth, reference = RNG.normal(size=(2, 10))
+    first, learnt = RNG.normal(size=(2, 8, 2))
+    low, high = np.full(2, -0.3), np.full(2, 0.2)
     trust = np.repeat(RNG.uniform(size=4), 2)
     off, size = np.empty(8), np.empty(3)
-    kernels.measure(smooth, reference, weights, trust, roi_of, True, off, size)
-    change = smooth - reference
-    expected = change[:8] - weights @ change[8:]
+    law = Law(first, learnt, low, high)
+    kernels.measure(smooth, reference, first, learnt, low, high, trust, roi_of, True, off, size)
+    expected = smooth[:8] - reference[:8] - law.foretold(smooth[8:], reference[8:])
     np.testing.assert_allclose(off, expected)
     for roi in range(3):
         own = roi_of == roi
         mean = np.average(2.0 * expected[own] ** 2, weights=trust[own])
         assert size[roi] == pytest.approx(np.sqrt(mean))
     size = np.empty(8)
-    kernels.measure(smooth, reference, weights, trust, np.arange(8), False, off, size)
+    kernels.measure(smooth, reference, first, learnt, low, high, trust, np.arange(8), False, off, size)
     np.testing.assert_allclose(size, expected)
     trust[:2] = 0.0
     assert kernels.alive(np.arange(8.0), trust) == pytest.approx(27 / 28)
     assert kernels.alive(np.zeros(8), trust) == 0.0
     assert kernels.alive(np.ones(8), np.full(8, 0.1)) == 2.0
+
+
+@pytest.mark.parametrize(("alone", "counts"), [(True, False), (False, True)])
+def test_a_patch_that_moves_alone_has_slid(alone, counts):
+    """Skin hangs together: one patch of six is no movement of the region, three are."""
+    off = np.full(12, 0.03)
+    off[0 : 2 if alone else 6] += 2.0
+    smooth, nothing, size = off.copy(), np.zeros((12, 0)), np.empty(1)
+    none = np.zeros(0)
+    roi_of, trust = np.zeros(12, np.int64), np.ones(12)
+    kernels.measure(smooth, np.zeros(12), nothing, nothing, none, none, trust, roi_of, True, off, size)
+    assert (size[0] > 0.5) == counts
 
 
 def test_noise_follows_a_running_mean_and_the_calm_of_the_last_moments():

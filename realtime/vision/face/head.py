@@ -3,7 +3,7 @@
 Seen from far away a head that turns moves a point by a similarity of the picture plus its height towards the camera
 times the angle: u = h·yaw, v = h·pitch (weak perspective, first order). ``fit_head`` fits these six numbers to the
 rigid patches at once. What a mean depth leaves (each head's own shape, second order, lean) is learnt later, region by
-region (``vision/spotting/forecast.py``).
+region (``vision/face/forecast.py``).
 """
 
 from __future__ import annotations

@@ -3,16 +3,15 @@
 The landmark network's depth is a mean head's, 15 to 25 % wrong, and the fit of the head's motion knows first order
 only. Both leave residuals at the rigid patches that are smooth functions of the head's turn, the same each time it
 turns there; unless they are known, the robust fit takes now these, now those patches for the head, and the pose jumps.
-The regression is that of ``vision/spotting/forecast.py``, of the residuals that no motion of the head explains.
+Learnt by ``Forecast``, from the residuals that no motion of the head explains.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.forecast import Forecast
 from realtime.vision.jit import jit
 
 Values = NDArray[np.float64]
@@ -47,11 +46,8 @@ class Skull:
         down = np.stack([zero, one, y, x, zero, heights])
         self._model = np.stack([across, down], -1).reshape(6, 2 * n)
         """(6, 2n): what the fit of the head's motion can explain."""
-        self._weights = np.zeros((2 * n, len(_PRIOR)))
-        self._sums = np.zeros((1 + len(_PRIOR), 1 + len(_PRIOR) + 2 * n))
-        self._offset = np.zeros(2 * n)
+        self._forecast = Forecast(np.zeros((2 * n, len(_PRIOR))), _PRIOR, _MEMORY_S, _NOISE_PX, _FEATURE_NOISE)
         self._start = np.zeros(len(_PRIOR))
-        self._left = np.zeros(2 * n)
         self._seen = np.zeros((2, 2))
         """Least and largest (yaw, pitch), rad, at which it was learnt."""
         self._waited_s = self._unsolved_s = 0.0
@@ -61,16 +57,17 @@ class Skull:
 
         The turn is fitted to what this leaves: a forecast that grew without end would carry the pose away with it.
         """
-        out = np.empty((len(self._weights) // 2, 2))
-        _foretell(self._weights, self._start, self._seen, turned[0], turned[1], out.reshape(-1))
+        weights = self._forecast.weights
+        out = np.empty((len(weights) // 2, 2))
+        _foretell(weights, self._start, self._seen, turned[0], turned[1], out.reshape(-1))
         return out
 
     def go_on(self, old: Skull, turned: tuple[float, float]) -> None:
         """Of the next template of the same face, taken at this turn: what was learnt holds."""
-        self._weights, self._sums, self._seen = old._weights, old._sums, old._seen
+        self._forecast, self._seen = old._forecast, old._seen
+        self._forecast.part()
         self._waited_s, self._unsolved_s = old._waited_s, old._unsolved_s
         self._start = _features(turned)
-        self._offset = old._offset + old._left
 
     def learn(
         self, turned: tuple[float, float], displacement: NDArray[np.float32], pose: Values, weights: Values, dt_s: float
@@ -87,26 +84,12 @@ class Skull:
         left -= np.linalg.solve(weighted @ self._model.T + 1e-6 * np.eye(6), weighted @ left) @ self._model
         known = self.foretold(turned).reshape(-1)
         left = np.where((twice > 0.0) & (np.abs(left - known) < _STRANGE_PX), left, known)  # lost: nothing new of it
-        self._left = left
         self._seen = np.array([np.minimum(self._seen[0], turned), np.maximum(self._seen[1], turned)])
-        row = np.concatenate([[1.0], _features(turned), left + self._offset])
-        self._sums *= math.exp(-self._waited_s / _MEMORY_S)
-        self._sums += np.outer(row[: len(self._sums)], row)
+        self._forecast.learn(_features(turned), left, self._waited_s)
         self._waited_s = 0.0
         if self._unsolved_s >= _SOLVE_S:
             self._unsolved_s = 0.0
-            self._solve()
-
-    def _solve(self) -> None:
-        total, p = self._sums[0, 0], len(_PRIOR)
-        if total < 8.0:
-            return
-        mean = self._sums[0] / total
-        moment = self._sums[1:] / total - np.outer(mean[1 : p + 1], mean)
-        ridge = (_NOISE_PX / _PRIOR) ** 2 / total + _FEATURE_NOISE**2
-        system = moment[:, 1 : p + 1] + np.diag(ridge)
-        found = np.linalg.solve(system, moment[:, p + 1 :]).T  # towards none
-        self._weights = np.ascontiguousarray(np.clip(found, -_REACH * _PRIOR, _REACH * _PRIOR))
+            self._forecast.solve()
 
 
 def _features(turned: tuple[float, float]) -> Values:

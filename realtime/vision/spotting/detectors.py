@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
 from realtime.types import SpotEvent
+from realtime.vision.face.forecast import Forecast
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES
 from realtime.vision.face.registration import Anchor
 from realtime.vision.spotting import lbp
 from realtime.vision.spotting.channels import Channels
-from realtime.vision.spotting.forecast import Forecast
 from realtime.vision.spotting.spotter import Spotter
 
 Values = NDArray[np.float64]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from realtime.vision.jit import jit
 
 Values = NDArray[np.float64]
+_ALONE, _ALONE_PX = 3.0, 0.2
+"""No patch counts as having moved more than so many times as far as the median of its ROI, and so far."""
 
 
 @jit
@@ -48,23 +50,30 @@ def store(
 
 @jit
 def measure(
-    smooth: Values, reference: Values, weights: Values, trust: Values, roi_of: NDArray[np.int64], signed: bool,
-    off: Values, size: Values,
+    smooth: Values, reference: Values, first: Values, learnt: Values, low: Values, high: Values, trust: Values,
+    roi_of: NDArray[np.int64], signed: bool, off: Values, size: Values,
 ) -> None:  # fmt: skip
     """How far each channel, and each ROI, is from the reference, less what the head's pose foretells.
 
-    smooth, reference: (C + P,); weights: (C, P) of the forecast; trust: (C,); roi_of: (C,). Fills off (C,) and size
-    (R,): of displacements the weighted root mean square over the ROI's patches, of differences the value itself.
+    smooth, reference: (C + P,); first, learnt: (C, P), low, high: (P,) of the forecast's ``Law``; trust: (C,);
+    roi_of: (C,). Fills off (C,) and size (R,): of displacements the weighted root mean square over the ROI's patches,
+    none of which counts for much more than the others, of differences the value itself.
     """
-    channels, features = weights.shape
+    channels, features = first.shape
+    change, known = np.empty(features), np.empty(features)
+    for p in range(features):
+        now, then = smooth[channels + p], reference[channels + p]
+        change[p] = now - then
+        known[p] = min(max(now, low[p]), high[p]) - min(max(then, low[p]), high[p])
     for c in range(channels):
         value = smooth[c] - reference[c]
         for p in range(features):
-            value -= weights[c, p] * (smooth[channels + p] - reference[channels + p])
+            value -= first[c, p] * change[p] + learnt[c, p] * known[p]
         off[c] = value
     if not signed:
         size[:] = off
         return
+    _hold_together(off, trust, roi_of, len(size))
     shares = np.zeros(len(size))
     size[:] = 0.0
     for c in range(channels):
@@ -72,6 +81,30 @@ def measure(
         shares[roi_of[c]] += trust[c]
     for r in range(len(size)):
         size[r] = np.sqrt(2.0 * size[r] / max(shares[r], 1e-9))  # two channels make one patch
+
+
+@jit
+def _hold_together(off: Values, trust: Values, roi_of: NDArray[np.int64], rois: int) -> None:
+    """Shorten what a patch, two channels, has moved to ``_ALONE`` times the median of its ROI, and a little, in place.
+
+    Skin hangs together: a patch that moves alone has slid along an edge.
+    """
+    lengths = np.empty(len(off) // 2)
+    for r in range(rois):
+        count = 0
+        for c in range(0, len(off), 2):
+            if roi_of[c] == r and trust[c] > 0.0:
+                lengths[count] = np.sqrt(off[c] * off[c] + off[c + 1] * off[c + 1])
+                count += 1
+        if count < 3:
+            continue
+        most = _ALONE * np.median(lengths[:count]) + _ALONE_PX
+        for c in range(0, len(off), 2):
+            if roi_of[c] == r:
+                length = np.sqrt(off[c] * off[c] + off[c + 1] * off[c + 1])
+                if length > most:
+                    off[c] *= most / length
+                    off[c + 1] *= most / length
 
 
 @jit
@@ -132,17 +165,3 @@ def follow_noise(
         most = calmer * lately[1, r]
         variance[r] = min(variance[r], most)
         level[r] = min(level[r], lately[0, r] + np.sqrt(most))
-
-
-@jit
-def accumulate(sums: Values, features: Values, values: Values, fade: float) -> None:
-    """sums[i, j] = fade · sums[i, j] + row[i] row[j], the row being 1, features (P,), values (C,)."""
-    p = len(features)
-    row = np.empty(1 + p + len(values))
-    row[0] = 1.0
-    row[1 : p + 1] = features
-    row[p + 1 :] = values
-    for i in range(sums.shape[0]):
-        a = row[i]
-        for j in range(sums.shape[1]):
-            sums[i, j] = fade * sums[i, j] + a * row[j]

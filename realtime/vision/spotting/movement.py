@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.forecast import Law
 from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
 
@@ -110,8 +111,8 @@ class Hold(msgspec.Struct):
     onset: tuple[int, int]
     """(frame, ns)."""
     apex: tuple[int, int]
-    weights: Values | None = None
-    """(C, P) the forecast when it began: what is learnt while it is held mixes it up with the head's pose."""
+    law: Law | None = None
+    """The forecast when it began: what is learnt while it is held mixes it up with the head's pose."""
     told: bool = False
     """It was reported when it had lasted too long; its return is no news."""
 

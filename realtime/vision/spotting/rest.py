@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
+from realtime.vision.face.forecast import Forecast, Law
 from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
-from realtime.vision.spotting.forecast import Forecast
 from realtime.vision.spotting.movement import Track
 
 Values = NDArray[np.float64]
@@ -28,9 +28,6 @@ _LEAST_FLOOR = 1e-9
 _NO_LIMIT = 1e300
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _RENEWED_S = 0.06
-_STEP_PX = 0.7
-"""What expressions leave of a patch's place, as a standard deviation."""
-_ONE = np.ones(1)
 _APART_S = 0.016
 """Sizes so far apart share no frame in their means."""
 _REST = 2.0
@@ -61,9 +58,8 @@ class Rest:
         self.stale = True
         """The reference is of another place: the next frame is."""
         self._track = track
-        self._moved = np.zeros(track.channels)
-        """(C,) what expressions have left so far: a step that the head's pose does not explain must not be taught."""
-        self._no_weights = np.zeros((track.channels, 0))
+        none = np.zeros((track.channels, 0))
+        self._law = Law(none, none, np.zeros(0), np.zeros(0)) if forecast is None else forecast.law
         self._seen = 0
         self._tail_ns = 0
         self._learned_ns = self._solved_ns = 0
@@ -83,8 +79,7 @@ class Rest:
 
     def take(self) -> None:
         """The face is at rest where it is now."""
-        if not self.stale:
-            self._moved += self._left_by_expression(self._track.smooth - self.reference)
+        self.part()
         self.reference[:] = self._track.smooth
         self._seen = 1
         self.stale = False
@@ -92,47 +87,36 @@ class Rest:
     def take_channels(self, which: NDArray[np.bool_]) -> None:
         """Take these channels (C,) as they are now: they had been lost."""
         split = self._track.channels
-        change = self._track.smooth - self.reference
-        self.reference[:split][which] += self.off(change)[which]
-        self._moved[which] += self._left_by_expression(change)[which]
+        self.reference[:split][which] += self.off(self._track.smooth, self.reference)[which]
+        self.part()
 
-    def off(self, change: Values, weights: Values | None = None) -> Values:
-        """(C,) how far each channel is from the reference, less what the head's pose foretells. change: (C + P,).
+    def off(self, now: Values, then: Values, law: Law | None = None) -> Values:
+        """(C,) how far each channel is from ``then``, less what the head's pose foretells. now, then: (C + P,).
 
-        weights: of an earlier forecast, instead of today's.
+        law: of an earlier forecast, instead of today's.
         """
         split = self._track.channels
-        if self.forecast is None:
-            return change[:split]
-        left: Values = change[:split] - (self.forecast.weights if weights is None else weights) @ change[split:]
+        left: Values = now[:split] - then[:split] - (law or self._law).foretold(now[split:], then[split:])
         return left
 
     def measure(self, trust: Values, channels: Channels) -> tuple[Values, Values]:
         """(C,) how far each channel, and (R,) each ROI, is from the reference now, the head's part removed."""
         off, size = np.empty(self._track.channels), np.empty(len(channels.names))
-        weights = self._no_weights if self.forecast is None else self.forecast.weights
-        kernels.measure(self._track.smooth, self.reference, weights, trust, channels.roi_of, channels.signed, off, size)
+        law = self._law
+        known = law.first, law.learnt, law.low, law.high
+        kernels.measure(self._track.smooth, self.reference, *known, trust, channels.roi_of, channels.signed, off, size)
         return off, size
 
-    def _left_by_expression(self, change: Values) -> Values:
-        """(C,) of a step (C + P,) that the forecast leaves, the part that is more likely an expression's.
-
-        The rest is likely the head's, by what the forecast does not know yet about so large a change of pose.
-        """
-        off = self.off(change)
-        if self.forecast is None:
-            return off
-        unknown_px = self.forecast.uncertainty(_ONE) * change[self._track.channels :]
-        heads = float(unknown_px @ unknown_px)
-        return off * (_STEP_PX**2 / (_STEP_PX**2 + heads))
+    def part(self) -> None:
+        """What moved since then is an expression's, or a new template's: no effect of the head's pose."""
+        if self.forecast is not None:
+            self.forecast.part()
 
     def project(self, rows: Values, direction: Values) -> Values:
         """(T,) of stored rows (T, C + P): how far along ``direction`` the group has moved from the reference."""
         split = self._track.channels
-        change = rows - self.reference
-        along: Values = change[:, :split] @ direction
-        if self.forecast is not None:
-            along -= change[:, split:] @ (direction @ self.forecast.weights)
+        moved = rows[:, :split] - self.reference[:split]
+        along: Values = (moved - self._law.foretold(rows[:, split:], self.reference[split:])) @ direction
         return along
 
     def threshold(self) -> Values:
@@ -142,6 +126,14 @@ class Rest:
         most = _CEILING * floor if self.floor else _NO_LIMIT
         kernels.limits(self.variance, self.params.threshold_sigmas, floor, most, limit)
         return limit
+
+    def doubt_px(self) -> float:
+        """How far the head's motion since the reference may have moved a patch beyond what is foretold."""
+        if self.forecast is None:
+            return 0.0
+        split = self._track.channels
+        change = self._track.smooth[split:] - self.reference[split:]
+        return float(np.sqrt(change @ self.forecast.doubt @ change))
 
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly. By how it changes from one moment to the next, as a movement may be
@@ -198,12 +190,12 @@ class Rest:
         """Let the reference follow the face, and learn what the head's pose does to it."""
         self._seen += 1
         if self.in_tail:
-            self._moved += self._left_by_expression(self._track.smooth - self.reference)
             self.reference[:] = self._track.smooth
+            self.part()
         else:
             gain = max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
             kernels.approach(self.reference, self._track.smooth, min(gain, 1.0))
-        self._learn_head()
+            self._learn_head()
 
     def _learn_head(self) -> None:
         track, forecast, now = self._track, self.forecast, self._track.now_ns
@@ -212,7 +204,7 @@ class Rest:
         if now - self._learned_ns >= _LEARN_S * 1e9:
             dt_s = min((now - self._learned_ns) / 1e9, 1.0) if self._learned_ns else _LEARN_S
             self._learned_ns = now
-            forecast.learn(track.latest[track.channels :], track.latest[: track.channels] - self._moved, dt_s)
+            forecast.learn(track.latest[track.channels :], track.latest[: track.channels], dt_s)
         if now - self._solved_ns >= _SOLVE_S * 1e9:
             self._solved_ns = now
             forecast.solve()
@@ -222,6 +214,8 @@ class Rest:
         if self.forecast is None:
             return
         split = self._track.channels
+        self.forecast.part()
         for row in rows[:: max(1, round(_LEARN_S * fps))]:
-            self.forecast.learn(row[split:], row[:split] - self._moved, _LEARN_S)
+            self.forecast.learn(row[split:], row[:split], _LEARN_S)
+        self.forecast.part()
         self.forecast.solve()

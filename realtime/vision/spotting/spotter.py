@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from realtime.config import SpotSettings
 from realtime.errors import InputError
 from realtime.types import SpotEvent
+from realtime.vision.face.forecast import Forecast
 from realtime.vision.spotting.channels import Channels
-from realtime.vision.spotting.forecast import Forecast
 from realtime.vision.spotting.movement import Track
 from realtime.vision.spotting.rest import Rest
 from realtime.vision.spotting.watch import Watch
@@ -113,6 +113,7 @@ class Spotter:
             self.channels = self.channels.weighted(weights)
             if self._watch is not None:
                 self._watch.channels = self.channels
+                self._watch.rest.part()
 
     def cut(self) -> SpotEvent | None:
         """The reference has changed: end the event under way, keep the noise learnt so far."""

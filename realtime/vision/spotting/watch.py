@@ -46,6 +46,10 @@ _NEAR = 0.7
 _GONE = 0.3
 _SPENT = 8.0
 """A macro-expression that was told while it lasted is waited for so many times the longest duration."""
+_DOUBT = 1.5
+"""A movement must be so many times as large as what the head's turn since the reference may have done, for all that is
+known yet.
+"""
 _TURNED_PX = 0.35
 _HEAD_SHARE = 0.35
 """A movement of which the head's pose leaves no more than this was the head's."""
@@ -167,7 +171,7 @@ class Watch:
     def _watch(self, size: Values, off: Values, trust: Values, dt_s: float) -> SpotEvent | None:
         """At rest: does a movement begin?"""
         rest, now_ns = self.rest, self.track.now_ns
-        limit = rest.threshold()
+        limit = np.maximum(rest.threshold(), _DOUBT * rest.doubt_px())
         if rest.in_tail or not kernels.rises(size, rest.level, limit):
             self._hits = 0
             # what is half-way to an event is no noise, but a level that drifts must be followed in the end
@@ -203,13 +207,13 @@ class Watch:
 
     def share(self, hold: Hold) -> float:
         """How much of an open macro-expression is still there, 1 all, 0 back at rest."""
-        return float(hold.direction @ self.rest.off(self.track.smooth - hold.reference, hold.weights)) / hold.peak
+        return float(hold.direction @ self.rest.off(self.track.smooth, hold.reference, hold.law)) / hold.peak
 
     def _is_back(self, hold: Hold, trust: Values) -> bool:
         """Is the group about where it was before the open macro-expression, and not away in another direction?"""
         if self.share(hold) >= _BACK:
             return False
-        away = self.channels.size(self.rest.off(self.track.smooth - hold.reference, hold.weights), trust)
+        away = self.channels.size(self.rest.off(self.track.smooth, hold.reference, hold.law), trust)
         return float(away.max()) < _NEAR * float(hold.peaks.max())
 
     # --- in a movement ----------------------------------------------------------------------------------
@@ -322,7 +326,7 @@ class Watch:
                         score=self._score(movement.peak),
                         onset=self.track.identity(placed.first + onset),
                         apex=self.track.identity(placed.first + apex),
-                        weights=None if self.rest.forecast is None else self.rest.forecast.weights.copy(),
+                        law=None if self.rest.forecast is None else self.rest.forecast.law.copy(),
                     )
                 elif self.share(self.hold) < 0.7:
                     hold, self.hold = self.hold, None
