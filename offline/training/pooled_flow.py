@@ -286,7 +286,7 @@ def serving_function(machines: list[Linear], variant: str, factor: float) -> Any
     bias = np.mean([m.bias[:2] for m in machines], axis=0, dtype=np.float32) * np.float32(factor)
 
     def function(maps: Any) -> Any:
-        normal = _served_normal(maps, VARIANTS[variant].spreads)
+        normal = served_normal(maps, VARIANTS[variant].spreads)
         features = tf.concat([_served_features(normal, shape) for shape in VARIANTS[variant].shapes], axis=1)
         two = tf.matmul(features, weights) + bias
         # the margins of the three classes sum to zero
@@ -295,7 +295,7 @@ def serving_function(machines: list[Linear], variant: str, factor: float) -> Any
     return function
 
 
-def _served_normal(maps: Any, spreads: tuple[Spread, ...]) -> Any:
+def served_normal(maps: Any, spreads: tuple[Spread, ...]) -> Any:
     """(1, 28, 28, 3) → (spreads, 28, 28, 3)."""
     import tensorflow as tf
 
