@@ -1,7 +1,8 @@
 """Do the scores mean what they say: temperature by subject, calibration error, accuracy against coverage.
 
 A temperature is one factor on the log-probabilities (Guo et al. 2017). Each subject's is fitted on the other subjects'
-held-out scores alone. The networks that gave those had seen the subject; the factor, one number, has not.
+held-out scores alone. The networks that gave those had seen the subject; the factor, one number, has not. A nested run
+has each fold's factor from its inner folds, which saw nothing of the subject.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """The same without temperature."""
     bins: list[Bin]
     """Those with a clip."""
+    nested: bool = False
+    """The temperatures are of each fold's inner folds; else of the other subjects' held-out scores."""
     selective: dict[str, float]
     """Coverage → accuracy of the surest clips, mean over seeds."""
 
 
-def tempered(scores: Scores, factor: float) -> NDArray[np.float64]:
-    """(n, 3) probabilities with their logarithms multiplied."""
+def tempered(scores: Scores, factor: float | Scores) -> NDArray[np.float64]:
+    """(n, 3) probabilities with their logarithms multiplied by one factor, or by one a row, (n, 1)."""
     logs = factor * np.log(np.maximum(scores, 1e-9)).astype(np.float64)
     powers: NDArray[np.float64] = np.exp(logs - logs.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -68,17 +71,26 @@ def calibrated(scores: Scores, label: Labels, person: NDArray[np.str_]) -> NDArr
     return out
 
 
-def judge(scores: Scores, label: Labels, person: NDArray[np.str_]) -> Calibration | None:
-    """scores: (seeds, n, 3) held out, NaN where a clip was not tested; None with fewer than two people tested."""
+def judge(scores: Scores, label: Labels, person: NDArray[np.str_], factors: Scores | None = None) -> Calibration | None:
+    """scores: (seeds, n, 3) held out, NaN where a clip was not tested; None with fewer than two people tested.
+
+    factors: (seeds, people) on each person's log-probabilities, in order of name, where inner folds gave them.
+    """
     tested = np.isfinite(scores).all(axis=(0, 2))
     if len(np.unique(person[tested])) < 2:
         return None
+    place = np.unique(person, return_inverse=True)[1][tested]
     scores, label, person = scores[:, tested], label[tested], person[tested]
-    made = np.stack([calibrated(one, label, person) for one in scores])
+    if factors is None:
+        made = np.stack([calibrated(one, label, person) for one in scores])
+    else:
+        made = tempered(scores, factors[:, place, None])
     right = made.argmax(-1) == label
     bins = reliability(made.max(-1).ravel(), right.ravel())
     raw = reliability(scores.max(-1).ravel(), (scores.argmax(-1) == label).ravel())
-    return Calibration(ece=_error(bins), ece_raw=_error(raw), bins=bins, selective=_selective(made.max(-1), right))
+    selective = _selective(made.max(-1), right)
+    inner = factors is not None
+    return Calibration(ece=_error(bins), ece_raw=_error(raw), bins=bins, selective=selective, nested=inner)
 
 
 def reliability(sure: Scores, right: NDArray[np.bool_]) -> list[Bin]:

@@ -120,7 +120,7 @@ def _selection(summary: Results) -> str:
         return "The run chose nothing, on test subjects or others: the last epoch counts."
     counts = ", ".join(f"{name} {count}×" for name, count in sorted(summary.chosen.items(), key=lambda c: -c[1]))
     return (
-        f"Each fold chose its variant, {summary.selection}: {counts}."
+        f"Each fold chose its {'settings' if summary.choices else 'variant'}, {summary.selection}: {counts}."
         if summary.selection != "none"
         else (f"Variant fixed beforehand: {counts}.")
     )
@@ -249,6 +249,8 @@ def _curves(fitted: list[Fitted], label: NDArray[np.int64]) -> str:
     """Training loss, and held-out UF1 where it was recorded, over the epochs: a line a seed."""
     losses = [one.losses for one in fitted if one.losses is not None]
     curves = [one.curves for one in fitted if one.curves is not None]
+    if not losses and fitted[0].chosen is not None and str(fitted[0].chosen[0]).startswith("{"):
+        return "<p>Each fold chose how long to train: there is no curve of all of them.</p>"
     if not losses:
         return "<p>Nothing here is trained in epochs: the machines are solved for, so there is no curve.</p>"
     from io import StringIO
