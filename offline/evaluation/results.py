@@ -87,8 +87,9 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Model and pre-training, for tables."""
-        return ", ".join(filter(None, [self.model, self.pretraining, self.started]))
+        """Model, pre-training, and whether the folds chose its settings, for tables."""
+        nested = "nested" if self.protocol == "nested" else ""
+        return ", ".join(filter(None, [self.model, self.pretraining, self.started, nested]))
 
 
 class Predictions(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.evaluation.calibration import sharpness
+from offline.evaluation.calibration import fitted
 from offline.evaluation.metrics import CLASSES, metrics_of
 from offline.training.grids import ADJUSTMENTS
 from offline.training.protocol import Task
@@ -122,10 +122,13 @@ def adjustments(scores: Float32, label: NDArray[np.int64], held_out: Mask) -> li
 
 
 def factors(scores: Float32, label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(folds,) temperature of each fold by its inner scores (folds, n, 3), as served; 1 without inner folds."""
-    counted = np.isfinite(scores[..., 0])
-    pairs = zip(scores, counted, strict=True)
-    return np.array([sharpness(own[c], label[c]) if c.any() else 1.0 for own, c in pairs])
+    """(folds, 4): `calibration.fitted` of each fold's inner scores (folds, n, 3); no change without inner folds."""
+    out = np.tile([1.0, 1.0, 0.0, 0.0], (len(scores), 1))
+    for fold, own in enumerate(scores):
+        counted = np.isfinite(own[:, 0])
+        if counted.any():
+            out[fold] = fitted(own[counted].astype(np.float64), label[counted])
+    return out
 
 
 def held_out_adjusted(scores: Float32, label: NDArray[np.int64], held_out: Mask, by: list[float]) -> Float32:
