@@ -70,8 +70,8 @@ def by_hand(data: MapSet, seed: int = 0) -> tuple[list[dict[str, Any]], np.ndarr
         values = []
         for setting in grids.settings():
             scores = np.full((len(data), 3), np.nan)
-            for group in range(5):
-                inside = {name for k, name in enumerate(people) if k % 5 == group and name != tested}
+            for group in range(3):
+                inside = {name for k, name in enumerate(people) if k % 3 == group and name != tested}
                 inner = own & np.isin(data.person, sorted(inside))
                 if inner.any():
                     scores[inner] = asked(data, setting, network(data, setting, own & ~inner, seed), inner)
@@ -133,8 +133,8 @@ def test_inner_folds_hide_whom_they_ask_and_whom_the_fold_tests() -> None:
                 assert (found.hidden[row] >= (ask | tested)).all()
                 assert np.array_equal(found.hidden[row], ask | tested)
         np.testing.assert_array_equal(union, ~tested)  # each training clip once
-    # 5 groups alone, and each of 11 people with each of the 4 other groups
-    assert len(found.hidden) == 5 + 11 * 4
+    # 3 groups alone, and each of 11 people with each of the 2 other groups
+    assert len(found.hidden) == 3 + 11 * 2
 
 
 def test_one_training_person_leaves_nothing_to_choose_by(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_results_say_what_each_fold_chose(tmp_path: Path, capsys: pytest.Capture
     assert run(*given, "--dry-run", "--out", out) == 0
     said = capsys.readouterr().out
     assert "6 trainings" in said
-    assert "15 inner trainings a setting, to choose network (3), adjustment (3)" in said
+    assert "13 inner trainings a setting, to choose network (3), adjustment (3)" in said
     assert not out.exists()
     assert run(*given, "--seeds", 2, "--out", out) == 0
     found = read_results(out)

@@ -86,7 +86,7 @@ class Run:
             "pretrain_digest": digest(job.source) if job.source is not None else None,
         } | settings
         if job.nested:
-            self.config["grid"] = job.entry.trainer.grid()
+            self.config |= {"grid": job.entry.trainer.grid(), "inner_groups": nested.GROUPS}
         self.state = plan.out / ".state" / identity(job, self.config)
 
     def execute(self) -> None:
