@@ -18,7 +18,7 @@ from offline.evaluation import calibration
 from offline.evaluation.metrics import confusion, metrics
 from offline.evaluation.results import read_predictions, read_results, write_results
 from offline.evaluation.splits import loso
-from offline.training import fit, grids, nested, nested_networks, pooled_flow, shallow
+from offline.training import fit, grids, nested, nested_networks, pooled_flow, protocol, shallow
 from offline.training.batches import Recipe
 from offline.zoo import get
 from realtime.recognition import bundle
@@ -227,6 +227,7 @@ def test_what_is_served_is_what_the_folds_of_all_chose(model: str, tmp_path: Pat
     expected = calibration.tempered(nested.adjusted(expected, shift), served.card.recipe["calibration"])
     np.testing.assert_allclose(served.predict(data.maps), expected, atol=0.02)  # weights are kept in 16 bits
     assert "inner folds" in served.card.protocol
+    assert served.card.notes[0] == protocol.STILL_IN_VIEW
 
 
 def test_results_say_what_each_fold_chose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from offline.evaluation.results import (
     read_predictions,
     read_results,
 )
+from offline.training.protocol import STILL_IN_VIEW
 from offline.zoo import ZOO
 from realtime.errors import ConfigError
 
@@ -80,6 +81,7 @@ def _named(folders: list[Path], runs: list[Results]) -> dict[str, Results]:
 def report_warnings(run: Results) -> list[str]:
     found = [f"{run.model}: this protocol leaks: {run.leak}."] if run.leak else []
     settled = ZOO[run.model].settled if run.model in ZOO else ""
+    settled = STILL_IN_VIEW if run.protocol == "nested" else settled
     return [*found, f"{run.model}: {settled[0].lower()}{settled[1:]}"] if settled else found
 
 

@@ -22,6 +22,7 @@ from offline.evaluation.published import LEAKY_NOTE, ROWS, Published
 from offline.evaluation.results import Results
 from offline.files import write_bytes
 from offline.training.fit import Fitted
+from offline.training.protocol import STILL_IN_VIEW
 from offline.zoo import ZOO
 
 PARTS = ("full", "smic", "casme2", "samm")
@@ -96,7 +97,7 @@ def _intro(summary: Results) -> list[str]:
         f"training took {summary.seconds:.1f} s. {_selection(summary)}",
         *(f"The networks were {first}." for first in (summary.pretraining, summary.started) if first),
         *([_groups(summary.protocol)] if summary.protocol.startswith("subject-folds") else []),
-        *_of_the_zoo(summary.model),
+        *_of_the_zoo(summary),
     ]
 
 
@@ -108,11 +109,13 @@ def _groups(protocol: str) -> str:
     )
 
 
-def _of_the_zoo(model: str) -> list[str]:
+def _of_the_zoo(summary: Results) -> list[str]:
+    model = summary.model
     if model not in ZOO:
         return []
     published = ZOO[model].published or ZOO[model].accuracy
-    return [ZOO[model].settled, *([f"Its published row: {published}."] if published else [])]
+    settled = STILL_IN_VIEW if summary.protocol == "nested" else ZOO[model].settled
+    return [settled, *([f"Its published row: {published}."] if published else [])]
 
 
 def _selection(summary: Results) -> str:

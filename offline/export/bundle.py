@@ -13,6 +13,7 @@ from offline.evaluation import calibration
 from offline.evaluation.results import Results
 from offline.export import litert
 from offline.training import fit, nested
+from offline.training.protocol import STILL_IN_VIEW
 from realtime.recognition.bundle import ThresholdCard
 from realtime.vision.features import FeatureSpec
 
@@ -111,7 +112,8 @@ def _protocol(job: fit.Job, fitted: fit.Fitted, summary: Results) -> str:
 
 
 def _notes(job: fit.Job, data: MapSet, leak: str) -> tuple[str, ...]:
-    notes = [job.entry.settled] if job.entry.settled else []
+    settled = STILL_IN_VIEW if job.nested else job.entry.settled
+    notes = [settled] if settled else []
     if leak:
         notes.append(f"Trained beside a run of a protocol that leaks ({leak}); the metrics here are not that run's.")
     notes += job.entry.trainer.notes(job)

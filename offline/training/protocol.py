@@ -30,6 +30,11 @@ IN_VIEW = (
     "figures on that composite are to this degree optimistic."
 )
 """Ends the note on how a recipe was settled (`Entry.settled`)."""
+STILL_IN_VIEW = (
+    "Each fold chose its settings in inner folds of its training subjects. That there are these features and networks "
+    "to choose from was settled with results on the MEGC 2019 composite in view."
+)
+"""Of a nested run, in place of `Entry.settled`."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
