@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offline.datasets import MapSet
+from realtime.config import SpotSettings
 from realtime.synthesis import Portrait
 from realtime.synthesis.living import LivingSettings, Swing
 from realtime.synthesis.living.courses import Course, coded
@@ -173,9 +174,12 @@ def exact_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
             one.stages[f"exact frames, {name}"] = feature_map(faces[0], faces[k + 1], inside, spec)
 
 
-def live_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
-    """The scene's video through the live pipeline: maps of what was spotted, and the last spec's by the true frames."""
-    meter = FaceMeter(fps=FPS)
+def live_stages(scene: Scene, specs: dict[str, FeatureSpec], settings: SpotSettings | None = None) -> None:
+    """The scene's video through the live pipeline: maps of what was spotted, and the last spec's by the true frames.
+
+    settings: of the spotter, None: the default ones.
+    """
+    meter = FaceMeter(settings, fps=FPS)
     try:
         _run(scene, specs, meter)
     finally:
