@@ -3,9 +3,9 @@
     python bench/faint.py [--split tuning] [--heads still,living] [--clips N] [--maps COMPOSITE.npz] [--json FILE]
 
 Published maps on portraits as in ``bench/labels.py --real-motion``, but with peaks of 0.05 to 0.45 px on a face 152 px
-wide, and a spotter whose thresholds are halved, so that it reports what it would not in a session. Of each movement that
-was spotted: how far it stood out of the noise (``spot_score``), how large it was (``magnitude_px``), and whether models
-that never saw the subject name it right. ``recognition.least_spot_score`` was chosen on ``--split tuning``.
+wide, and a spotter whose thresholds are halved, so that it reports what it would not in a session. Of each movement
+that was spotted: how far it stood out of the noise (``spot_score``), how large it was (``magnitude_px``), and whether
+models that never saw the subject name it right. ``recognition.least_spot_score`` was chosen on ``--split tuning``.
 """
 
 from __future__ import annotations
