@@ -85,6 +85,22 @@ def real_motion() -> str:
     return markdown(header, rows, 2) + stamp(result)
 
 
+def faint() -> str:
+    """What share of faint movements is named right, by how far they stand out of the noise."""
+    result = load("faint")
+    rows = [
+        (
+            f"{one['from']:g} to {one['to']:g}" if one["to"] else f"{one['from']:g} and more",
+            one["maps"],
+            *(number(value, 2) for value in one["alike"]),
+            *(f"{round(one['right'][name] * one['maps'])}" for name in ("laenet", "fusion")),
+        )
+        for one in result["bins"]
+    ]
+    header = ("`spot_score`", "spotted", "u", "v", "strain", "right: laenet", "right: fusion")
+    return markdown(header, rows) + stamp(result)
+
+
 def recognition() -> str:
     """LOSO rows of the models, every one measured here."""
     result = load("recognition")
