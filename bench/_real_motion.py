@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offline.datasets import MapSet
+from realtime.config import SpotSettings
 from realtime.synthesis import Portrait
 from realtime.synthesis.living import LivingSettings, Swing
 from realtime.synthesis.living.courses import Course, coded
@@ -74,6 +75,8 @@ class Shown:
     course: Course
     score: float = 0.0
     """Of the strongest event that was spotted there; 0: none was."""
+    magnitude_px: float = 0.0
+    """Of the same event."""
     stages: dict[str, Maps] = field(default_factory=dict)
     """Stage → (28, 28, 3)."""
 
@@ -99,8 +102,10 @@ class Scene:
     shown: list[Shown]
 
 
-def scenes(data: MapSet, split: str, head: str, each: int, most: int | None = None) -> list[Scene]:
-    """``each`` maps of every class of every set, at most ``most`` in all, on the split's portraits."""
+def scenes(
+    data: MapSet, split: str, head: str, each: int, most: int | None = None, px: tuple[float, float] = PX
+) -> list[Scene]:
+    """``each`` maps of every class of every set, at most ``most`` in all, on the split's portraits; px: their peaks."""
     chosen = public.balanced(data, split, each)[:most]
     portraits = living.portraits(split)
     names, found = sorted(portraits), []
@@ -109,7 +114,7 @@ def scenes(data: MapSet, split: str, head: str, each: int, most: int | None = No
         rng, now, shown = np.random.default_rng([seed, 21]), _FIRST_S, []
         for k in chosen[first : first + EACH]:
             course = coded(rng, now, 0.95)
-            shown.append(Shown(k, data.maps[k], data.dataset[k], float(rng.uniform(*PX)), course))
+            shown.append(Shown(k, data.maps[k], data.dataset[k], float(rng.uniform(*px)), course))
             now = course.offset_s + _GAP_S + rng.uniform(0, 0.4)
         seconds = round((shown[-1].course.offset_s + _LAST_S) * FPS) / FPS
         settings = LivingSettings(**(_BASE | HEADS[head] | {"seconds": seconds}))
@@ -169,9 +174,12 @@ def exact_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
             one.stages[f"exact frames, {name}"] = feature_map(faces[0], faces[k + 1], inside, spec)
 
 
-def live_stages(scene: Scene, specs: dict[str, FeatureSpec]) -> None:
-    """The scene's video through the live pipeline: maps of what was spotted, and the last spec's by the true frames."""
-    meter = FaceMeter(fps=FPS)
+def live_stages(scene: Scene, specs: dict[str, FeatureSpec], settings: SpotSettings | None = None) -> None:
+    """The scene's video through the live pipeline: maps of what was spotted, and the last spec's by the true frames.
+
+    settings: of the spotter, None: the default ones.
+    """
+    meter = FaceMeter(settings, fps=FPS)
     try:
         _run(scene, specs, meter)
     finally:
@@ -195,7 +203,7 @@ def _keep(shown: list[Shown], events: Iterable[SpotEvent], meter: FaceMeter, spe
     for event in events:
         for one in shown:
             if one.meets(event) and event.score > one.score:
-                one.score = event.score
+                one.score, one.magnitude_px = event.score, event.magnitude_px
                 _take(one, "live", event, meter, specs)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from bench._table_parts import load, markdown, number, stamp
+
+_KEPT = " †"
+"""After the name of a row that was not measured again."""
 
 
 def flow() -> str:
@@ -81,6 +85,22 @@ def real_motion() -> str:
     return markdown(header, rows, 2) + stamp(result)
 
 
+def faint() -> str:
+    """What share of faint movements is named right, by how far they stand out of the noise."""
+    result = load("faint")
+    rows = [
+        (
+            f"{one['from']:g} to {one['to']:g}" if one["to"] else f"{one['from']:g} and more",
+            one["maps"],
+            *(number(value, 2) for value in one["alike"]),
+            *(f"{round(one['right'][name] * one['maps'])}" for name in ("laenet", "fusion")),
+        )
+        for one in result["bins"]
+    ]
+    header = ("`spot_score`", "spotted", "u", "v", "strain", "right: laenet", "right: fusion")
+    return markdown(header, rows) + stamp(result)
+
+
 def recognition() -> str:
     """LOSO rows of the models, every one measured here."""
     result = load("recognition")
@@ -92,9 +112,26 @@ def recognition() -> str:
             many = row["seeds"] > 1 and part == "full"
             cells.append(" / ".join(mean_and_spread(found[name], many) for name in ("uf1", "uar")) if found else "–")
         accuracy = mean_and_spread(row["metrics"]["full"]["acc"], row["seeds"] > 1)
-        rows.append((row["model"], row["parameters"], row["seeds"], cells[0], accuracy, *cells[1:]))
+        name = row["model"] + _KEPT * ("commit" in row)
+        rows.append((name, row["parameters"], row["seeds"], cells[0], accuracy, *cells[1:]))
     header = ("model", "parameters", "seeds", "full UF1 / UAR", "accuracy", "SMIC", "CASME II", "SAMM")
-    return markdown(header, rows) + stamp(result)
+    return markdown(header, rows) + stamp(result) + _kept(result["rows"])
+
+
+def calibrated() -> str:
+    """What the scores mean on people who were left out, three ways, against the aims."""
+    result, rows = load("recognition"), []
+    for row in result["rows"]:
+        found = row.get("calibration")
+        if found is None:
+            continue
+        errors = [number(found[name], 3) for name in ("ece_raw", "ece", "ece_biased")]
+        surest = [number(found[name]["0.7"], 3) for name in ("selective_raw", "selective", "selective_biased")]
+        fitted = "inner folds" if found["nested"] else "the other subjects"
+        rows.append((row["model"], fitted, *(" / ".join(three) for three in (errors, surest))))
+    three = "raw / temperature / with biases"
+    header = ("model", "fitted on", f"calibration error: {three}", f"right of the surest 70 %: {three}")
+    return markdown(header, rows, 2) + stamp(result)
 
 
 def loso() -> str:
@@ -117,7 +154,8 @@ def paired() -> str:
     """Each model against the first, paired over subjects."""
     tests: dict[str, dict[str, dict[str, float]]] = {}
     for test in load("recognition")["paired_over_subjects"]:
-        tests.setdefault(f"{test['model']} − {test['against']}", {})[test["metric"]] = test
+        first = test["model"] + _KEPT * ("commit" in test)
+        tests.setdefault(f"{first} − {test['against']}", {})[test["metric"]] = test
     rows = [
         (
             name,
@@ -128,7 +166,16 @@ def paired() -> str:
         )
         for name, own in tests.items()
     ]
-    return markdown(("", "UF1 (95 % interval)", "UAR", "accuracy"), rows) + stamp(load("recognition"))
+    result = load("recognition")
+    return markdown(("", "UF1 (95 % interval)", "UAR", "accuracy"), rows) + stamp(result) + _kept(result["rows"])
+
+
+def _kept(rows: list[dict[str, Any]]) -> str:
+    """On rows that were not measured again."""
+    commits = sorted({row["commit"] for row in rows if "commit" in row})
+    if not commits:
+        return ""
+    return f"†: measured at {', '.join(f'`{one}`' for one in commits)}, not again since.\n"
 
 
 def mean_and_spread(metric: dict[str, float], spread: bool) -> str:

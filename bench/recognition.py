@@ -21,8 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench._harness import interleaved_ms, machine, write_json
 from offline.commands import cli, evaluate
-from offline.evaluation.results import Results, read_results
+from offline.evaluation import calibration
+from offline.evaluation.results import Results, check_tested, read_predictions, read_results
 from offline.zoo import get
+from realtime.errors import ConfigError
 from realtime.recognition import bundle
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,12 +66,25 @@ def row(run: Results, folder: Path) -> dict[str, Any]:
             for part in PARTS
             if part in run.metrics
         },
+        "choices": run.choices,
+        "calibration": means(run, folder),
         "leaky_best_epoch_on_test": run.warning_best_epoch_on_test,
         "training_s": run.seconds,
         "network_bytes": (folder / "bundle" / served.card.network.file).stat().st_size,
         "one_map_ms": interleaved_ms({"map": lambda: served.predict(maps)}, rounds=300)["map"],
         "command": command(run, folder),
     }
+
+
+def means(run: Results, folder: Path) -> dict[str, Any] | None:
+    """What the scores mean: calibration errors, raw and calibrated, and accuracy of the surest clips."""
+    if run.calibration is None:
+        return None
+    found = msgspec.to_builtins(run.calibration)
+    tested = read_predictions(folder)
+    sure, right = tested.scores.max(-1), tested.predicted == tested.label
+    del found["bins"]
+    return found | {"selective_raw": calibration.selective(sure, right)}
 
 
 def paired(folders: list[Path], runs: list[Results]) -> list[dict[str, Any]]:
@@ -82,15 +97,33 @@ def paired(folders: list[Path], runs: list[Results]) -> list[dict[str, Any]]:
     return [{k: round(v, 4) if isinstance(v, float) else v for k, v in test.items()} for test in tests]
 
 
+def kept(file: Path, models: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and tests of models that are not measured again, each with the commit that it was measured on."""
+    if not models:
+        return [], []
+    old = msgspec.json.decode(file.read_bytes())
+    missing = set(models) - {row["model"] for row in old["rows"]}
+    if missing:
+        raise ConfigError(f"--keep {', '.join(sorted(missing))}: no such row in {file}")
+    commit = {"commit": old["machine"]["commit"]}
+    rows, tests = ([one for one in old[name] if one["model"] in models] for name in ("rows", "paired_over_subjects"))
+    return [commit | row for row in rows], [commit | test for test in tests]
+
+
 def main(argv: list[str]) -> None:
     parser = cli.Parser(prog="bench/recognition.py", description="Runs as one small JSON.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="--out folders of offline.train")
     parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "recognition.json")
+    parser.add_argument("--keep", nargs="+", default=[], metavar="MODEL", help="rows of the old file that stay, marked")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
     options = parser.parse_args(argv)
     runs = [read_results(folder) for folder in options.runs]
+    for run, folder in zip(runs, options.runs, strict=True):
+        check_tested(run, folder)
     tests = paired(options.runs, runs)
     rows = [row(run, folder) for run, folder in zip(runs, options.runs, strict=True)]
+    old_rows, old_tests = kept(options.json, options.keep)
+    rows, tests = rows + old_rows, tests + old_tests
     write_json(options.json, {"rows": rows, "paired_over_subjects": tests, "machine": machine()})
     table = Table("model", "parameters", "seeds", *METRICS, title="Full, leave-one-subject-out")
     for one in rows:

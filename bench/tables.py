@@ -19,7 +19,7 @@ if __package__ in (None, ""):
 from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
 from bench._tables_faults import faults, faults_soak
 from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
-from bench._tables_models import flow, labels, loso, paired, real_flow, real_motion, recognition
+from bench._tables_models import calibrated, faint, flow, labels, loso, paired, real_flow, real_motion, recognition
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_scale_live import scale_decoding, scale_live, scale_lossless
 from bench._tables_spotting import cut, living, living_again, living_rivals, real, real_planted, spotting
@@ -87,7 +87,9 @@ TABLES: dict[str, Callable[[], str]] = {
         labels,
         real_motion,
         recognition,
+        faint,
         paired,
+        calibrated,
         loso,
         zoo,
         zoo_clips,

@@ -98,6 +98,7 @@ class RecognitionSettings(_Settings, frozen=True, kw_only=True):
 
     bundle: str = "laenet-composite"
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    least_spot_score: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 5.5
 
 
 class OutputSettings(_Settings, frozen=True, kw_only=True):

@@ -237,8 +237,7 @@ class _Session:
         )
         if mapped is None:
             return
-        threshold = self._settings.recognition.threshold
-        name = functools.partial(classify.classify, mapped, self._bundle, threshold)
+        name = functools.partial(classify.classify, mapped, self._bundle, self._settings.recognition)
         named = self._try("classify", message.id, name)
         if named is not None:
             self._journal.event(named)

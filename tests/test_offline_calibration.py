@@ -35,14 +35,43 @@ def test_honest_scores_have_no_error_and_sharp_ones_lose_it() -> None:
     assert sum(one.clips for one in found.bins) == len(label)
 
 
-def test_a_persons_labels_do_not_touch_the_persons_temperature() -> None:
+def test_a_bias_for_each_class_is_found() -> None:
+    """Scores that a weighted loss has shifted: the shift and the temperature come back."""
+    honest, label, _ = drawn(1.0, 20_000)
+    shifted = calibration.tempered(honest * np.array([1.0, 3.0, 0.5]), 2.0)
+    by = calibration.biased(shifted, label)
+    # log shifted = 2 (log p + log w) − norm: factor 1/2, biases −log(w / w of the last)
+    np.testing.assert_allclose(by, [0.5, -np.log(2.0), -np.log(6.0)], atol=0.06)
+    np.testing.assert_allclose(calibration.corrected(shifted, by), honest, atol=0.02)
+
+
+def test_a_class_that_never_occurs_keeps_the_fit_finite() -> None:
+    honest, label, person = drawn(1.0, 90)
+    found = calibration.judge(honest[None], np.minimum(label, 1), person)
+    assert found is not None
+    assert found.ece_biased is not None
+    assert np.isfinite(calibration.biased(honest, np.minimum(label, 1))).all()
+
+
+def test_a_bias_takes_away_the_error_that_a_temperature_leaves() -> None:
+    honest, label, person = drawn(1.0)
+    shifted = calibration.tempered(honest * np.array([1.0, 6.0, 0.2]), 1.0)
+    found = calibration.judge(shifted[None], label, person)
+    assert found is not None
+    assert found.ece_biased is not None
+    assert found.ece_biased < 0.03 < found.ece
+    assert found.selective_biased["1"] > found.selective["1"]
+
+
+def test_a_persons_labels_do_not_touch_the_persons_calibration() -> None:
     scores, label, person = drawn(2.0, 300)
     own = person == "p07"
     other = label.copy()
     other[own] = (label[own] + 1) % 3
-    first, second = (calibration.calibrated(scores, one, person) for one in (label, other))
-    np.testing.assert_array_equal(first[own], second[own])
-    assert not np.array_equal(first[~own], second[~own])
+    first, second = (calibration.by_others(scores, one, person) for one in (label, other))
+    place = np.unique(person).tolist().index("p07")
+    np.testing.assert_array_equal(first[place], second[place])
+    assert (np.delete(first, place, 0) != np.delete(second, place, 0)).any(axis=1).all()
 
 
 def test_the_surest_are_kept_first() -> None:

@@ -147,6 +147,25 @@ def test_rows_for_the_readme_are_the_runs_figures(laenet_run: Path, tmp_path: Pa
     assert [t["p_value"] for t in found["paired_over_subjects"]] == [1.0, 1.0, 1.0]
 
 
+def test_rows_that_are_not_measured_again_are_kept_and_marked(
+    laenet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.json"
+    assert cli.run(recognition.main, [str(laenet_run), "--json", str(out)]) == 0
+    first = msgspec.json.decode(out.read_bytes())
+    assert first["rows"][0]["calibration"]["ece_biased"] is not None
+    assert (
+        first["rows"][0]["calibration"]["selective_raw"]["0.7"] >= first["rows"][0]["calibration"]["selective_raw"]["1"]
+    )
+    assert cli.run(recognition.main, [str(laenet_run), "--json", str(out), "--keep", "laenet"]) == 0
+    new, kept = msgspec.json.decode(out.read_bytes())["rows"]
+    assert "commit" not in new
+    assert kept == first["rows"][0] | {"commit": first["machine"]["commit"]}
+    capsys.readouterr()
+    assert cli.run(recognition.main, [str(laenet_run), "--json", str(out), "--keep", "ststnet"]) == 2
+    assert "no such row" in capsys.readouterr().err
+
+
 def test_predictions_are_read_in_a_fixed_order(laenet_run: Path) -> None:
     found = read_predictions(laenet_run)
     assert found.scores.shape == (2, 54, 3)

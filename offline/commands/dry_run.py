@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from offline.commands.prepare import clip_key, is_made
 from offline.datasets import Clip, Loaded, MapSet, load_clips
 from offline.evaluation import splits
 from offline.inputs import Input
+from offline.training import nested
 from realtime.errors import DatasetError, UserError
 
 _FLOAT_BYTES = 4
@@ -66,6 +68,17 @@ def trainings(protocol: str, person: Sequence[str], seeds: int) -> str:
     kind, _, count = protocol.partition(":")
     if len(set(people.tolist())) < 2:
         raise DatasetError(f"{protocol} needs two subjects or more; there is {len(set(people.tolist()))}")
-    folds = len(list(splits.loso(people) if kind == "loso" else splits.subject_folds(people, int(count))))
+    folds = len(list(splits.loso(people) if kind in ("loso", "nested") else splits.subject_folds(people, int(count))))
     name = "leave-one-subject-out" if kind == "loso" else protocol
+    if kind == "nested":
+        name = "leave-one-subject-out, settings chosen in inner folds"
     return f"{name}: {folds + 1} trainings × {seeds} seeds"
+
+
+def of_grid(grid: dict[str, list[Any]], person: Sequence[str]) -> str:
+    """``; before, 277 inner trainings a setting, to choose network (12), …``: what nested folds choose from."""
+    people = np.asarray(person)
+    held = [fold.held_out() for fold in splits.loso(people)]
+    inner = nested.inner(np.stack([*held, np.zeros(len(people), bool)]), people)
+    options = ", ".join(f"{name} ({len(values)})" for name, values in grid.items())
+    return f"; before, {len(inner.hidden)} inner trainings a setting, to choose {options}"

@@ -16,7 +16,15 @@ from offline.commands import cli
 from offline.evaluation import report
 from offline.evaluation.compare import Paired, by_person, paired_test
 from offline.evaluation.published import ROWS
-from offline.evaluation.results import NotPairedError, Predictions, Results, read_predictions, read_results
+from offline.evaluation.results import (
+    NotPairedError,
+    Predictions,
+    Results,
+    check_tested,
+    read_predictions,
+    read_results,
+)
+from offline.training.protocol import STILL_IN_VIEW
 from offline.zoo import ZOO
 from realtime.errors import ConfigError
 
@@ -33,6 +41,8 @@ def main(argv: list[str]) -> None:
             raise ConfigError(f"--html {options.html}: a folder; give a file in it")
         cli.check_writable("--html: folder", options.html.parent)
     runs = [read_results(folder) for folder in options.runs]
+    for folder, run in zip(options.runs, runs, strict=True):
+        check_tested(run, folder)
     tests, notes = [], []
     for folder, run in zip(options.runs[1:], runs[1:], strict=True):
         try:
@@ -71,6 +81,7 @@ def _named(folders: list[Path], runs: list[Results]) -> dict[str, Results]:
 def report_warnings(run: Results) -> list[str]:
     found = [f"{run.model}: this protocol leaks: {run.leak}."] if run.leak else []
     settled = ZOO[run.model].settled if run.model in ZOO else ""
+    settled = STILL_IN_VIEW if run.protocol == "nested" else settled
     return [*found, f"{run.model}: {settled[0].lower()}{settled[1:]}"] if settled else found
 
 
@@ -81,7 +92,7 @@ def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple
     for folder, run in zip(folders, runs, strict=True):
         if run.protocol == "frame-split":
             raise NotPairedError(f"{folder} is not leave-one-subject-out but {run.protocol}: it can't be paired")
-        if run.protocol != runs[0].protocol:
+        if _folds(run) != _folds(runs[0]):
             raise NotPairedError(
                 f"{folders[0]} is {runs[0].protocol} and {folder} {run.protocol}: they can't be paired"
             )
@@ -93,6 +104,11 @@ def compare(folders: list[Path], runs: list[Results], metric: str) -> list[tuple
         tests.append((f"{run.title} ({folder.name})", f"{runs[0].title} ({folders[0].name})",
         paired_test(first, second, metric)))  # type: ignore[arg-type]  # fmt: skip
     return tests
+
+
+def _folds(run: Results) -> str:
+    """Whom it held out: nested runs leave each subject out as others do."""
+    return "loso" if run.protocol == "nested" else run.protocol
 
 
 def _counts(predictions: Predictions) -> np.ndarray:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from offline.commands import cli, dry_run
 from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_skipped
-from offline.commands.training_run import LEAKY, Plan, Run, check_protocol, digest, identity
+from offline.commands.training_run import LEAKY, NESTED, Plan, Run, check_protocol, digest, identity
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
 from offline.inputs import Input
 from offline.training import bundle_start, fit
@@ -43,7 +43,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input", help="what the model is shown, where it can take several (an unknown one lists them)"
     )
-    parser.add_argument("--protocol", default="loso", help="loso, subject-folds:K or frame-split (which leaks)")
+    parser.add_argument("--protocol", default="loso",
+                        help="loso, nested (folds choose), subject-folds:K or frame-split (leaks)")  # fmt: skip
     parser.add_argument("--beside", default="loso", help="honest protocol beside frame-split (default loso)")
     parser.add_argument("--frames", type=int, help="frames of each clip, of models of frames; 0: all")
     parser.add_argument("--seeds", type=int, default=1, help="how many; 0, 1, …")
@@ -101,6 +102,7 @@ def resolved(options: argparse.Namespace, cache: Path, console: Console) -> tupl
         variant=options.variant or "nested",
         weights=weights,
         seen=entry.inputs[data.shown],
+        nested=options.protocol == NESTED,
     )
     if options.pretrain:
         source = load(options.pretrain, options.pretrain_data, job.shown, cache, console)
@@ -137,11 +139,27 @@ def check(options: argparse.Namespace) -> str:
         known = f"its variants are {', '.join(trainer.variants)}" if trainer.variants else "it has no variants"
         raise ConfigError(f"--variant {options.variant}: not of {options.model}: {known}")
     trainer.check(options.model, recipe, bool(options.pretrain))
+    if options.protocol == NESTED:
+        _check_nested(options, entry)
     asked = entry.weights if options.weights is None else options.weights
     weights = trainer.check_weights(options.model, asked, recipe, options.freeze)
     if options.freeze and not options.pretrain and weights == "none":
         raise ConfigError("--freeze keeps layers that have learnt something: give --weights or --pretrain too")
     return weights
+
+
+def _check_nested(options: argparse.Namespace, entry: Entry) -> None:
+    """ConfigError where there is no grid, or where an option settles beforehand what the folds are to choose."""
+    if not entry.trainer.grid():
+        known = ", ".join(name for name, one in ZOO.items() if one.trainer.grid())
+        raise ConfigError(f"--protocol nested: {options.model} has no grid to choose from; {known} have one")
+    given = {*cli.key_values(options.set), *(["epochs"] if options.epochs is not None else [])}
+    settled = sorted(given & set(entry.trainer.open_keys()))
+    if settled:
+        raise ConfigError(f"--protocol nested: the folds choose {', '.join(settled)}; leave out --set and --epochs")
+    for option in ("variant", "pretrain", "weights"):
+        if getattr(options, option) not in (None, "none", "nested"):
+            raise ConfigError(f"--protocol nested: can't go with --{option}; leave it out")
 
 
 def _say(options: argparse.Namespace, out: Path, console: Console) -> None:
@@ -158,6 +176,8 @@ def _say(options: argparse.Namespace, out: Path, console: Console) -> None:
         print_skipped(loaded.skipped, console)
     epochs = getattr(recipe, "epochs", None)
     each = f", {epochs} epochs each" if epochs else ""
+    if options.protocol == NESTED:
+        each = dry_run.of_grid(entry.trainer.grid(), people)
     lines.append(f"{entry.name}, {dry_run.trainings(options.protocol, people, options.seeds)}{each}")
     lines.append(f"{out}: results.json, predictions.csv, report.html and bundle/ would be written; nothing was")
     print("\n".join(lines))

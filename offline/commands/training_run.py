@@ -15,10 +15,12 @@ from rich.console import Console
 from offline.commands import cli
 from offline.datasets import MapSet
 from offline.evaluation import beside, calibration, report, results, splits
-from offline.training import fit
+from offline.training import fit, nested
 from realtime.errors import ConfigError
 
 LEAKY = "frame-split"
+NESTED = "nested"
+"""Leave-one-subject-out, each fold's settings chosen from the trainer's grid in inner folds."""
 WARNING = "leaky: not by subject"
 """Stands in each line of a leaky run's predictions."""
 
@@ -46,11 +48,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_protocol(option: str, protocol: str, leaky: bool = True) -> None:
-    """ConfigError unless it is a protocol."""
+    """ConfigError unless it is a protocol; leaky False: one that may stand beside a leaky one."""
     kind, separator, count = protocol.partition(":")
     if kind == "subject-folds" and separator and count.isdecimal() and int(count) >= 2:
         return
-    known = ["loso", "subject-folds:K (2 or more)", *([LEAKY] if leaky else [])]
+    known = ["loso", "subject-folds:K (2 or more)", *([NESTED, LEAKY] if leaky else [])]
     if separator or protocol not in known:
         raise ConfigError(f"{option} {protocol}: give {', '.join(known)}")
 
@@ -58,7 +60,7 @@ def check_protocol(option: str, protocol: str, leaky: bool = True) -> None:
 def folds_of(protocol: str, person: NDArray[np.str_]) -> NDArray[np.bool_]:
     """(folds, n) whom each fold holds out, by an honest protocol."""
     kind, _, count = protocol.partition(":")
-    folds = splits.loso(person) if kind == "loso" else splits.subject_folds(person, int(count))
+    folds = splits.loso(person) if kind in ("loso", NESTED) else splits.subject_folds(person, int(count))
     return np.stack([fold.held_out() for fold in folds])
 
 
@@ -83,6 +85,8 @@ class Run:
             "data_digest": digest(data),
             "pretrain_digest": digest(job.source) if job.source is not None else None,
         } | settings
+        if job.nested:
+            self.config |= {"grid": job.entry.trainer.grid(), "inner_groups": nested.GROUPS}
         self.state = plan.out / ".state" / identity(job, self.config)
 
     def execute(self) -> None:
@@ -126,6 +130,17 @@ class Run:
     def measured(self, scores: NDArray[np.float32]) -> tuple[Any, Any]:
         return results.summarise(scores, self.data.label, np.array(self.data.dataset))
 
+    def chosen(self, chosen: NDArray[np.str_] | None) -> dict[str, Any]:
+        """What the first seed's folds chose, as results.json has it."""
+        if chosen is None:
+            return {}
+        own = chosen[:-1].tolist()
+        if not self.job.nested:
+            return {"chosen": dict(Counter(own))}
+        found = [nested.decoded(one) for one in own]
+        people = np.unique(self.data.person).tolist()
+        return {"chosen": dict(Counter(map(nested.said, found))), "choices": dict(zip(people, found, strict=True))}
+
     def write(
         self,
         outcome: list[fit.Fitted],
@@ -139,6 +154,8 @@ class Run:
 
         data, plan, scores = self.data, self.plan, self.scores(outcome)
         measured, counts = self.measured(scores)
+        inner = [one.factors[:-1] for one in outcome if one.factors is not None]
+        factors = np.stack(inner) if inner else None
         warning = None
         if outcome[0].curves is not None and not leak:
             curves = np.stack([one.curves for one in outcome if one.curves is not None])
@@ -159,9 +176,9 @@ class Run:
             warning_best_epoch_on_test=warning,
             loso=figures,
             beside=plan.beside if leak else "",
-            calibration=None if leak else calibration.judge(scores, data.label, data.person),
+            calibration=None if leak else calibration.judge(scores, data.label, data.person, factors),
             beside_bundle=None if leak or plan.against is None else beside.beside(plan.against, data, scores),
-            chosen=None if outcome[0].chosen is None else dict(Counter(outcome[0].chosen[:-1].tolist())),
+            **self.chosen(outcome[0].chosen),
         )
         results.write_results(plan.out, summary)
         results.write_predictions(plan.out, data, plan.seeds, scores, WARNING if leak else "")

@@ -1,7 +1,9 @@
 """Do the scores mean what they say: temperature by subject, calibration error, accuracy against coverage.
 
-A temperature is one factor on the log-probabilities (Guo et al. 2017). Each subject's is fitted on the other subjects'
-held-out scores alone. The networks that gave those had seen the subject; the factor, one number, has not.
+A temperature is one factor on the log-probabilities (Guo et al. 2017). Bias-corrected temperature scaling (Alexandari
+et al. 2020) adds a number for each class: weighted losses shift what a network takes for likely beforehand. Each
+subject's is fitted on the other subjects' held-out scores alone. The networks that gave those had seen the subject; the
+numbers fitted here have not. A nested run has each fold's from its inner folds, which saw nothing of the subject.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 BINS = 10
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_RIDGE, _STEPS = 1e-3, 20
 _TRIED = np.geomspace(0.2, 5, 60)
 
 Scores = NDArray[np.floating[Any]]
@@ -39,14 +42,20 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Expected calibration error: mean over the clips of |sure − right| of their bin."""
     ece_raw: float
     """The same without temperature."""
+    ece_biased: float | None = None
+    """The same with bias-corrected temperature scaling."""
     bins: list[Bin]
     """Those with a clip."""
+    nested: bool = False
+    """The temperatures are of each fold's inner folds; else of the other subjects' held-out scores."""
     selective: dict[str, float]
     """Coverage → accuracy of the surest clips, mean over seeds."""
+    selective_biased: dict[str, float] = {}
+    """The same with bias-corrected temperature scaling."""
 
 
-def tempered(scores: Scores, factor: float) -> NDArray[np.float64]:
-    """(n, 3) probabilities with their logarithms multiplied."""
+def tempered(scores: Scores, factor: float | Scores) -> NDArray[np.float64]:
+    """(n, 3) probabilities with their logarithms multiplied by one factor, or by one a row, (n, 1)."""
     logs = factor * np.log(np.maximum(scores, 1e-9)).astype(np.float64)
     powers: NDArray[np.float64] = np.exp(logs - logs.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -59,26 +68,85 @@ def sharpness(scores: Scores, label: Labels) -> float:
     return float(_TRIED[int(np.argmin(losses))])
 
 
-def calibrated(scores: Scores, label: Labels, person: NDArray[np.str_]) -> NDArray[np.float64]:
-    """(n, 3): each person's scores by the temperature of the others."""
-    out = np.empty(scores.shape, np.float64)
-    for name in np.unique(person):
-        own = person == name
-        out[own] = tempered(scores[own], sharpness(scores[~own], label[~own]))
-    return out
+def biased(scores: Scores, label: Labels) -> NDArray[np.float64]:
+    """(classes,): factor on the log-probabilities, then what is added to those of all classes but the last.
+
+    Newton's method, steps halved until they pay, on the log-loss of held-out ``scores`` (n, classes); a small ridge
+    holds the bias of a class that hardly occurs.
+    """
+    n, classes = scores.shape
+    terms = np.zeros((n, classes, classes))
+    terms[..., 0] = np.log(np.maximum(scores, 1e-9))
+    terms[:, np.arange(classes - 1), np.arange(1, classes)] = 1.0
+    found, ridge = np.eye(classes)[0], np.diag(np.r_[0.0, np.full(classes - 1, _RIDGE)])
+
+    def loss(by: NDArray[np.float64]) -> float:
+        right = corrected(scores, by)[np.arange(n), label]
+        return float(-np.log(np.maximum(right, 1e-300)).mean() + 0.5 * by @ ridge @ by)
+
+    for _ in range(_STEPS):
+        sure = corrected(scores, found)
+        mean = np.einsum("nk,nkj->nj", sure, terms)
+        slope = (mean - terms[np.arange(n), label]).mean(0) + ridge @ found
+        spread = np.einsum("nk,nki,nkj->ij", sure, terms, terms) / n - mean.T @ mean / n
+        step = np.linalg.solve(spread + ridge + 1e-9 * np.eye(classes), slope)
+        least = loss(found)
+        while np.abs(step).max() > 1e-9 and loss(found - step) > least:
+            step = step / 2
+        found = found - step
+    return found
 
 
-def judge(scores: Scores, label: Labels, person: NDArray[np.str_]) -> Calibration | None:
-    """scores: (seeds, n, 3) held out, NaN where a clip was not tested; None with fewer than two people tested."""
+def corrected(scores: Scores, by: Scores) -> NDArray[np.float64]:
+    """(n, classes) probabilities by what `biased` gave, (classes,), or by one of these a row, (n, classes)."""
+    shift = np.append(by[..., 1:], np.zeros((*by.shape[:-1], 1)), axis=-1)
+    logs = by[..., :1] * np.log(np.maximum(scores, 1e-9)) + shift
+    powers: NDArray[np.float64] = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def fitted(scores: Scores, label: Labels) -> NDArray[np.float64]:
+    """(1 + classes,): the temperature alone, then what `biased` gives."""
+    return np.r_[sharpness(scores, label), biased(scores, label)]
+
+
+def by_others(scores: Scores, label: Labels, person: NDArray[np.str_]) -> NDArray[np.float64]:
+    """(people, 1 + classes): `fitted` on the scores (n, classes) of all other people, in order of name."""
+    names = np.unique(person)
+    return np.stack([fitted(scores[person != name], label[person != name]) for name in names])
+
+
+def judge(scores: Scores, label: Labels, person: NDArray[np.str_], factors: Scores | None = None) -> Calibration | None:
+    """scores: (seeds, n, 3) held out, NaN where a clip was not tested; None with fewer than two people tested.
+
+    factors: (seeds, people, 1 + classes), `fitted` in each person's inner folds, in order of name, where there were
+    any.
+    """
     tested = np.isfinite(scores).all(axis=(0, 2))
     if len(np.unique(person[tested])) < 2:
         return None
+    place = np.unique(person, return_inverse=True)[1][tested]
     scores, label, person = scores[:, tested], label[tested], person[tested]
-    made = np.stack([calibrated(one, label, person) for one in scores])
+    fits: Scores
+    if factors is None:
+        fits = np.stack([by_others(one, label, person) for one in scores])
+        place = np.unique(person, return_inverse=True)[1]
+    else:
+        fits = factors
+    made, shifted = tempered(scores, fits[:, place, :1]), corrected(scores, fits[:, place, 1:])
     right = made.argmax(-1) == label
     bins = reliability(made.max(-1).ravel(), right.ravel())
     raw = reliability(scores.max(-1).ravel(), (scores.argmax(-1) == label).ravel())
-    return Calibration(ece=_error(bins), ece_raw=_error(raw), bins=bins, selective=_selective(made.max(-1), right))
+    named = shifted.argmax(-1) == label
+    return Calibration(
+        ece=_error(bins),
+        ece_raw=_error(raw),
+        ece_biased=_error(reliability(shifted.max(-1).ravel(), named.ravel())),
+        bins=bins,
+        selective=selective(made.max(-1), right),
+        selective_biased=selective(shifted.max(-1), named),
+        nested=factors is not None,
+    )
 
 
 def reliability(sure: Scores, right: NDArray[np.bool_]) -> list[Bin]:
@@ -96,8 +164,8 @@ def _error(bins: list[Bin]) -> float:
     return round(sum(one.clips * abs(one.sure - one.right) for one in bins) / clips, 4)
 
 
-def _selective(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, float]:
-    """(seeds, n) twice; ties are broken by position."""
+def selective(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, float]:
+    """Coverage → accuracy of the surest clips; (seeds, n) twice, ties are broken by position."""
     order = np.argsort(-sure, axis=1, kind="stable")
     ranked = np.take_along_axis(right, order, axis=1)
     kept = {share: max(1, round(share * sure.shape[1])) for share in COVERAGES}

@@ -22,6 +22,7 @@ from offline.evaluation.published import LEAKY_NOTE, ROWS, Published
 from offline.evaluation.results import Results
 from offline.files import write_bytes
 from offline.training.fit import Fitted
+from offline.training.protocol import STILL_IN_VIEW
 from offline.zoo import ZOO
 
 PARTS = ("full", "smic", "casme2", "samm")
@@ -96,7 +97,7 @@ def _intro(summary: Results) -> list[str]:
         f"training took {summary.seconds:.1f} s. {_selection(summary)}",
         *(f"The networks were {first}." for first in (summary.pretraining, summary.started) if first),
         *([_groups(summary.protocol)] if summary.protocol.startswith("subject-folds") else []),
-        *_of_the_zoo(summary.model),
+        *_of_the_zoo(summary),
     ]
 
 
@@ -108,11 +109,13 @@ def _groups(protocol: str) -> str:
     )
 
 
-def _of_the_zoo(model: str) -> list[str]:
+def _of_the_zoo(summary: Results) -> list[str]:
+    model = summary.model
     if model not in ZOO:
         return []
     published = ZOO[model].published or ZOO[model].accuracy
-    return [ZOO[model].settled, *([f"Its published row: {published}."] if published else [])]
+    settled = STILL_IN_VIEW if summary.protocol == "nested" else ZOO[model].settled
+    return [settled, *([f"Its published row: {published}."] if published else [])]
 
 
 def _selection(summary: Results) -> str:
@@ -120,7 +123,7 @@ def _selection(summary: Results) -> str:
         return "The run chose nothing, on test subjects or others: the last epoch counts."
     counts = ", ".join(f"{name} {count}×" for name, count in sorted(summary.chosen.items(), key=lambda c: -c[1]))
     return (
-        f"Each fold chose its variant, {summary.selection}: {counts}."
+        f"Each fold chose its {'settings' if summary.choices else 'variant'}, {summary.selection}: {counts}."
         if summary.selection != "none"
         else (f"Variant fixed beforehand: {counts}.")
     )
@@ -249,6 +252,8 @@ def _curves(fitted: list[Fitted], label: NDArray[np.int64]) -> str:
     """Training loss, and held-out UF1 where it was recorded, over the epochs: a line a seed."""
     losses = [one.losses for one in fitted if one.losses is not None]
     curves = [one.curves for one in fitted if one.curves is not None]
+    if not losses and fitted[0].chosen is not None and str(fitted[0].chosen[0]).startswith("{"):
+        return "<p>Each fold chose how long to train: there is no curve of all of them.</p>"
     if not losses:
         return "<p>Nothing here is trained in epochs: the machines are solved for, so there is no curve.</p>"
     from io import StringIO

@@ -26,7 +26,15 @@ def section(found: Calibration) -> str:
     svg = text.getvalue()
     return (
         f"{svg[svg.index('<svg') :]}<p>Expected calibration error {found.ece:.3f} ({found.ece_raw:.3f} without "
-        f"temperature). Of the surest 70 % are right: {found.selective['0.7']:.1%}.</p>"
-        "<p><small>Each subject's temperature was fitted on the other subjects' held-out scores. "
+        f"temperature{_also(found)}). Of the surest 70 % are right: {found.selective['0.7']:.1%}.</p>"
+        f"<p><small>Each subject's temperature was fitted {_where(found)}. "
         "A dot is as large as its number of clips.</small></p>"
     )
+
+
+def _where(found: Calibration) -> str:
+    return "in inner folds of the training subjects" if found.nested else "on the other subjects' held-out scores"
+
+
+def _also(found: Calibration) -> str:
+    return "" if found.ece_biased is None else f", {found.ece_biased:.3f} with a bias for each class too"

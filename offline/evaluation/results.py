@@ -58,6 +58,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """Of the held-out scores; None where too few people were tested."""
     chosen: dict[str, int] | None = None
     """With a selection: how many folds chose what."""
+    choices: dict[str, dict[str, Any]] | None = None
+    """With ``protocol`` nested: what each fold, named after whom it held out, chose from ``config``'s grid."""
     loso: dict[str, dict[str, float]] | None = None
     """With a leaky protocol: the honest figures of the same model and samples, by the protocol `beside`."""
     beside: str = ""
@@ -85,8 +87,9 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Model and pre-training, for tables."""
-        return ", ".join(filter(None, [self.model, self.pretraining, self.started]))
+        """Model, pre-training, and whether the folds chose its settings, for tables."""
+        nested = "nested" if self.protocol == "nested" else ""
+        return ", ".join(filter(None, [self.model, self.pretraining, self.started, nested]))
 
 
 class Predictions(msgspec.Struct, frozen=True):
@@ -184,6 +187,7 @@ def read_results(folder: Path) -> Results:
     try:
         found = msgspec.json.decode(read_at_most(file, _MOST_BYTES), type=Results)
         _check_metrics(found.metrics)
+        _check_choices(found)
         return found
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
@@ -197,6 +201,31 @@ def _check_metrics(measured: dict[str, dict[str, dict[str, float]]]) -> None:
         for name in NAMES:
             if not {"mean", "std"} <= set(figures.get(name, ())):
                 raise msgspec.ValidationError(f"metrics of {part} lack {name}, or its mean or std")
+
+
+def _check_choices(found: Results) -> None:
+    """A nested run says what each fold chose, and chose from its grid."""
+    if found.protocol != "nested":
+        return
+    if not found.selection.startswith("nested") or not found.choices:
+        raise msgspec.ValidationError("protocol nested, but no choice of each fold")
+    grid = found.config.get("grid")
+    for person, choice in found.choices.items():
+        if not isinstance(grid, dict) or any(value not in grid.get(name, ()) for name, value in choice.items()):
+            raise msgspec.ValidationError(f"fold {person} chose what is not in the run's grid")
+        if choice.keys() != grid.keys():
+            raise msgspec.ValidationError(f"fold {person} did not choose {', '.join(grid.keys() - choice.keys())}")
+
+
+def check_tested(found: Results, folder: Path) -> None:
+    """UserError unless each person whom a nested run tested is a fold that chose for itself."""
+    if found.choices is None:
+        return
+    people = set(read_predictions(folder).person.tolist())
+    chose = {clip_of(*name.partition("/")[::2], "")[0] for name in found.choices}
+    if people != chose:
+        first = min(people ^ chose)
+        raise UserError(f"{folder}: results.json and predictions.csv disagree on the fold {first}; train it again")
 
 
 def read_predictions(folder: Path) -> Predictions:

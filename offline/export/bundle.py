@@ -12,7 +12,8 @@ from offline.datasets.flowmaps import MapSet
 from offline.evaluation import calibration
 from offline.evaluation.results import Results
 from offline.export import litert
-from offline.training import fit
+from offline.training import fit, nested
+from offline.training.protocol import STILL_IN_VIEW
 from realtime.recognition.bundle import ThresholdCard
 from realtime.vision.features import FeatureSpec
 
@@ -91,7 +92,7 @@ def write(
 
 def _protocol(job: fit.Job, fitted: fit.Fitted, summary: Results) -> str:
     honest, seed = summary.beside if summary.leak else summary.protocol, summary.seeds[0]
-    how = "leave-one-subject-out" if honest in ("", "loso") else f"{honest}, not leave-one-subject-out"
+    how = "leave-one-subject-out" if honest in ("", "loso", "nested") else f"{honest}, not leave-one-subject-out"
     metrics, served = [f"metrics: {how}"], ["network: trained on all subjects"]
     if fitted.losses is not None:
         metrics.append("last epoch")
@@ -102,13 +103,17 @@ def _protocol(job: fit.Job, fitted: fit.Fitted, summary: Results) -> str:
     elif job.selection == "none":
         metrics.append(f"variant {job.variant}")
     else:
-        metrics.append(f"{job.selection} choose each fold's variant")
-        served.append(f"variant {fitted.chosen[-1]} by inner folds over all")
+        what, own = "variant", str(fitted.chosen[-1])
+        if job.nested:
+            what, own = "settings", nested.said(nested.decoded(own))
+        metrics.append(f"{job.selection} choose each fold's {what}")
+        served.append(f"{what} {own} by inner folds over all")
     return f"{', '.join(metrics)}; {', '.join(served)}"
 
 
 def _notes(job: fit.Job, data: MapSet, leak: str) -> tuple[str, ...]:
-    notes = [job.entry.settled] if job.entry.settled else []
+    settled = STILL_IN_VIEW if job.nested else job.entry.settled
+    notes = [settled] if settled else []
     if leak:
         notes.append(f"Trained beside a run of a protocol that leaks ({leak}); the metrics here are not that run's.")
     notes += job.entry.trainer.notes(job)

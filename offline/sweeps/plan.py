@@ -26,6 +26,7 @@ VERSION = 1
 """Of what `offline.sweeps.work` keeps: raise it when rows or states get another content."""
 CODE = (
     "training", "zoo", "datasets/people.py", "evaluation/splits.py", "evaluation/metrics.py", "evaluation/results.py",
+    "evaluation/calibration.py",
 )  # fmt: skip
 """What decides the numbers, given the arrays: in the keys."""
 

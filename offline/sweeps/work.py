@@ -31,7 +31,7 @@ from offline.training import fit
 from offline.training.protocol import Task
 from realtime.errors import DatasetError, MerealtimeError
 
-SCRATCH = ("*.part.npz", "*.part", "features.npy")
+SCRATCH = ("*.part.npz", "*.part", "inner-*.npz", "outer-*.npz", "features.npy")
 """What a finished job leaves that nobody reads."""
 
 

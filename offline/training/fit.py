@@ -25,7 +25,8 @@ other numbers, or checkpoints another content. State of another version is not u
 
 def units(job: Job, folds: int) -> int:
     """Steps of the progress bar in one seed."""
-    return job.entry.trainer.units(job.recipe, folds)
+    trainer = job.entry.trainer
+    return trainer.units_nested(job.recipe, folds) if job.nested else trainer.units(job.recipe, folds)
 
 
 def fit(
@@ -53,7 +54,8 @@ def fit(
         clock.note()
         progress(done)
 
-    fitted = trainer.fit(Task(job, data, everything, seed, state, tick))
+    task = Task(job, data, everything, seed, state, tick)
+    fitted = trainer.fit_nested(task) if job.nested else trainer.fit(task)
     fitted = msgspec.structs.replace(fitted, seconds=clock.note())
     arrays = {name: getattr(fitted, name) for name in fitted.__struct_fields__}
     write_npz(done, **{name: value for name, value in arrays.items() if value is not None})

@@ -12,8 +12,9 @@ import numpy as np
 
 from offline.export import litert
 from offline.files import write_npz
-from offline.training import bundle_start, shallow
+from offline.training import bundle_start, nested, nested_networks, shallow
 from offline.training.bundle_start import Start
+from offline.training.grids import ADJUSTMENTS, SPACE, normalised_tf, settings
 from offline.training.protocol import Fitted, Job, Task, Trainer
 from realtime.errors import UserError
 
@@ -85,6 +86,40 @@ class FoldParallel(Trainer):
             on_epoch=lambda epoch: task.progress(number * recipe.epochs + epoch),
         )  # fmt: skip
 
+    def grid(self) -> dict[str, list[Any]]:
+        return {"network": [one.name for one in settings()], "adjustment": list(ADJUSTMENTS)}
+
+    def open_keys(self) -> tuple[str, ...]:
+        return tuple(SPACE)
+
+    def units_nested(self, recipe: Any, folds: int) -> int:
+        return len(settings()) + 2 * int(recipe.members) - 1
+
+    def fit_nested(self, task: Task) -> Fitted:
+        tick, data, held = nested.ticker(task), task.data, task.held_out
+        found, inner = self.chosen(task, tick)
+        by = nested.adjustments(inner, data.label, held)
+        shift = np.float32(by[-1]) * nested.log_share(data.label, ~held[-1])
+        scores = self.train_chosen(task, found.chosen, shift, tick)
+        names = [settings()[int(k)].name for k in found.chosen]
+        chosen = [nested.encoded({"network": n, "adjustment": a}) for n, a in zip(names, by, strict=True)]
+        scores = nested.held_out_adjusted(scores, data.label, held, by)
+        factors = nested.factors(nested.inner_adjusted(inner, data.label, held, by), data.label)
+        return Fitted(scores, chosen=np.array(chosen), factors=factors, trained=self.parameters(task.job.recipe))
+
+    def chosen(self, task: Task, tick: Callable[[], None]) -> tuple[nested_networks.Search, Any]:
+        """Each fold's setting, and the scores (folds, n, 3) of its members together by inner folds."""
+        found = nested_networks.search(task, self.streams, tick)
+        return found, nested_networks.together(task, self.streams, found, task.job.recipe.members, tick)
+
+    def train_chosen(self, task: Task, chosen: Any, shift: Any, tick: Callable[[], None]) -> Any:
+        """(n, 3) held-out scores of each fold's setting (folds,); what is served loses `shift` (3,) of its logits."""
+        scores, members = nested_networks.outer(task, self.streams, chosen, tick)
+        rows, moving = (np.stack([getattr(one, name) for one in members]) for name in ("rows", "moving"))
+        spread = np.array(settings()[int(chosen[-1])].spread)
+        write_npz(task.state / f"network-{task.seed}.npz", rows=rows, moving=moving, spread=spread, shift=shift)
+        return scores
+
     def serve(self, job: Job, state: Path, seed: int, factor: float) -> bytes:
         return litert.to_litert(self.logits(job, state, seed), factor, half=job.recipe.members > 1)
 
@@ -94,6 +129,11 @@ class FoldParallel(Trainer):
 
         with np.load(state / f"network-{seed}.npz") as saved:
             members = [shallow.Weights(*one) for one in zip(saved["rows"], saved["moving"], strict=True)]
+            chose = (str(saved["spread"]), saved["shift"]) if job.nested else None
         streams = (len(members) * sum(self.streams),)  # side by side they are one
         model = layers.shallow(streams, 0.0, job.entry.name)
-        return partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)
+        network = partial(shallow.to_keras(shallow.merged(members), model, streams), training=False)
+        if chose is None:
+            return network
+        spread, shift = chose
+        return lambda maps: network(normalised_tf(maps, spread)) - shift  # type: ignore[arg-type]

@@ -119,6 +119,8 @@ class Pooled(msgspec.Struct, frozen=True):
     """Variant of each fold."""
     machines: tuple[Linear, ...]
     """Of the last fold, in the order of its variant's descriptors."""
+    inner: Float32 | None = None
+    """(folds, n, 3) probabilities of each fold's training clips by its inner folds; None: not asked for."""
 
 
 def describe(maps: Float32, descriptor: Descriptor) -> Float32:
@@ -184,32 +186,38 @@ def train_folds(
     *,
     checkpoint: Path | None = None,
     on_fold: Callable[[int], None] = lambda done: None,
+    keep_inner: bool = False,
 ) -> Pooled:
     """Train for each row of `held_out` (folds, n), bool; person: (n,) whose clip each is.
 
     variant: a name of `VARIANTS`, or "nested": each fold's own choice. A fold without two training subjects
-    has no inner folds and takes the first. checkpoint: file to go on from.
+    has no inner folds and takes the first. checkpoint: file to go on from. keep_inner: with "nested", `Pooled.inner`.
     """
     scores, chosen = np.full((len(maps), 3), np.nan, np.float32), []
+    inner = np.full((len(held_out) if keep_inner else 0, len(maps), 3), np.nan, np.float32)
     machines: dict[Descriptor, Linear] = {}
     if checkpoint is not None and checkpoint.exists():
         with np.load(checkpoint) as saved:
             scores, chosen = saved["scores"], saved["chosen"].tolist()
+            inner = saved["inner"] if keep_inner else inner
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         bench = _Bench(maps, labels, descriptors(variant), pool)
         # the last fold is trained in any case: its machines are what is served
         for number in range(min(len(chosen), len(held_out) - 1), len(held_out)):
             held = held_out[number]
-            name = bench.choose(~held, person) if variant == "nested" else variant
+            name, within = bench.choose(~held, person) if variant == "nested" else (variant, None)
+            if keep_inner and within is not None:
+                inner[number, ~held] = softmax(SHARPNESS * within)
             machines = bench.machines(np.flatnonzero(~held), descriptors(name))
             if held.any():
                 margins = [bench.features[d][held] @ m.weights + m.bias for d, m in machines.items()]
                 scores[held] = softmax(SHARPNESS * np.mean(margins, axis=0))
             chosen = [*chosen[:number], name]
             if checkpoint is not None and (number + 1) % CHECKPOINT_FOLDS == 0:
-                write_npz(checkpoint, scores=scores, chosen=np.array(chosen))
+                kept = {"inner": inner} if keep_inner else {}
+                write_npz(checkpoint, scores=scores, chosen=np.array(chosen), **kept)
             on_fold(number + 1)
-    return Pooled(scores, tuple(chosen), tuple(machines.values()))
+    return Pooled(scores, tuple(chosen), tuple(machines.values()), inner if keep_inner else None)
 
 
 class _Bench:
@@ -226,23 +234,25 @@ class _Bench:
 
         return dict(zip(which, self.pool.map(one, which), strict=True))
 
-    def choose(self, train: NDArray[np.bool_], person: NDArray[np.str_]) -> str:
-        """Variant with the highest UF1 over inner folds by subject; train (n,) bool: nothing else is read."""
+    def choose(self, train: NDArray[np.bool_], person: NDArray[np.str_]) -> tuple[str, Float32 | None]:
+        """Variant with the highest UF1 over inner folds by subject, and its margins there, (trained clips, 3).
+
+        train: (n,) bool: nothing else is read. None: there are no inner folds.
+        """
         clips = np.flatnonzero(train)
         names, index = np.unique(person[clips], return_inverse=True)
         folds = min(INNER_FOLDS, len(names))
         if folds < 2:
-            return next(iter(VARIANTS))
+            return next(iter(VARIANTS)), None
         margins = {d: np.zeros((len(clips), 3), np.float32) for d in self.features}
         for fold in range(folds):
             held = index % folds == fold
             for d, machine in self.machines(clips[~held], tuple(self.features)).items():
                 margins[d][held] = self.features[d][clips[held]] @ machine.weights + machine.bias
-        values = []
-        for variant in VARIANTS:
-            called = np.mean([margins[d] for d in descriptors(variant)], axis=0).argmax(-1)
-            values.append(metrics(confusion(self.labels[clips], called))["uf1"])
-        return list(VARIANTS)[int(np.argmax(values))]
+        joined = {v: np.mean([margins[d] for d in descriptors(v)], axis=0) for v in VARIANTS}
+        values = [metrics(confusion(self.labels[clips], own.argmax(-1)))["uf1"] for own in joined.values()]
+        best = list(VARIANTS)[int(np.argmax(values))]
+        return best, joined[best]
 
 
 def _machine(features: Float32, gram: Float32, labels: NDArray[np.int64], train: NDArray[np.int64]) -> Linear:
@@ -286,7 +296,7 @@ def serving_function(machines: list[Linear], variant: str, factor: float) -> Any
     bias = np.mean([m.bias[:2] for m in machines], axis=0, dtype=np.float32) * np.float32(factor)
 
     def function(maps: Any) -> Any:
-        normal = _served_normal(maps, VARIANTS[variant].spreads)
+        normal = served_normal(maps, VARIANTS[variant].spreads)
         features = tf.concat([_served_features(normal, shape) for shape in VARIANTS[variant].shapes], axis=1)
         two = tf.matmul(features, weights) + bias
         # the margins of the three classes sum to zero
@@ -295,7 +305,7 @@ def serving_function(machines: list[Linear], variant: str, factor: float) -> Any
     return function
 
 
-def _served_normal(maps: Any, spreads: tuple[Spread, ...]) -> Any:
+def served_normal(maps: Any, spreads: tuple[Spread, ...]) -> Any:
     """(1, 28, 28, 3) → (spreads, 28, 28, 3)."""
     import tensorflow as tf
 

@@ -30,6 +30,11 @@ IN_VIEW = (
     "figures on that composite are to this degree optimistic."
 )
 """Ends the note on how a recipe was settled (`Entry.settled`)."""
+STILL_IN_VIEW = (
+    "Each fold chose its settings in inner folds of its training subjects. That there are these features and networks "
+    "to choose from was settled with results on the MEGC 2019 composite in view."
+)
+"""Of a nested run, in place of `Entry.settled`."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +91,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a network starts from: "none", "keras" (its cache) or a file."""
     seen: Input | None = None
     """What it is shown; None: the entry's own input."""
+    nested: bool = False
+    """Each fold chooses from the trainer's grid, in inner folds of its training subjects."""
 
     @property
     def shown(self) -> Input:
@@ -94,7 +101,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def selection(self) -> str:
         """What a run of this job chooses, and where: for ``results.json``."""
-        nested = bool(self.entry.trainer.variants) and self.variant == "nested"
+        nested = self.nested or (bool(self.entry.trainer.variants) and self.variant == "nested")
         return "nested: inner folds of the training subjects" if nested else "none"
 
 
@@ -108,7 +115,10 @@ class Fitted(msgspec.Struct, frozen=True):
     losses: NDArray[np.float32] | None = None
     """(epochs,) mean training loss over the folds (fusion: of its networks); None: nothing is trained in epochs."""
     chosen: NDArray[np.str_] | None = None
-    """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose."""
+    """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose. With a grid: the
+    choice as `offline.training.nested.encoded` writes it."""
+    factors: NDArray[np.float64] | None = None
+    """(folds + 1, 4) with a grid: what `offline.evaluation.calibration.fitted` gives in each fold's inner folds."""
     seconds: float = 0.0
     """All runs that worked on this seed together."""
     trained: int | None = None
@@ -181,6 +191,22 @@ class Trainer(ABC):
     def units(self, recipe: Any, folds: int) -> int:
         """Steps of the progress bar in one seed."""
         return folds
+
+    def grid(self) -> dict[str, list[Any]]:
+        """What ``--protocol nested`` chooses from, by name; empty: it can't."""
+        return {}
+
+    def open_keys(self) -> tuple[str, ...]:
+        """Keys of the recipe that the grid decides."""
+        return ()
+
+    def units_nested(self, recipe: Any, folds: int) -> int:
+        """Steps of the progress bar in one seed of ``--protocol nested``."""
+        return self.units(recipe, folds)
+
+    def fit_nested(self, task: Task) -> Fitted:
+        """As `fit`, with what each fold chose from `grid` by inner folds; UserError where there is none."""
+        raise UserError(f"--protocol nested: {task.job.entry.name} has no grid to choose from")
 
     def settings(self, job: Job) -> dict[str, Any]:
         """What of the job stands in ``results.json`` under "config"; "recipe" must be there."""

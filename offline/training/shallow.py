@@ -84,15 +84,17 @@ def train_folds(
     trainable: Float32 | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    curves: bool = True,
 ) -> Trained:
     """Train one network for each row of `held_out`.
 
     maps: (n, 28, 28, 3) float32, 0..255; labels: (n,) 0..2; held_out: (folds, n) bool, clips a fold must not
     see (none: a network trained on everything); start: one network, or one for each fold; trainable:
     (108, kernels), 0 where frozen. checkpoint: file to continue from and to save to every few epochs; the result is
-    the same as without.
+    the same as without. curves: False: the scores are left NaN, where only the weights are wanted.
     """
     run = _Run(maps, labels, held_out, recipe, start, seed, trainable)
+    run.curves = curves
     if checkpoint is not None and checkpoint.exists():
         run.restore(checkpoint)
     while run.epoch < recipe.epochs:
@@ -125,6 +127,7 @@ class _Run:
         self.kernels = start.rows.shape[-1]
         if not 1 <= self.kernels <= LANES:
             raise ValueError(f"{self.kernels} kernels: the fold-parallel trainer takes 1 to {LANES}")
+        self.curves = True
         self.folds = len(held_out)
         self.slots = LANES // self.kernels
         self.groups = -(-self.folds // self.slots)
@@ -168,7 +171,7 @@ class _Run:
         self.losses[self.epoch] = losses.reshape(-1)[: self.folds] / steps
         trained = self.weights()
         for fold, held in enumerate(self.held_out):
-            if held.any():
+            if self.curves and held.any():
                 one = Weights(trained.rows[fold], trained.moving[fold])
                 self.scores[self.epoch, held] = probabilities(one, self.patches[held])
         self.epoch += 1

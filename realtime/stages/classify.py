@@ -6,11 +6,14 @@ import functools
 import time
 
 import numpy as np
+import numpy.typing as npt
 
+from realtime.config import RecognitionSettings
 from realtime.ipc import bus, messages
 from realtime.recognition import bundle as bundles
 from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
+from realtime.types import SpotEvent
 from realtime.vision.features import FeatureSpec
 
 _POLL_S = 0.25
@@ -44,7 +47,7 @@ def run(context: StageContext) -> None:
                 context.drained({"events": done_so_far, "refused": float(inbox.refused)})
             elif isinstance(message, messages.Mapped):
                 begun = time.monotonic_ns()
-                done = attempts.make(message.id, functools.partial(classify, message, bundle, settings.threshold))
+                done = attempts.make(message.id, functools.partial(classify, message, bundle, settings))
                 if done is not None:
                     context.report(done)
                 context.row.put("busy_ns", context.row.get("busy_ns") + time.monotonic_ns() - begun)
@@ -53,14 +56,14 @@ def run(context: StageContext) -> None:
         inbox.close()
 
 
-def classify(message: messages.Mapped, bundle: bundles.Bundle, threshold: float | None) -> messages.Classified:
-    """The event with its label; ``threshold`` None: the bundle's own."""
+def classify(message: messages.Mapped, bundle: bundles.Bundle, settings: RecognitionSettings) -> messages.Classified:
+    """The event with its label; the map of a movement that hardly stands out of the noise is not labelled at all."""
     cells = np.frombuffer(message.features, np.float32).reshape(1, *bundles.MAP_SHAPE)
     scores = bundle.predict(cells)[0]
     return messages.Classified(
         id=message.id,
         event=message.event,
-        label=bundle.label(scores, threshold),
+        label=label_of(message.event, scores, bundle, settings),
         scores={name: float(score) for name, score in zip(bundle.labels, scores, strict=True)},
         capture_ns=message.capture_ns,
         ring_ns=message.ring_ns,
@@ -69,3 +72,16 @@ def classify(message: messages.Mapped, bundle: bundles.Bundle, threshold: float 
         mapped_ns=message.sent_ns,
         sent_ns=time.monotonic_ns(),
     )
+
+
+def label_of(
+    event: SpotEvent, scores: npt.NDArray[np.float32], bundle: bundles.Bundle, settings: RecognitionSettings
+) -> str:
+    """Label of one event: scores (3,) of its map.
+
+    ``uncertain`` where the movement stands out of the noise by less than ``least_spot_score``, whatever the scores are:
+    each channel of a map is stretched, so that the map of noise looks as strong as any other.
+    """
+    if event.score < settings.least_spot_score:
+        return "uncertain"
+    return bundle.label(scores, settings.threshold)
