@@ -20,7 +20,8 @@ from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_sk
 from offline.commands.training_run import LEAKY, NESTED, Plan, Run, check_protocol, digest, identity
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
 from offline.inputs import Input
-from offline.training import bundle_start, fit
+from offline.inputs.flow_map import FlowMap
+from offline.training import bundle_start, camera, fit
 from offline.training.protocol import Entry, recipe_with
 from offline.zoo import ZOO, get
 from realtime.errors import ConfigError, DatasetError, UserError
@@ -141,6 +142,10 @@ def check(options: argparse.Namespace) -> str:
     trainer.check(options.model, recipe, bool(options.pretrain))
     if options.protocol == NESTED:
         _check_nested(options, entry)
+    shown = input_of(entry, options.input)
+    if camera.adds(recipe) and not isinstance(shown, FlowMap):
+        named = ", ".join(name for name in camera.AMOUNTS if getattr(recipe, name))
+        raise ConfigError(f"--set {named}: is put on flow maps, and {options.model} is shown {shown.title}")
     asked = entry.weights if options.weights is None else options.weights
     weights = trainer.check_weights(options.model, asked, recipe, options.freeze)
     if options.freeze and not options.pretrain and weights == "none":

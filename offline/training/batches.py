@@ -15,6 +15,8 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from offline.training import camera
+
 Float32 = NDArray[np.float32]
 Mirror = Callable[[Float32], Float32]
 
@@ -35,6 +37,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Half of the maps are mirrored left–right, with u negated."""
     shift_px: Annotated[int, Meta(ge=0, le=8)] = 1
     """Maps are shifted by up to this many px each way, edges repeated."""
+    crop_px: Annotated[float, Meta(ge=0, le=20)] = 0.0
+    """Flow maps as of a crop (140×170 px) that sits up to so many px off each way …"""
+    crop_percent: Annotated[float, Meta(ge=0, le=30)] = 0.0
+    """… and is up to so many per cent larger or smaller."""
+    head_residual: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Root mean square of a rest of the head's motion (roll, growth, yaw, pitch) in a flow map's longest vector."""
+    flow_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The same of noise in the flow, which is in its strain too."""
+    strain_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Of noise in the strain alone, in the map's largest strain."""
     mixup: Annotated[float, Meta(ge=0, le=4)] = 0.0
     """Beta(α, α) mixing of pairs within a batch; 0: none."""
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
@@ -99,7 +111,7 @@ def epoch_batches(
 def augment(
     images: NDArray[Any], recipe: Recipe, random: np.random.Generator, mirrored: Mirror | None = None
 ) -> Float32:
-    """Mirrored and shifted copies: (b, H, W, c) 0..255 → the same, float32.
+    """Mirrored and shifted copies, flow maps with what a camera adds: (b, H, W, c) 0..255 → the same, float32.
 
     u is horizontal motion, so that a mirrored face moves the other way: u → −u, which is 255 − u about the
     channel's centre. v and the strain, which is a magnitude, only change places.
@@ -113,7 +125,7 @@ def augment(
         rows = np.clip(np.arange(out.shape[1])[None] - shifts[:, :1], 0, out.shape[1] - 1)
         columns = np.clip(np.arange(out.shape[2])[None] - shifts[:, 1:], 0, out.shape[2] - 1)
         out = out[np.arange(len(out))[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return out
+    return camera.filmed(out, recipe, random)
 
 
 def mirror(maps: Float32) -> Float32:

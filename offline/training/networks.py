@@ -18,7 +18,7 @@ import numpy as np
 
 from offline.export import litert
 from offline.files import write_npz
-from offline.training import frozen, sequential, weights
+from offline.training import camera, frozen, sequential, weights
 from offline.training.batches import NetworkRecipe, mirror_of
 from offline.training.protocol import Fitted, Job, Task, Trainer
 from realtime.errors import UserError
@@ -151,10 +151,12 @@ def holds(job: Job) -> bool:
 
 
 def effective(job: Job) -> Any:
-    """The recipe as it is used: features that are held are neither mirrored nor shifted nor mixed."""
+    """The recipe as it is used: features that are held are neither mirrored nor shifted nor mixed nor filmed."""
     if not holds(job):
         return job.recipe
-    return msgspec.structs.replace(job.recipe, mirror=False, shift_px=0, mixup=0.0)
+    return msgspec.structs.replace(
+        job.recipe, mirror=False, shift_px=0, mixup=0.0, **dict.fromkeys(camera.AMOUNTS, 0.0)
+    )
 
 
 def counted(model: Any) -> int:
