@@ -106,7 +106,7 @@ class Forecast:
         self.weights = np.ascontiguousarray(np.clip(found, first - reach, first + reach))
         self.law.learnt[:] = self.weights - first
         known = self._moments[:, :p] / (_ALIKE * self._noise_px**2) + np.diag(self._prior_px**-2.0)
-        self.doubt = np.linalg.inv(known)
+        self.doubt = np.asarray(np.linalg.inv(known), np.float64)
 
     def uncertainty(self, direction: Matrix) -> Matrix:
         """(P,) how wrong W may still be along ``direction`` (C,), px per px of each feature."""

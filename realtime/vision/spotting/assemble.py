@@ -37,8 +37,10 @@ _QUIET_S = 1.5
 """Speech is over after so long without a movement of the mouth."""
 _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
-_FAR_ECHO = 25.0
-"""The same for groups far apart that begin together: what a large movement does to the head's pose, or drags along."""
+_FAR_ECHO, _FAR_ECHO_OF_MOUTH = 8.0, 25.0
+"""The same for groups far apart that begin together: what a large movement does to the head's pose, or drags along.
+Raised brows take rigid skin with them, the jaw hardly any.
+"""
 _MEMORY_S = 10.0
 """What a group began to move is remembered for so long: what is held is told late."""
 _LOWER = ("mouth", "nose")
@@ -200,8 +202,9 @@ class Assembler:
             if other == group:
                 continue
             near = (group, other) in _NEIGHBOURS
+            far_echo = _FAR_ECHO_OF_MOUTH if other == "mouth" else _FAR_ECHO
             reach = spotter.reach_with(event, together=not near)
-            if reach > (_ECHO if near else _FAR_ECHO) * peak or self._strode(other, event) > _FAR_ECHO * peak:
+            if reach > (_ECHO if near else far_echo) * peak or self._strode(other, event) > far_echo * peak:
                 return True
         return any(
             (group, p.group) in _NEIGHBOURS
