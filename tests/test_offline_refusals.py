@@ -58,7 +58,7 @@ def test_the_bench_of_folds_says_in_a_line_that_there_is_no_data() -> None:
         (["--data", "MAPS", "--set", "dropout=2"], "dropout"),
         (["--data", "MAPS", "--set", "dropout"], "key=value"),
         (["--data", "MAPS", "--set", "flow_noise=-1"], "flow_noise"),
-        (["--data", "MAPS", "--model", "offapexnet", "--input", "flow-field", "--set", "crop_px=3"], "crop_px"),
+        (["--data", "MAPS", "--model", "capsulenet", "--set", "crop_px=3"], "crop_px"),
         (["--data", "MAPS", "--seeds", "0"], "at least 1"),
         (["--data", "MAPS", "--epochs", "-1"], "at least 1"),
         (["--data", "MAPS", "--epochs", "0"], "at least 1"),

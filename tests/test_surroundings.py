@@ -209,8 +209,9 @@ def test_descriptors_that_run_out_in_the_midst_end_it_with_all_lines(tmp_path: P
     parent = psutil.Process(run.child.pid)
     pss = sum(process.memory_full_info().pss for process in (parent, *parent.children()))
     assert (parent.num_fds() < needs._FILES, pss < needs._MEMORY) == (True, True), "the needs are real ones"
-    used = max(int(name) for name in os.listdir(f"/proc/{run.child.pid}/fd")) + 1
-    resource.prlimit(run.child.pid, resource.RLIMIT_NOFILE, (used, used))
+    taken = {int(name) for name in os.listdir(f"/proc/{run.child.pid}/fd")}
+    hole = min(set(range(len(taken) + 1)) - taken)  # a limit above it would leave room for the new child's files
+    resource.prlimit(run.child.pid, resource.RLIMIT_NOFILE, (hole, hole))
     run.stage("motion").kill()
     code, errors = run.end()
     assert code == 1

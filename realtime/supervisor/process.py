@@ -171,12 +171,12 @@ def _matplotlib_folder(directory: str) -> dict[str, str]:
 
 
 def usage(pid: int) -> dict[str, float]:
-    """CPU seconds, resident and peak memory (MB) of a process; empty if it is gone."""
+    """CPU seconds, resident and peak memory (MB) of a process; empty if it is gone, or can't be asked."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             cpu, rss_bytes = process.cpu_times(), process.memory_info().rss
-    except psutil.Error:
+    except (psutil.Error, OSError):  # OSError: no descriptor left to ask with, no reason to end
         return {}
     return {
         "cpu_s": round(cpu.user + cpu.system, 2),
