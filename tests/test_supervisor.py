@@ -16,12 +16,12 @@ import pytest
 from _lines import Keep
 from _session import assert_balanced
 
-from realtime.config import Settings, load
+from realtime.config import OutputSettings, Settings, load
 from realtime.errors import RingError, UserError
 from realtime.ipc import bus, messages
 from realtime.ipc.board import Board
 from realtime.ipc.ring import ring_bytes
-from realtime.sinks import lines
+from realtime.sinks import Sink, lines, open_sinks
 from realtime.stages import runner
 from realtime.stages.runner import StageSpec
 from realtime.supervisor import Supervisor, signals
@@ -248,6 +248,24 @@ def test_a_signal_while_the_session_ends_hurries_it(reason: str, hurried: list[b
         assert supervisor._stop_reason == (reason or "SIGINT")
     finally:
         supervisor._close()
+
+
+def test_a_signal_while_the_outputs_are_opened_ends_the_session_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from realtime.supervisor import supervisor as module
+
+    def interrupted(settings: OutputSettings) -> list[Sink]:
+        opened = open_sinks(settings)
+        os.kill(os.getpid(), signal.SIGINT)
+        return opened
+
+    monkeypatch.setattr(module, "open_sinks", interrupted)
+    log = tmp_path / "e.jsonl"
+    supervisor = Supervisor(load(overrides={"output.view": "none", "output.events": str(log)}))
+    assert supervisor.run() == 0
+    summary = assert_balanced([json.loads(line) for line in log.read_text().splitlines()])
+    assert (summary["ended"], summary["frames_captured"]) == ("SIGINT", 0)
 
 
 def test_a_stage_that_is_back_has_its_events_and_the_end_mark_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:

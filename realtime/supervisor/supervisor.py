@@ -84,7 +84,8 @@ class Supervisor:
         needs.met(settings)
         if settings.output.record is not None:
             _check_folder(settings.output.record)
-        with contextlib.ExitStack() as undo:  # outputs last: what fails before them leaves no empty log
+        # outputs last: what fails before them leaves no empty log; nor does a signal, which waits for ``run``
+        with signals.handled(self._on_signal), contextlib.ExitStack() as undo:
             self._logs = LogThread(show_log)
             undo.callback(self._logs.close)
             self._resources = Resources()
@@ -108,12 +109,12 @@ class Supervisor:
                 recording=self._folder.path.name if self._folder else "",
             )
             undo.callback(self._children.kill)
+            self._stages = self._children.processes
+            self._account = Account(settings, self._resources.board, self._stages, self._journal)
+            self._account.state.recording = True if settings.output.records_frames else None
+            if self._folder is not None:
+                self._folder.granted = lambda: (self._account.info, self._account.details)
             self._closing = undo.pop_all()
-        self._stages = self._children.processes
-        self._account = Account(settings, self._resources.board, self._stages, self._journal)
-        self._account.state.recording = True if settings.output.records_frames else None
-        if self._folder is not None:
-            self._folder.granted = lambda: (self._account.info, self._account.details)
 
     @property
     def ring_name(self) -> str:
@@ -162,6 +163,8 @@ class Supervisor:
 
     def _start(self) -> None:
         """Spawn everything, wait until every stage is warm, take the first frame."""
+        if self._stop_reason:
+            return
         self._children.start()
         self._resources.shake_hands()
         if self._resources.swept:
