@@ -175,7 +175,8 @@ class FaceMeter:
         facing = self.follower.facing_rad
         what = self._steadiness.note(t_ns, *self._head[:2], None if facing is None else float(np.degrees(facing)))
         if what:
-            notices.append((what, f"frame {number}: yaw {self._head[0]:.0f}°, pitch {self._head[1]:.0f}°"))
+            axis = "" if facing is None else f", {abs(np.degrees(facing)):.0f}° from the camera"
+            notices.append((what, f"frame {number}: yaw {self._head[0]:.0f}°, pitch {self._head[1]:.0f}°{axis}"))
         told, states = self._assembler.push(t_ns, found, self.detector.spotters)
         events += told
         notices += [(what, f"frame {number}") for what in states]
