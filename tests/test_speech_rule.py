@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
 
 STEP_NS = 5_000_000
@@ -19,8 +20,11 @@ class Mouth:
         self._moves = [(round(begin * 1e9), round(end * 1e9)) for begin, end in moves]
         self.peaks = np.array([0.5, 0.5, 2.0]) if jaw else np.array([1.0, 1.0, 0.1])
         self.reach = float(self.peaks.max())
-        self.ended_hold = False
+        self.ended_hold = self.holding = False
         self.now_ns = 0
+
+    def reach_with(self, event: SpotEvent, *, together: bool) -> float:
+        return 0.0
 
     @property
     def began_ns(self) -> int | None:
@@ -58,3 +62,49 @@ def test_what_the_jaw_leads_may_be_slower() -> None:
 
 def test_expressions_and_a_word_among_them_are_not_speech_yet() -> None:
     assert states([(1.0, 1.2), (2.0, 2.3), (2.5, 2.7), (3.6, 3.8)], 8.0) == []
+
+
+def told(moves: list[tuple[float, float]], seconds: float, *found: tuple[str, SpotEvent]) -> list[SpotEvent]:
+    """The events that are told while the mouth moves so; what the groups found comes with its offset."""
+    assembler, mouth, events = Assembler(), Mouth(moves), []
+    groups: dict[str, Any] = {"mouth": mouth}
+    for now_ns in range(0, round(seconds * 1e9), STEP_NS):
+        mouth.now_ns = now_ns
+        new = [one for one in found if now_ns - STEP_NS < one[1].offset_t_ns <= now_ns]
+        events += assembler.push(now_ns, new, groups)[0]
+    return events
+
+
+def event(begin_s: float, apex_s: float, end_s: float, kind: Kind, **rois: float) -> SpotEvent:
+    onset, apex, offset = (round(200 * at) for at in (begin_s, apex_s, end_s))
+    return SpotEvent(
+        kind=kind,
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        onset_t_ns=onset * STEP_NS,
+        apex_t_ns=apex * STEP_NS,
+        offset_t_ns=offset * STEP_NS,
+        score=20.0,
+        rois=rois,
+        decided=offset,
+    )
+
+
+SMILE = event(1.0, 1.5, 2.0, "macro", left_mouth=2.0, right_mouth=2.0, chin=0.5)
+
+
+def test_a_smile_is_told_and_the_first_long_word_of_a_sentence_is_not() -> None:
+    found = ("mouth", SMILE)
+    assert [e.onset for e in told([(1.0, 2.0)], 5.0, found)] == [SMILE.onset]
+    assert [e.onset for e in told([(1.0, 2.0), (2.6, 2.9)], 6.0, found)] == [SMILE.onset], "one other is no sentence"
+    assert told([(1.0, 2.0), (2.4, 2.7), (2.8, 3.1), (3.2, 3.5)], 6.0, found) == []
+
+
+def test_a_brow_that_twitches_while_the_mouth_opens_for_long_stands_alone() -> None:
+    opens = event(1.0, 1.4, 1.9, "macro", left_mouth=0.5, right_mouth=0.5, chin=4.0)
+    brow = event(1.3, 1.42, 1.6, "micro", left_eye_brow=1.0, right_eye_brow=1.0)
+    (only,) = told([(1.0, 1.9)], 5.0, ("left_brow", brow), ("mouth", opens))
+    assert (only.kind, only.onset, only.rois) == ("micro", brow.onset, brow.rois)
+    (both,) = told([(1.2, 1.7)], 5.0, ("left_brow", brow), ("mouth", event(1.2, 1.4, 1.7, "micro", chin=4.0)))
+    assert set(both.rois) == {"left_eye_brow", "right_eye_brow", "chin"}

@@ -26,6 +26,8 @@ _ALONE_S = {False: 0.5, True: 1.5}
 """Mouth movements closer than this have to do with each other; by whether the jaw led."""
 _AFTER_S = {False: 0.3, True: 0.8}
 """How long to wait for a next one."""
+_SOON_S, _LATE_S = 0.8, 2.0
+"""What was long (a macro-expression) and is followed so soon by another movement waits for so long: is it a word?"""
 _MOST_NEAR = {False: 1, True: 0}
 """So many movements near it may an expression of the mouth have."""
 _JAW = 1.5
@@ -217,7 +219,7 @@ class Assembler:
         event = pending.event
         if pending.group in _LOWER and not self.speaking:
             jaw = pending.group == "mouth" and is_jaw(event)
-            if t_ns - event.offset_t_ns < _AFTER_S[jaw] * 1e9:
+            if t_ns - event.offset_t_ns < _AFTER_S[jaw] * 1e9 or self._may_be_word(event, t_ns):
                 return False
             if self._under_way is not None and self._under_way.begin_ns - event.offset_t_ns < _ALONE_S[jaw] * 1e9:
                 return t_ns - pending.since_ns > 2e9  # it is not known yet what that becomes
@@ -227,6 +229,14 @@ class Assembler:
             group != pending.group and spotter.began_ns is not None and spotter.began_ns <= event.offset_t_ns
             for group, spotter in groups.items()
         )
+
+    def _may_be_word(self, event: SpotEvent, t_ns: int) -> bool:
+        """The first long word of a sentence looks like an expression of the mouth, until others follow."""
+        since_s = (t_ns - event.offset_t_ns) / 1e9
+        if event.kind == "micro" or since_s > _LATE_S:
+            return False
+        moved = [*self._mouthings, *([self._under_way] if self._under_way else [])]
+        return since_s < _SOON_S or any(0 <= m.begin_ns - event.offset_t_ns < _SOON_S * 1e9 for m in moved)
 
     def _release(self, ready: list[_Pending], groups: Mapping[str, Spotter]) -> list[SpotEvent]:
         """Merge, drop what is speech or was told already, name what else went on."""
@@ -242,7 +252,9 @@ class Assembler:
             spoken = self.speaking or pending.event.onset_t_ns < self._spoke_ns
             if spoken or any(p.group == "mouth" and self._is_mouthed(p.event) for p in lower):
                 same = upper
-            if not same or (same == lower and is_jaw(pending.event) and pending.event.kind == "macro"):
+            if any(p.event.kind == "micro" for p in upper):  # a brow that twitches while the mouth opens for long
+                same = [p for p in same if not is_opened(p.event)]
+            if not same or (same == lower and is_opened(pending.event)):
                 continue  # swallowed, yawned: the jaw alone, and for long
             event = merge([p.event for p in same])
             if any(is_same(event, told) and told.magnitude_px > 0.5 * peak_of(event) for told in self._told):
@@ -270,6 +282,11 @@ def is_jaw(event: SpotEvent) -> bool:
     """Whether the chin moves much further than the lips."""
     lips = max(event.rois.get("left_mouth", 0.0), event.rois.get("right_mouth", 0.0))
     return event.rois.get("chin", 0.0) > _JAW * lips
+
+
+def is_opened(event: SpotEvent) -> bool:
+    """The jaw leads, and for long: swallowed, yawned, said."""
+    return event.kind == "macro" and is_jaw(event)
 
 
 def _shared(a: SpotEvent, b: SpotEvent) -> float:
