@@ -32,7 +32,7 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from realtime.synthesis import Portrait, SynthesisSettings, TruthEvent, generate_clip  # noqa: E402
+from realtime.synthesis import OTHER_UNITS, Portrait, SynthesisSettings, TruthEvent, generate_clip  # noqa: E402
 from realtime.synthesis.renderer import FaceRenderer  # noqa: E402
 from realtime.vision.face.landmarks import keep_tensorflow_out  # noqa: E402
 
@@ -41,6 +41,8 @@ CACHE = ROOT / ".cache"
 ASSETS = ROOT / "realtime" / "assets"
 AMPLITUDES_PX = (0.7, 1.0, 1.5, 2.0, 3.0)
 GROUPS = ("tuning", "heldout")
+OTHERS = "others"
+"""Movements of 2 px by action units that the other sets are without; by name only."""
 CONTENTS = (*(f"{amplitude}px" for amplitude in AMPLITUDES_PX), "mixed", "macro", "distractors")
 SECONDS = 30.0
 DISTRACTOR_SECONDS = 300.0
@@ -152,13 +154,14 @@ def clip_set(name: str, fps: float = 200.0, seconds: float | None = None) -> lis
     on standard error. ``seconds`` overrides each clip's length. Raises ValueError for an unknown name.
     """
     group, _, content = name.partition("-")
-    if group not in GROUPS or (content and content not in CONTENTS):
-        raise ValueError(f"no clip set {name!r}: {' or '.join(GROUPS)}, then - and one of {', '.join(CONTENTS)}")
+    known = (*CONTENTS, OTHERS)
+    if group not in GROUPS or (content and content not in known):
+        raise ValueError(f"no clip set {name!r}: {' or '.join(GROUPS)}, then - and one of {', '.join(known)}")
     wanted = [content] if content else list(CONTENTS)
     portraits = [(f"p{k}", Portrait.packaged()) for k in range(4)] if group == "tuning" else held_out_portraits()
     clips = []
     for content in wanted:
-        index = CONTENTS.index(content)
+        index = known.index(content)
         for k, (label, portrait) in enumerate(portraits):
             seed = (0 if group == "tuning" else 1000) + 10 * index + k
             length = DISTRACTOR_SECONDS / len(portraits) if content == "distractors" else SECONDS
@@ -184,6 +187,8 @@ def _settings(content: str, seed: int) -> SynthesisSettings:
         return msgspec.structs.replace(base, macro_share=1.0)
     if content == "mixed":
         return base
+    if content == OTHERS:
+        return msgspec.structs.replace(base, amplitude_px=(2.0, 2.0), action_units=OTHER_UNITS)
     amplitude = float(content.removesuffix("px"))
     return msgspec.structs.replace(base, amplitude_px=(amplitude, amplitude))
 

@@ -1,6 +1,6 @@
 """From frames to labels: what the live pipeline calls movements whose class is known.
 
-    python bench/labels.py [--sets tuning-2.0px,heldout-2.0px] [--model laenet-composite] [--json FILE]
+    python bench/labels.py [--sets tuning-2.0px,heldout-others] [--models laenet-composite] [--json FILE]
     python bench/labels.py --real-motion [--split heldout] [--heads still,living] [--clips N] [--maps COMPOSITE.npz]
 
 The first on the generated clips' action units, the second on published maps that are put back on portraits, labelled by
@@ -8,8 +8,8 @@ models that never saw the subject (they are trained once, which takes some minut
 tuning``, half of the subjects and one portrait; figures stand for the other half.
 
 Spotter, crops, flow, feature map and model as in the live pipeline. The class of an action unit is a convention (AU12
-smile: positive; AU1+2 raised brows: surprise; AU4, AU9, AU15 and one-sided AU12: negative): what the model learnt is
-people's films, so this shows how the parts fit together, not how right the model is.
+smile: positive; AU1+2 raised brows: surprise; all others, and one-sided AU12: negative): what the models learnt is
+people's films, so this shows how the parts fit together, and which movements the classes can't tell apart.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from realtime.vision.flow import TvL1Params
 from realtime.vision.spotting.face_meter import FaceMeter
 
 Labels = dict[str, Counter[str]]
+"""By action unit and its class."""
 RESULTS = ROOT / "bench" / "results"
 EACH_CLASS = 20
 """Maps of each class of each set in a half of the subjects, where it has so many: a set's surprise is rarer."""
@@ -72,22 +73,26 @@ LIVE = {
 """What the crops of the live stages are cut by."""
 
 
-def label_clip(clip: clips.ClipSpec, model: bundle.Bundle, found: Labels) -> None:
-    """Spot one clip and add the label of each movement that was hit to its action unit's."""
+def label_clip(clip: clips.ClipSpec, models: dict[str, bundle.Bundle], found: dict[str, Labels]) -> None:
+    """Spot one clip and add what each model calls each movement that was hit to its action unit's labels."""
     meter = FaceMeter(fps=clip.fps)
-    events: list[tuple[SpotEvent, str]] = []
+    events: list[tuple[SpotEvent, dict[str, str]]] = []
     try:
         for number, frame in enumerate(clip.frames()):
             for event in meter.process(frame, number, round(number * 1e9 / clip.fps))[1]:
-                scores = model.predict(feature_map(*meter.crops(event), model.feature_spec)[None])[0]
-                best = int(scores.argmax())
-                events.append((event, model.labels[best] if scores[best] >= model.threshold else "uncertain"))
+                called = {}
+                for name, model in models.items():
+                    scores = model.predict(feature_map(*meter.crops(event), model.feature_spec)[None])[0]
+                    best = int(scores.argmax())
+                    called[name] = model.labels[best] if scores[best] >= model.threshold else "uncertain"
+                events.append((event, called))
     finally:
         meter.close()
     truth = clip.truth()
     pairs = hits([(e.onset, e.offset) for e, _ in events], [(e.onset, e.offset) for e in truth])
     for j, i in pairs:
-        found[f"{truth[i].au} ({truth[i].label})"][events[j][1]] += 1
+        for name, label in events[j][1].items():
+            found[name][f"{truth[i].au} ({truth[i].label})"][label] += 1
 
 
 def real_motion(options: argparse.Namespace) -> None:
@@ -115,8 +120,8 @@ def real_motion(options: argparse.Namespace) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sets", default="tuning-2.0px,heldout-2.0px")
-    parser.add_argument("--model", default="laenet-composite")
+    parser.add_argument("--sets", default="tuning-2.0px,heldout-2.0px,tuning-others,heldout-others")
+    parser.add_argument("--models", default="laenet-composite,fusion-composite")
     parser.add_argument("--real-motion", action="store_true", help="published maps put on portraits")
     parser.add_argument("--split", choices=public.SPLITS, default="heldout", help="whose maps")
     parser.add_argument("--heads", default="still,living", help=f"of {', '.join(HEADS)}")
@@ -128,18 +133,19 @@ def main() -> None:
     if options.real_motion:
         real_motion(options)
         return
-    model = bundle.load(options.model)
-    results: dict[str, Labels] = {}
+    models = {name: bundle.load(name) for name in options.models.split(",")}
+    results: dict[str, dict[str, Labels]] = {}
     for name in options.sets.split(","):
-        results[name] = defaultdict(Counter)
+        results[name] = {model: defaultdict(Counter) for model in models}
         for clip in clips.clip_set(name):
-            label_clip(clip, model, results[name])
-        columns = [*model.labels, "uncertain"]
-        table = Table("action unit", *columns, title=f"{name}: labels by {options.model}")
-        for unit, counts in sorted(results[name].items()):
-            table.add_row(unit, *(str(counts[label]) for label in columns))
-        Console().print(table)
-    write_json(options.json or RESULTS / "labels.json", {"model": options.model, "sets": results, "machine": machine()})
+            label_clip(clip, models, results[name])
+        for model, units in results[name].items():
+            columns = [*models[model].labels, "uncertain"]
+            table = Table("action unit", *columns, title=f"{name}: labels by {model}")
+            for unit, counts in sorted(units.items()):
+                table.add_row(unit, *(str(counts[label]) for label in columns))
+            Console().print(table)
+    write_json(options.json or RESULTS / "labels.json", {"sets": results, "machine": machine()})
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from .fields import action_unit_field
 from .portrait import Placed, Portrait
 from .renderer import FaceRenderer, generate_clip, render_pair
 from .schedule import Schedule, TruthBlink, TruthEvent, minimum_jerk
-from .settings import ACTION_UNITS, AU_LABELS, ActionUnit, Side, SynthesisSettings
+from .settings import ACTION_UNITS, AU_LABELS, OTHER_UNITS, ActionUnit, Side, SynthesisSettings
 
 __all__ = [
     "ACTION_UNITS",
     "AU_LABELS",
+    "OTHER_UNITS",
     "ActionUnit",
     "FaceRenderer",
     "Placed",

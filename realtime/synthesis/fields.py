@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .portrait import FACE_OVAL, Placed, Points, Portrait, eye_centres
-from .settings import DEFAULT_SIZE, ActionUnit, Side
+from .settings import DEFAULT_SIZE, ONE_SIDED, ActionUnit, Side
 
 Array = npt.NDArray[np.float64]
 Field = npt.NDArray[np.float32]
@@ -45,6 +45,20 @@ _CORNER_UP = (
     Pull(207, 427, 0.25, -0.5),
     Pull(212, 432, 0.4, -0.6),
 )
+_DIMPLE = (
+    Pull(61, 291, 0.9, 0.0),
+    Pull(57, 287, 0.9, 0.0),
+    Pull(185, 409, 0.6, 0.0),
+    Pull(146, 375, 0.6, 0.0),
+    Pull(40, 270, 0.25, 0.0),
+    Pull(91, 321, 0.25, 0.0),
+    Pull(186, 410, 0.35, -0.05),
+    Pull(216, 436, -0.35, 0.1),
+    Pull(207, 427, -0.6, 0.0),
+    Pull(212, 432, -0.3, -0.15),
+    Pull(187, 411, -0.35, 0.1),
+)
+"""The corner goes outward and the cheek beside it inward: the dimple is between them (AU14, buccinator)."""
 PULLS: dict[ActionUnit, tuple[Pull, ...]] = {
     "AU12": _CORNER_UP,
     "U12": _CORNER_UP,
@@ -109,6 +123,34 @@ PULLS: dict[ActionUnit, tuple[Pull, ...]] = {
         Pull(69, 299, 0.0, -0.4),
         Pull(104, 333, 0.0, -0.35),
         Pull(9, 9, 0.0, -0.5),
+    ),
+    "AU10": (
+        Pull(37, 267, 0.0, -0.75),
+        Pull(39, 269, 0.05, -1.0),
+        Pull(40, 270, 0.05, -0.8),
+        Pull(185, 409, 0.0, -0.35),
+        Pull(165, 391, 0.1, -0.95),
+        Pull(92, 322, 0.1, -0.8),
+        Pull(203, 423, 0.1, -0.7),
+        Pull(206, 426, 0.1, -0.55),
+        Pull(129, 358, 0.1, -0.35),
+        Pull(0, 0, 0.0, -0.55),
+    ),
+    "AU14": _DIMPLE,
+    "U14": _DIMPLE,
+    "AU1+4": (
+        Pull(55, 285, -0.55, -0.7),
+        Pull(107, 336, -0.5, -0.85),
+        Pull(65, 295, -0.4, -0.55),
+        Pull(66, 296, -0.4, -0.65),
+        Pull(52, 282, -0.2, -0.15),
+        Pull(105, 334, -0.2, -0.2),
+        Pull(53, 283, -0.1, 0.1),
+        Pull(63, 293, -0.1, 0.1),
+        Pull(46, 276, 0.0, 0.15),
+        Pull(70, 300, 0.0, 0.15),
+        Pull(9, 9, 0.0, -0.3),
+        Pull(108, 337, -0.2, -0.45),
     ),
 }
 """What each action unit pulls, in units of its largest displacement."""
@@ -184,7 +226,7 @@ def action_unit_field(
 ) -> Field:
     """Exact dense displacement, neutral frame → moved frame: (H, W, 2) float32, px of the output.
 
-    ``size`` is (width, height). ``side`` matters for ``U12`` alone (``both`` there means the subject's left).
+    ``size`` is (width, height). ``side`` matters for one-sided units alone (``both`` there means the subject's left).
     """
     return unit_field(portrait.place(size), au, side).dense(size) * np.float32(amplitude_px)
 
@@ -200,7 +242,7 @@ def face_axes(mesh: Points) -> Array:
 def _constraints(mesh: Points, au: ActionUnit, side: Side, sigma: float) -> tuple[Array, Array]:
     """Centres (n, 2) and their displacements (n, 2): the unit's own points first, then all that is held."""
     axes = face_axes(mesh)
-    one_sided = ("left" if side == "both" else side) if au == "U12" else None
+    one_sided = ("left" if side == "both" else side) if au in ONE_SIDED else None
     moved: dict[int, Array] = {}
     for pull in PULLS[au]:
         for index, sign, which in ((pull.right, -1.0, "right"), (pull.left, 1.0, "left")):

@@ -16,7 +16,7 @@ from .blink import LEVELS, eye_patches
 from .fields import Array, Field, UnitField, unit_field
 from .portrait import FACE_OVAL, Gray, Placed, Points, Portrait
 from .schedule import Schedule, TruthEvent
-from .settings import DEFAULT_FPS, DEFAULT_SIZE, REFERENCE_FACE_PX, ActionUnit, Side, SynthesisSettings
+from .settings import DEFAULT_FPS, DEFAULT_SIZE, ONE_SIDED, REFERENCE_FACE_PX, ActionUnit, Side, SynthesisSettings
 from .signals import HeadPose, Signals
 
 _PAD = 32
@@ -91,7 +91,7 @@ class FaceRenderer:
     def prepare(self) -> None:
         """Compute every field and compile the loop now, so that no frame of a live source waits for it."""
         for au in self.settings.action_units if self.settings.events else ():
-            for side in ("left", "right") if au == "U12" else ("both",):
+            for side in ("left", "right") if au in ONE_SIDED else ("both",):
                 self._field(au, side)
         self.render(0, np.empty((self.size[1], self.size[0]), np.uint8))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from realtime.types import MICRO_MAX_S, Kind
 
-from .settings import AU_LABELS, ActionUnit, Side, Span, SynthesisSettings
+from .settings import AU_LABELS, ONE_SIDED, ActionUnit, Side, Span, SynthesisSettings
 
 
 class TruthEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
@@ -162,7 +162,7 @@ class Schedule:
             offset=offset,
             hold_frames=held,
             au=au,
-            side=one_sided if au == "U12" else "both",
+            side=one_sided if au in ONE_SIDED else "both",
             amplitude_px=amplitude * self._px_scale,
             label=AU_LABELS[au],
         )

@@ -10,13 +10,19 @@ from typing import Annotated, Literal
 
 import msgspec
 
-ActionUnit = Literal["AU12", "AU4", "AU9", "AU15", "U12", "AU1+2"]
-"""FACS names; ``U12`` is the unilateral (one-sided) AU12 of contempt."""
+ActionUnit = Literal["AU12", "AU4", "AU9", "AU15", "U12", "AU1+2", "AU10", "AU14", "U14", "AU1+4"]
+"""FACS names; ``U12`` and ``U14`` are unilateral (one-sided), as in contempt."""
 
 Side = Literal["both", "left", "right"]
 """The subject's own left and right."""
 
 ACTION_UNITS: tuple[ActionUnit, ...] = ("AU12", "AU4", "AU9", "AU15", "U12", "AU1+2")
+"""What a clip is made of unless it asks for others."""
+
+OTHER_UNITS: tuple[ActionUnit, ...] = ("AU10", "AU14", "U14", "AU1+4")
+"""Seldom in the public sets, all of them negative by the films' classes."""
+
+ONE_SIDED: tuple[ActionUnit, ...] = ("U12", "U14")
 
 AU_LABELS: dict[ActionUnit, Literal["negative", "positive", "surprise"]] = {
     "AU12": "positive",
@@ -25,6 +31,10 @@ AU_LABELS: dict[ActionUnit, Literal["negative", "positive", "surprise"]] = {
     "AU15": "negative",
     "U12": "negative",
     "AU1+2": "surprise",
+    "AU10": "negative",
+    "AU14": "negative",
+    "U14": "negative",
+    "AU1+4": "negative",
 }
 
 REFERENCE_FACE_PX = 145.0

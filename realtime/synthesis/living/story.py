@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..settings import ActionUnit, Side, Span
+from ..settings import ONE_SIDED, ActionUnit, Side, Span
 from . import courses
 from .courses import Course
 from .fields import Motion
@@ -140,8 +140,8 @@ def _micro(settings: LivingSettings, rng: np.random.Generator, au: ActionUnit, o
     real = settings.course == "real"
     course = courses.coded(rng, onset_s, settings.residual_max) if real else courses.returning(rng, onset_s)
     one: Side = "left" if rng.random() < 0.5 else "right"
-    stronger = one if rng.random() < settings.one_sided and au != "U12" else "both"
-    return Move(course, au, one if au == "U12" else "both", stronger, float(rng.uniform(*settings.px)), "micro")
+    stronger = one if rng.random() < settings.one_sided and au not in ONE_SIDED else "both"
+    return Move(course, au, one if au in ONE_SIDED else "both", stronger, float(rng.uniform(*settings.px)), "micro")
 
 
 def _add_micros(story: Story, settings: LivingSettings, rng: np.random.Generator) -> None:

@@ -19,6 +19,10 @@ REGION_OF: dict[ActionUnit, Region] = {
     "AU9": "nose",
     "AU4": "brows",
     "AU1+2": "brows",
+    "AU10": "mouth",
+    "AU14": "mouth",
+    "U14": "mouth",
+    "AU1+4": "brows",
 }
 
 
