@@ -172,3 +172,15 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 def test_importing_costs_no_tensorflow() -> None:
     code = "import sys, realtime.recognition.bundle; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_noise_in_the_labels_makes_every_score_less_sure(copy: Path) -> None:
+    maps = np.random.default_rng(0).uniform(0, 255, (5, 28, 28, 3))
+
+    def scores(noise: float) -> np.ndarray:
+        edit(copy, noise=noise)
+        return bundle.load(copy).predict(maps)
+
+    np.testing.assert_allclose(scores(0.3), 0.7 * scores(0.0) + 0.1, atol=1e-6)
+    with pytest.raises(BundleError, match="noise"):
+        scores(1.0)

@@ -22,6 +22,25 @@ def test_the_temperature_is_found(factor: float) -> None:
     assert calibration.sharpness(scores, label) == pytest.approx(1 / factor, rel=0.12)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_a_share_of_clips_that_are_called_otherwise_is_found(noise: float) -> None:
+    """A temperature can't take the error of the surest scores away; the share of noise does, and no label changes."""
+    scores, label, person = drawn(2.0, 6000)
+    rng = np.random.default_rng(1)
+    label = np.where(rng.random(len(label)) < noise, rng.integers(0, 3, len(label)), label)
+    by = calibration.meaning(scores, label)
+    assert by[0] == pytest.approx(0.5, rel=0.15)
+    assert by[1] == pytest.approx(noise, abs=0.04)
+    made = calibration.meant(scores, by)
+    np.testing.assert_allclose(made.sum(1), 1)
+    np.testing.assert_array_equal(made.argmax(1), scores.argmax(1))
+    found = calibration.judge(scores[None], label, person)
+    assert found is not None
+    assert found.ece_tempered is not None
+    assert found.ece < 0.025
+    assert not noise or found.ece < 0.6 * found.ece_tempered
+
+
 def test_honest_scores_have_no_error_and_sharp_ones_lose_it() -> None:
     scores, label, person = drawn(1.0)
     found = calibration.judge(scores[None], label, person)

@@ -224,7 +224,8 @@ def test_what_is_served_is_what_the_folds_of_all_chose(model: str, tmp_path: Pat
         parts["flow"] = pooled_flow.softmax(choice.get("sharpness", pooled_flow.SHARPNESS) * margins)
     share = choice.get("share", float("flow" in parts))
     expected = share * parts.get("flow", 0) + (1 - share) * parts.get("network", 0)
-    expected = calibration.tempered(nested.adjusted(expected, shift), served.card.recipe["calibration"])
+    by = np.array([served.card.recipe["calibration"], served.card.noise])
+    expected = calibration.meant(nested.adjusted(expected, shift), by)
     np.testing.assert_allclose(served.predict(data.maps), expected, atol=0.02)  # weights are kept in 16 bits
     assert "inner folds" in served.card.protocol
     assert served.card.notes[0] == protocol.STILL_IN_VIEW

@@ -1,7 +1,10 @@
 """Do the scores mean what they say: temperature by subject, calibration error, accuracy against coverage.
 
-A temperature is one factor on the log-probabilities (Guo et al. 2017). Bias-corrected temperature scaling (Alexandari
-et al. 2020) adds a number for each class: weighted losses shift what a network takes for likely beforehand. Each
+A temperature is one factor on the log-probabilities (Guo et al. 2017). It can't say that a share of the clips is called
+otherwise by coders whatever the map shows (a sixth, in every kind of model), so the surest scores stay too sure: that
+share, `noise`, is fitted with it, and the scores become (1 − noise) · p + noise / 3, the same label first.
+Bias-corrected temperature scaling (Alexandari et al. 2020) instead adds a number for each class: weighted losses shift
+what a network takes for likely beforehand. It may change the label. Each
 subject's is fitted on the other subjects' held-out scores alone. The networks that gave those had seen the subject; the
 numbers fitted here have not. A nested run has each fold's from its inner folds, which saw nothing of the subject.
 """
@@ -18,6 +21,7 @@ BINS = 10
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _RIDGE, _STEPS = 1e-3, 20
 _TRIED = np.geomspace(0.2, 5, 60)
+_NOISES = np.linspace(0.0, 0.5, 51)
 
 Scores = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -41,7 +45,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     ece: float
     """Expected calibration error: mean over the clips of |sure − right| of their bin."""
     ece_raw: float
-    """The same without temperature."""
+    """The same of the scores as they are."""
+    ece_tempered: float | None = None
+    """The same with temperature alone."""
     ece_biased: float | None = None
     """The same with bias-corrected temperature scaling."""
     bins: list[Bin]
@@ -66,6 +72,22 @@ def sharpness(scores: Scores, label: Labels) -> float:
     rows = np.arange(len(label))
     losses = [-np.log(np.maximum(tempered(scores, f)[rows, label], 1e-12)).mean() for f in _TRIED]
     return float(_TRIED[int(np.argmin(losses))])
+
+
+def meant(scores: Scores, by: Scores) -> NDArray[np.float64]:
+    """(n, classes) probabilities by what `meaning` gave, (2,), or by one of these a row, (n, 2)."""
+    noise = by[..., 1:]
+    made: NDArray[np.float64] = (1 - noise) * tempered(scores, by[..., :1]) + noise / scores.shape[-1]
+    return made
+
+
+def meaning(scores: Scores, label: Labels) -> NDArray[np.float64]:
+    """(2,): factor on the log-probabilities, and share of noise, that minimise the log-loss of held-out ``scores``."""
+    rows, keep = np.arange(len(label)), 1 - _NOISES[:, None]
+    floor = np.maximum(_NOISES[:, None] / scores.shape[-1], 1e-12)
+    losses = [-np.log(keep * tempered(scores, f)[rows, label] + floor).mean(1) for f in _TRIED]
+    factor, noise = np.unravel_index(int(np.argmin(losses)), (len(_TRIED), len(_NOISES)))
+    return np.array([_TRIED[factor], _NOISES[noise]])
 
 
 def biased(scores: Scores, label: Labels) -> NDArray[np.float64]:
@@ -106,12 +128,17 @@ def corrected(scores: Scores, by: Scores) -> NDArray[np.float64]:
 
 
 def fitted(scores: Scores, label: Labels) -> NDArray[np.float64]:
-    """(1 + classes,): the temperature alone, then what `biased` gives."""
-    return np.r_[sharpness(scores, label), biased(scores, label)]
+    """(3 + classes,): the temperature alone, what `meaning` gives, then what `biased` gives."""
+    return np.r_[sharpness(scores, label), meaning(scores, label), biased(scores, label)]
+
+
+def unchanged(classes: int) -> NDArray[np.float64]:
+    """What `fitted` gives where there is nothing to mend."""
+    return np.r_[1.0, 1.0, 0.0, 1.0, np.zeros(classes - 1)]
 
 
 def by_others(scores: Scores, label: Labels, person: NDArray[np.str_]) -> NDArray[np.float64]:
-    """(people, 1 + classes): `fitted` on the scores (n, classes) of all other people, in order of name."""
+    """(people, 3 + classes): `fitted` on the scores (n, classes) of all other people, in order of name."""
     names = np.unique(person)
     return np.stack([fitted(scores[person != name], label[person != name]) for name in names])
 
@@ -119,7 +146,7 @@ def by_others(scores: Scores, label: Labels, person: NDArray[np.str_]) -> NDArra
 def judge(scores: Scores, label: Labels, person: NDArray[np.str_], factors: Scores | None = None) -> Calibration | None:
     """scores: (seeds, n, 3) held out, NaN where a clip was not tested; None with fewer than two people tested.
 
-    factors: (seeds, people, 1 + classes), `fitted` in each person's inner folds, in order of name, where there were
+    factors: (seeds, people, 3 + classes), `fitted` in each person's inner folds, in order of name, where there were
     any.
     """
     tested = np.isfinite(scores).all(axis=(0, 2))
@@ -133,14 +160,15 @@ def judge(scores: Scores, label: Labels, person: NDArray[np.str_], factors: Scor
         place = np.unique(person, return_inverse=True)[1]
     else:
         fits = factors
-    made, shifted = tempered(scores, fits[:, place, :1]), corrected(scores, fits[:, place, 1:])
-    right = made.argmax(-1) == label
+    sharp, made = tempered(scores, fits[:, place, :1]), meant(scores, fits[:, place, 1:3])
+    shifted = corrected(scores, fits[:, place, 3:])
+    right = scores.argmax(-1) == label
     bins = reliability(made.max(-1).ravel(), right.ravel())
-    raw = reliability(scores.max(-1).ravel(), (scores.argmax(-1) == label).ravel())
     named = shifted.argmax(-1) == label
     return Calibration(
         ece=_error(bins),
-        ece_raw=_error(raw),
+        ece_raw=_error(reliability(scores.max(-1).ravel(), right.ravel())),
+        ece_tempered=_error(reliability(sharp.max(-1).ravel(), right.ravel())),
         ece_biased=_error(reliability(shifted.max(-1).ravel(), named.ravel())),
         bins=bins,
         selective=selective(made.max(-1), right),

@@ -25,9 +25,9 @@ def section(found: Calibration) -> str:
     figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     return (
-        f"{svg[svg.index('<svg') :]}<p>Expected calibration error {found.ece:.3f} ({found.ece_raw:.3f} without "
-        f"temperature{_also(found)}). Of the surest 70 % are right: {found.selective['0.7']:.1%}.</p>"
-        f"<p><small>Each subject's temperature was fitted {_where(found)}. "
+        f"{svg[svg.index('<svg') :]}<p>Expected calibration error {found.ece:.3f} ({found.ece_raw:.3f} as the "
+        f"scores are{_also(found)}). Of the surest 70 % are right: {found.selective['0.7']:.1%}.</p>"
+        f"<p><small>Each subject's temperature and share of noise were fitted {_where(found)}. "
         "A dot is as large as its number of clips.</small></p>"
     )
 
@@ -37,4 +37,5 @@ def _where(found: Calibration) -> str:
 
 
 def _also(found: Calibration) -> str:
-    return "" if found.ece_biased is None else f", {found.ece_biased:.3f} with a bias for each class too"
+    tempered = "" if found.ece_tempered is None else f", {found.ece_tempered:.3f} with temperature alone"
+    return tempered + ("" if found.ece_biased is None else f", {found.ece_biased:.3f} with a bias for each class")

@@ -66,14 +66,15 @@ def write(
     scores = loso[0].scores.astype(np.float64)
     # probabilities are made to mean what they say, on held-out scores of the very subjects the network is
     # trained on
-    factor = calibration.sharpness(scores, data.label)
-    calibrated = calibration.tempered(scores, factor)
+    by = calibration.meaning(scores, data.label)
+    factor, noise = (round(float(one), 4) for one in by)
     metrics: dict[str, Any] = {"seeds": summary.seeds}
     metrics |= {"full": summary.loso} if summary.leak else summary.metrics
     counts = {str(d): int(np.sum(np.array(data.dataset) == d)) for d in sorted(set(data.dataset))}
     return litert.write_bundle(
         folder,
         job.entry.trainer.serve(job, state, summary.seeds[0], factor),
+        noise=noise,
         name=name,
         parameters=fit.parameters(job, loso[0]),
         trained_on=f"{len(data)} feature maps of {len(set(data.person))} subjects: "
@@ -81,9 +82,9 @@ def write(
         + "".join(f"; {first}" for first in (summary.pretraining, summary.started) if first),
         protocol=_protocol(job, loso[0], summary),
         metrics=metrics,
-        threshold=choose_threshold(calibrated, data.label),
+        threshold=choose_threshold(calibration.meant(scores, by), data.label),
         licence=LICENCE,
-        recipe=summary.config["recipe"] | {"calibration": round(factor, 4)},
+        recipe=summary.config["recipe"] | {"calibration": factor},
         notes=_notes(job, data, summary.leak),
         shown=job.shown,
         labels=data.labels,

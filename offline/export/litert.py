@@ -61,6 +61,7 @@ def write_bundle(
     metrics: dict[str, Any],
     threshold: bundle.ThresholdCard,
     licence: str,
+    noise: float = 0.0,
     recipe: dict[str, Any] | None = None,
     notes: tuple[str, ...] = (),
     spec: FeatureSpec | None = None,
@@ -69,6 +70,7 @@ def write_bundle(
 ) -> Path:
     """Write `folder`/bundle.json and the network; load it again as a check. Returns `folder`.
 
+    noise: share of it in the labels, by which all scores are less sure.
     shown: another input than the flow map; labels: other classes. Such a bundle is for other programs: no live session
     takes it, and says so.
     """
@@ -84,6 +86,7 @@ def write_bundle(
         protocol=protocol,
         metrics=metrics,
         licence=licence,
+        noise=noise,
         threshold=threshold,
         network=bundle.NetworkCard(NETWORK_FILE, bundle.sha256(network), "LiteRT (TensorFlow Lite)"),
         recipe=recipe or {},

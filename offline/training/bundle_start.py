@@ -100,7 +100,9 @@ def _answers(start: Start, served: bundle.Bundle) -> bool:
     factor = float(served.card.recipe.get("calibration", 1.0))
     raw = factor * shallow.logits(Weights(made.rows[0], made.moving[0]), shallow.patches(maps))
     powers = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return bool(np.abs(powers / powers.sum(1, keepdims=True) - served.predict(maps)).max() < _CLOSE)
+    noise = served.card.noise
+    shares = (1 - noise) * powers / powers.sum(1, keepdims=True) + noise / powers.shape[1]
+    return bool(np.abs(shares - served.predict(maps)).max() < _CLOSE)
 
 
 def _read(network: bytes, card: bundle.Card, calibration: float) -> Start | None:

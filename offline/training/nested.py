@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.evaluation.calibration import fitted
+from offline.evaluation.calibration import fitted, unchanged
 from offline.evaluation.metrics import CLASSES, metrics_of
 from offline.training.grids import ADJUSTMENTS
 from offline.training.protocol import Task
@@ -123,8 +123,8 @@ def adjustments(scores: Float32, label: NDArray[np.int64], held_out: Mask) -> li
 
 
 def factors(scores: Float32, label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(folds, 4): `calibration.fitted` of each fold's inner scores (folds, n, 3); no change without inner folds."""
-    out = np.tile([1.0, 1.0, 0.0, 0.0], (len(scores), 1))
+    """(folds, 6): `calibration.fitted` of each fold's inner scores (folds, n, 3); no change without inner folds."""
+    out = np.tile(unchanged(CLASSES), (len(scores), 1))
     for fold, own in enumerate(scores):
         counted = np.isfinite(own[:, 0])
         if counted.any():

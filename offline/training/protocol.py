@@ -118,7 +118,7 @@ class Fitted(msgspec.Struct, frozen=True):
     """(folds + 1,) variant that each fold chose, the last one on everything; None: nothing to choose. With a grid: the
     choice as `offline.training.nested.encoded` writes it."""
     factors: NDArray[np.float64] | None = None
-    """(folds + 1, 4) with a grid: what `offline.evaluation.calibration.fitted` gives in each fold's inner folds."""
+    """(folds + 1, 6) with a grid: what `offline.evaluation.calibration.fitted` gives in each fold's inner folds."""
     seconds: float = 0.0
     """All runs that worked on this seed together."""
     trained: int | None = None

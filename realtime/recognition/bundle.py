@@ -85,6 +85,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     licence: str
     threshold: ThresholdCard
     network: NetworkCard
+    noise: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """Share of the clips that their coders called otherwise whatever the map shows: scores p become (1 − noise) p +
+    noise / 3."""
     recipe: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
 
@@ -129,8 +132,9 @@ class Bundle:
             scores[i] = self._network.get_tensor(self._output)[0]
         if not np.isfinite(scores).all() or (scores < 0).any() or (scores.sum(axis=1) <= 0).any():
             raise BundleError(f"{self.path}: the network's scores are no probabilities; export the bundle again")
+        noise = np.float32(self.card.noise)
         shares: npt.NDArray[np.float32] = scores / scores.sum(axis=1, keepdims=True)
-        return shares
+        return (1 - noise) * shares + noise / np.float32(len(self.labels))
 
     def label(self, scores: npt.NDArray[np.float32], threshold: float | None = None) -> str:
         """Label of one row of scores: the largest, or "uncertain" below ``threshold`` (default: the bundle's own)."""
