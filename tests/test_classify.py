@@ -12,7 +12,8 @@ from msgspec import structs
 from realtime.config import RecognitionSettings
 from realtime.ipc import messages
 from realtime.recognition import bundle
-from realtime.stages.classify import classify, label_of
+from realtime.recognition.naming import label_of
+from realtime.stages.classify import classify
 
 SURE = np.array([0.02, 0.03, 0.95], np.float32)
 LEAST = RecognitionSettings().least_spot_score
@@ -36,7 +37,7 @@ def model() -> bundle.Bundle:
 def test_a_faint_movement_is_not_labelled_however_sure_the_model_is(
     score: float, settings: RecognitionSettings, label: str, model: bundle.Bundle
 ) -> None:
-    assert label_of(structs.replace(EVENT, score=score), SURE, model, settings) == label
+    assert label_of(score, SURE, model, settings) == label
 
 
 def mapped(score: float) -> messages.Mapped:

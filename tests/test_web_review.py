@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,7 @@ def test_an_event_computed_again_is_what_the_live_session_saw(asked: Asked, sess
     found = asked.json(f"/maps?event={event['id']}")
     assert found["model"] == "laenet-composite"
     assert found["scores"] == pytest.approx(event["scores"], abs=0.12)
+    assert found["label"] == event["label"]
     assert (found["width"], found["height"], found["size"]) == (140, 170, 28)
     moved = asked.json(f"/maps?event={event['id']}&apex={event['apex'] - 8}")
     assert moved["map"] != found["map"]
@@ -309,3 +311,21 @@ def test_the_command_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureF
         assert said.count("\n") == 1
     with pytest.raises(UserError):
         Recorded(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("facts", "least"), [({"least_spot_score": 1e3}, 1e3), ({"least_spot_score": "x"}, None)])
+def test_a_movement_looked_at_again_is_named_by_the_sessions_own_rules(
+    facts: dict[str, object], least: float | None, recorded_session: Path
+) -> None:
+    from realtime.config import RecognitionSettings
+    from realtime.web.look_again import Looker
+    from realtime.web.recorded import Recorded
+
+    recorded = Recorded(recorded_session)
+    recorded.session.facts["settings"]["recognition"] = facts
+    looker = Looker(recorded, threading.Lock())
+    event = next(event for event in recorded.events if event.label != "uncertain")
+    found = looker.look(event, (event.onset, event.apex, event.offset))
+    assert found["label"] == ("uncertain" if least else event.label)
+    assert looker._settings.least_spot_score == (least or RecognitionSettings().least_spot_score)
+    recorded.close()

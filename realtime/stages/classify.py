@@ -6,14 +6,13 @@ import functools
 import time
 
 import numpy as np
-import numpy.typing as npt
 
 from realtime.config import RecognitionSettings
 from realtime.ipc import bus, messages
 from realtime.recognition import bundle as bundles
+from realtime.recognition.naming import label_of
 from realtime.stages.attempts import Attempts
 from realtime.stages.runner import StageContext
-from realtime.types import SpotEvent
 from realtime.vision.features import FeatureSpec
 
 _POLL_S = 0.25
@@ -63,7 +62,7 @@ def classify(message: messages.Mapped, bundle: bundles.Bundle, settings: Recogni
     return messages.Classified(
         id=message.id,
         event=message.event,
-        label=label_of(message.event, scores, bundle, settings),
+        label=label_of(message.event.score, scores, bundle, settings),
         scores={name: float(score) for name, score in zip(bundle.labels, scores, strict=True)},
         capture_ns=message.capture_ns,
         ring_ns=message.ring_ns,
@@ -72,16 +71,3 @@ def classify(message: messages.Mapped, bundle: bundles.Bundle, settings: Recogni
         mapped_ns=message.sent_ns,
         sent_ns=time.monotonic_ns(),
     )
-
-
-def label_of(
-    event: SpotEvent, scores: npt.NDArray[np.float32], bundle: bundles.Bundle, settings: RecognitionSettings
-) -> str:
-    """Label of one event: scores (3,) of its map.
-
-    ``uncertain`` where the movement stands out of the noise by less than ``least_spot_score``, whatever the scores are:
-    each channel of a map is stretched, so that the map of noise looks as strong as any other.
-    """
-    if event.score < settings.least_spot_score:
-        return "uncertain"
-    return bundle.label(scores, settings.threshold)

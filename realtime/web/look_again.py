@@ -11,11 +11,12 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from realtime.config import SpotSettings
+from realtime.config import RecognitionSettings, SpotSettings
 from realtime.errors import MerealtimeError, UserError
 from realtime.sinks.lines import EventLine
 from realtime.types import SpotEvent
@@ -40,6 +41,7 @@ class Looker:
         self._one_at_a_time = threading.Lock()
         self._known: OrderedDict[tuple[int | None, Moments], dict[str, Any]] = OrderedDict()
         self._bundle: Any = None
+        self._settings = _recognition(recorded.session.facts)
 
     def look(self, event: EventLine | None, moments: Moments) -> dict[str, Any]:
         """What the page shows of it. MerealtimeError, one line, where that can't be computed."""
@@ -59,7 +61,7 @@ class Looker:
         flow = maps.flow_crops(onset, apex, spec)
         strained = maps.strain_of(flow, spec)
         cells = maps.map_from_flow(flow, landmarks, spec)
-        scores, label, name = self._name(cells)
+        scores, label, name = self._name(cells, np.inf if event is None else event.spot_score)
         return {
             "ok": True,
             "width": spec.crop_width,
@@ -77,9 +79,10 @@ class Looker:
             "model": name,
         }
 
-    def _name(self, cells: npt.NDArray[np.float32]) -> tuple[dict[str, float], str, str]:
-        """What the session's model says of a map; nothing where it is not to be had."""
+    def _name(self, cells: npt.NDArray[np.float32], spot_score: float) -> tuple[dict[str, float], str, str]:
+        """What the session's model says of a map, by the session's rules; nothing where it is not to be had."""
         from realtime.recognition import bundle as bundles
+        from realtime.recognition.naming import label_of
 
         if self._bundle is None:
             first = self._recorded.session.first
@@ -91,7 +94,7 @@ class Looker:
             return {}, "", ""
         scores = self._bundle.predict(cells[None])[0]
         told = {name: round(float(score), 4) for name, score in zip(self._bundle.labels, scores, strict=True)}
-        return told, self._bundle.label(scores), self._bundle.card.name
+        return told, label_of(spot_score, scores, self._bundle, self._settings), self._bundle.card.name
 
     def _crops(
         self, event: EventLine | None, moments: Moments
@@ -139,6 +142,15 @@ class Looker:
             if one.anchor is not None
         }
         return min(away, key=lambda face: away[face], default=0)
+
+
+def _recognition(facts: dict[str, Any]) -> RecognitionSettings:
+    """The session's own; today's, where its folder says nothing that can be read."""
+    settings = facts.get("settings")
+    try:
+        return msgspec.convert(settings.get("recognition") if isinstance(settings, dict) else None, RecognitionSettings)
+    except msgspec.ValidationError:
+        return RecognitionSettings()
 
 
 def _jpeg(gray: npt.NDArray[np.uint8]) -> str:
