@@ -58,16 +58,57 @@ def _median_error(rows: dict[str, dict[str, float]], name: str) -> str:
     return number(statistics.median(values), 3) if values else "–"
 
 
+UNITS = {
+    "AU12": "both corners of the mouth up",
+    "AU1+2": "brows up",
+    "AU4": "brows down and together",
+    "AU15": "corners of the mouth down",
+    "AU9": "nose wrinkled",
+    "AU10": "upper lip up",
+    "AU14": "both corners of the mouth drawn in, dimples",
+    "U12": "one corner of the mouth up",
+    "U14": "one corner drawn in",
+    "AU1+4": "inner ends of the brows up and together",
+}
+
+
 def labels() -> str:
-    """What the model calls each generated action unit."""
+    """What each model calls each generated action unit."""
     result = load("labels")
     columns = ("negative", "positive", "surprise", "uncertain")
     rows = [
-        (name, unit, *(counts.get(label, 0) for label in columns))
-        for name, units in result["sets"].items()
+        (name, model.removesuffix("-composite"), unit, *(counts.get(label, 0) for label in columns))
+        for name, models in result["sets"].items()
+        for model, units in models.items()
         for unit, counts in sorted(units.items())
     ]
-    return markdown(("clips", "action unit (its class)", *columns), rows, 2) + stamp(result)
+    return markdown(("clips", "model", "action unit (its class)", *columns), rows, 3) + stamp(result)
+
+
+def by_unit() -> str:
+    """Movements that the classes can't tell apart: action units on held-out faces, right of all, what most got."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for name, models in load("labels")["sets"].items():
+        for model, units in models.items() if name.startswith("heldout") else ():
+            for unit, counts in units.items():
+                found.setdefault(unit, {})[model] = counts
+    models_ = sorted({model for calls in found.values() for model in calls}, reverse=True)
+    rows = []
+    for unit, description in UNITS.items():
+        for known, calls in found.items():
+            au, _, label = known.rstrip(")").partition(" (")
+            if au == unit:
+                rows.append((f"{au}: {description}", label, *(_call(calls.get(model, {}), label) for model in models_)))
+    header = ("movement", "its class", *(f"right, `{model.removesuffix('-composite')}`" for model in models_))
+    return markdown(header, rows, 2)
+
+
+def _call(counts: dict[str, int], label: str) -> str:
+    """ "8 of 10", and the label that most got where that is another."""
+    if not counts:
+        return "–"
+    often = max(counts, key=lambda name: counts[name])
+    return f"{counts.get(label, 0)} of {sum(counts.values())}" + ("" if often == label else f", called {often}")
 
 
 def real_motion() -> str:
@@ -125,13 +166,17 @@ def calibrated() -> str:
         found = row.get("calibration")
         if found is None:
             continue
-        errors = [number(found[name], 3) for name in ("ece_raw", "ece", "ece_biased")]
+        old = "ece_tempered" not in found  # before the share of noise
+        names = ("ece_raw", "ece" if old else "ece_tempered", "" if old else "ece", "ece_biased")
+        errors = [number(found[name], 3) if name else "–" for name in names]
         surest = [number(found[name]["0.7"], 3) for name in ("selective_raw", "selective", "selective_biased")]
         fitted = "inner folds" if found["nested"] else "the other subjects"
-        rows.append((row["model"], fitted, *(" / ".join(three) for three in (errors, surest))))
-    three = "raw / temperature / with biases"
-    header = ("model", "fitted on", f"calibration error: {three}", f"right of the surest 70 %: {three}")
-    return markdown(header, rows, 2) + stamp(result)
+        rows.append((row["model"] + _KEPT * ("commit" in row), fitted, " / ".join(errors), " / ".join(surest)))
+    header = (
+        "model", "fitted on", "calibration error: raw / temperature / and noise / biases",
+        "right of the surest 70 %: raw / calibrated / biases",
+    )  # fmt: skip
+    return markdown(header, rows, 2) + stamp(result) + _kept([row for row in result["rows"] if row.get("calibration")])
 
 
 def loso() -> str:
