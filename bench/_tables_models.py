@@ -87,8 +87,9 @@ def labels() -> str:
 
 def by_unit() -> str:
     """Movements that the classes can't tell apart: action units on held-out faces, right of all, what most got."""
+    result = load("labels")
     found: dict[str, dict[str, dict[str, int]]] = {}
-    for name, models in load("labels")["sets"].items():
+    for name, models in result["sets"].items():
         for model, units in models.items() if name.startswith("heldout") else ():
             for unit, counts in units.items():
                 found.setdefault(unit, {})[model] = counts
@@ -100,7 +101,7 @@ def by_unit() -> str:
             if au == unit:
                 rows.append((f"{au}: {description}", label, *(_call(calls.get(model, {}), label) for model in models_)))
     header = ("movement", "its class", *(f"right, `{model.removesuffix('-composite')}`" for model in models_))
-    return markdown(header, rows, 2)
+    return markdown(header, rows, 2) + stamp(result)
 
 
 def _call(counts: dict[str, int], label: str) -> str:
