@@ -80,11 +80,9 @@ def label_clip(clip: clips.ClipSpec, models: dict[str, bundle.Bundle], found: di
     try:
         for number, frame in enumerate(clip.frames()):
             for event in meter.process(frame, number, round(number * 1e9 / clip.fps))[1]:
-                called = {}
+                cut, called = meter.crops(event), {}
                 for name, model in models.items():
-                    scores = model.predict(feature_map(*meter.crops(event), model.feature_spec)[None])[0]
-                    best = int(scores.argmax())
-                    called[name] = model.labels[best] if scores[best] >= model.threshold else "uncertain"
+                    called[name] = model.label(model.predict(feature_map(*cut, model.feature_spec)[None])[0])
                 events.append((event, called))
     finally:
         meter.close()
