@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from realtime.config import SpotSettings
 from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
+from realtime.vision.spotting.face_meter import KEEP_S
 
 STEP_NS = 5_000_000
 
@@ -108,3 +110,20 @@ def test_a_brow_that_twitches_while_the_mouth_opens_for_long_stands_alone() -> N
     assert (only.kind, only.onset, only.rois) == ("micro", brow.onset, brow.rois)
     (both,) = told([(1.2, 1.7)], 5.0, ("left_brow", brow), ("mouth", event(1.2, 1.4, 1.7, "micro", chin=4.0)))
     assert set(both.rois) == {"left_eye_brow", "right_eye_brow", "chin"}
+
+
+@pytest.mark.parametrize("then", [[], [(5.5, 15.0)], [(5.9, 6.0), (6.2, 15.0)]])
+@pytest.mark.parametrize("group", ["mouth", "nose"])
+def test_no_movement_waits_longer_than_its_frames_are_kept(then: list[tuple[float, float]], group: str) -> None:
+    longest = SpotSettings().max_duration_s
+    lasts = event(1.0, 1.5, 1.0 + longest, "macro", left_mouth=2.0, right_mouth=2.0, chin=0.5)
+    assembler, mouth = Assembler(), Mouth([(1.0, 1.0 + longest), *then])
+    ready = None
+    for now_ns in range(0, 15 * 10**9, STEP_NS):
+        mouth.now_ns = now_ns
+        found = [(group, lasts)] if now_ns == lasts.offset_t_ns else []
+        if assembler.push(now_ns, found, {"mouth": mouth})[0]:  # type: ignore[dict-item]
+            ready = now_ns
+            break
+    assert ready is not None
+    assert (ready - lasts.onset_t_ns) / 1e9 < longest + KEEP_S - 0.1

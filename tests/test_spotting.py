@@ -119,6 +119,17 @@ def test_a_movement_that_stays_is_told_at_the_end_or_after_the_longest_time() ->
     assert given_up[0].decided == pytest.approx(400 + 400, abs=40)
 
 
+@pytest.mark.parametrize("later", [5.0, 5.3])
+def test_a_macro_is_told_at_its_longest_though_something_moves_on_it(later: float) -> None:
+    longest_s = SpotSettings().max_duration_s
+    curve = curves(200, 11, 0.0)
+    t_s = np.arange(len(curve)) / 200
+    curve[:, 3] += 1.5 * course(t_s, 2.0, 0.4, 20.0, 1.0) + 0.8 * course(t_s, later, 1.5, 20.0, 1.0)
+    macros = [event for event in spot(curve, 200) if event.kind == "macro"]
+    assert macros
+    assert all(event.decided - event.onset <= 200 * (longest_s + 0.1) for event in macros)
+
+
 def test_two_movements_do_not_overlap() -> None:
     curve = curves(200, 5, 1.0, onset=2.0, rise=0.1, hold=0.0, fall=0.1)
     curve[:, 0] = np.hypot(curve[:, 0], course(np.arange(1000) / 200, 2.3, 0.1, 0.02, 0.12))

@@ -15,10 +15,11 @@ from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.session.clips import ClipRecorder
 from realtime.session.write import Recorder, make_folder
 from realtime.stages.runner import StageContext
+from realtime.vision.spotting.assemble import LONGEST_WAIT_S
 
 Gray = npt.NDArray[np.uint8]
 
-_LATE_S = 2.0  # an event is known at most so long after it has lasted its longest
+_LATE_S = LONGEST_WAIT_S + 0.5  # an event is known at most so long after it has lasted its longest
 
 
 class Keeper(Protocol):

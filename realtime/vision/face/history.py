@@ -19,7 +19,7 @@ from realtime.vision.features.crop import apply, compose, crop_transform, invert
 from realtime.vision.features.pose_rule import Pose, correction
 from realtime.vision.features.relief import parallax
 
-MAX_BYTES = 200 * 2**20
+MAX_BYTES = 240 * 2**20
 """Faces too large to be kept within this are kept at half the size, a quarter …"""
 
 

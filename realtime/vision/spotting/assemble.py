@@ -26,8 +26,10 @@ _ALONE_S = {False: 0.5, True: 1.5}
 """Mouth movements closer than this have to do with each other; by whether the jaw led."""
 _AFTER_S = {False: 0.3, True: 0.8}
 """How long to wait for a next one."""
-_SOON_S, _LATE_S = 0.8, 2.0
-"""What was long (a macro-expression) and is followed so soon by another movement waits for so long: is it a word?"""
+_SOON_S = 0.8
+"""What was long (a macro-expression) and is followed so soon by another movement waits longer: is it a word?"""
+LONGEST_WAIT_S = 2.0
+"""No movement waits longer for what follows, from when it was found."""
 _MOST_NEAR = {False: 1, True: 0}
 """So many movements near it may an expression of the mouth have."""
 _JAW = 1.5
@@ -219,10 +221,12 @@ class Assembler:
         event = pending.event
         if pending.group in _LOWER and not self.speaking:
             jaw = pending.group == "mouth" and is_jaw(event)
+            if t_ns - pending.since_ns > LONGEST_WAIT_S * 1e9:
+                return True
             if t_ns - event.offset_t_ns < _AFTER_S[jaw] * 1e9 or self._may_be_word(event, t_ns):
                 return False
             if self._under_way is not None and self._under_way.begin_ns - event.offset_t_ns < _ALONE_S[jaw] * 1e9:
-                return t_ns - pending.since_ns > 2e9  # it is not known yet what that becomes
+                return False  # it is not known yet what that becomes
         if t_ns - pending.since_ns > _WAIT_S * 1e9:
             return True
         return not any(
@@ -233,7 +237,7 @@ class Assembler:
     def _may_be_word(self, event: SpotEvent, t_ns: int) -> bool:
         """The first long word of a sentence looks like an expression of the mouth, until others follow."""
         since_s = (t_ns - event.offset_t_ns) / 1e9
-        if event.kind == "micro" or since_s > _LATE_S:
+        if event.kind == "micro" or since_s > LONGEST_WAIT_S:
             return False
         moved = [*self._mouthings, *([self._under_way] if self._under_way else [])]
         return since_s < _SOON_S or any(0 <= m.begin_ns - event.offset_t_ns < _SOON_S * 1e9 for m in moved)

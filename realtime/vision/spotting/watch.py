@@ -200,10 +200,14 @@ class Watch:
             self.hold = None
             self.rest.let_settle()
             return self._told(hold, self.track.count - 1)
-        if age_s >= self.params.max_duration_s:
-            hold.told = True
-            return self._told(hold, self.track.count - 1)
-        return None
+        return self._told_for_its_age(hold)
+
+    def _told_for_its_age(self, hold: Hold) -> SpotEvent | None:
+        """What lasts its longest is told while it lasts, or its onset would leave the history."""
+        if hold.told or self.track.now_ns - hold.onset_ns < self.params.max_duration_s * 1e9:
+            return None
+        hold.told = True
+        return self._told(hold, self.track.count - 1)
 
     def share(self, hold: Hold) -> float:
         """How much of an open macro-expression is still there, 1 all, 0 back at rest."""
@@ -223,6 +227,8 @@ class Watch:
         movement, params = self.movement, self.params
         assert movement is not None
         movement.follow(size - self.rest.level, off, trust, self.channels, self.track.now_ns)
+        if self.hold is not None and (told := self._told_for_its_age(self.hold)):
+            return told
         age_s = (self.track.now_ns - movement.opened_ns) / 1e9
         stopped = movement.has_stopped(self._still_noise)
         if self.hold is not None and self._is_back(self.hold, trust) and (movement.is_calm or stopped):
