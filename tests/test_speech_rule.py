@@ -10,6 +10,7 @@ import pytest
 from realtime.config import SpotSettings
 from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
+from realtime.vision.spotting.detectors import LBP_PX
 from realtime.vision.spotting.face_meter import KEEP_S
 
 STEP_NS = 5_000_000
@@ -108,7 +109,7 @@ def test_a_brow_that_twitches_while_the_mouth_opens_for_long_stands_alone() -> N
     brow = event(1.3, 1.42, 1.6, "micro", left_eye_brow=1.0, right_eye_brow=1.0)
     (only,) = told([(1.0, 1.9)], 5.0, ("left_brow", brow), ("mouth", opens))
     assert (only.kind, only.onset, only.rois) == ("micro", brow.onset, brow.rois)
-    (both,) = told([(1.2, 1.7)], 5.0, ("left_brow", brow), ("mouth", event(1.2, 1.4, 1.7, "micro", chin=4.0)))
+    (both,) = told([(1.2, 1.7)], 5.0, ("left_brow", brow), ("mouth", event(1.2, 1.4, 1.7, "micro", chin=1.5)))
     assert set(both.rois) == {"left_eye_brow", "right_eye_brow", "chin"}
 
 
@@ -127,3 +128,47 @@ def test_no_movement_waits_longer_than_its_frames_are_kept(then: list[tuple[floa
             break
     assert ready is not None
     assert (ready - lasts.onset_t_ns) / 1e9 < longest + KEEP_S - 0.1
+
+
+def short(begin_s: float, **rois: float) -> SpotEvent:
+    return event(begin_s, begin_s + 0.15, begin_s + 0.3, "micro", **rois)
+
+
+@pytest.mark.parametrize(
+    ("rois", "is_told"),
+    [
+        ({"left_mouth": 4.0, "right_mouth": 3.0, "chin": 4.4}, False),
+        ({"left_mouth": 2.0, "right_mouth": 1.4, "chin": 9.0}, False),
+        ({"left_mouth": 1.5, "right_mouth": 1.2, "chin": 1.6}, True),  # AU15+17 are that small
+        ({"left_mouth": 3.0, "right_mouth": 3.0, "chin": 0.6}, True),  # the lips alone
+    ],
+)
+def test_one_word_is_no_expression(rois: dict[str, float], is_told: bool) -> None:
+    assert bool(told([(1.0, 1.3)], 5.0, ("mouth", short(1.0, **rois)))) == is_told
+
+
+def test_a_word_in_the_unit_of_another_detector() -> None:
+    word = short(1.0, left_mouth=4.0 / LBP_PX, right_mouth=3.0 / LBP_PX, chin=4.4 / LBP_PX)
+    for unit_px, is_told in ((LBP_PX, False), (1.0, True)):
+        assembler = Assembler(unit_px)
+        events = assembler.push(word.offset_t_ns, [("mouth", word)], {})[0] + assembler.flush([])
+        assert bool(events) == is_told
+
+
+def test_a_word_while_a_brow_rises_leaves_the_brow() -> None:
+    brow = short(1.0, left_eye_brow=1.0)
+    (only,) = told([(1.0, 1.3)], 5.0, ("left_brow", brow), ("mouth", short(1.0, left_mouth=4.0, chin=4.0)))
+    assert set(only.rois) == {"left_eye_brow"}
+
+
+def test_what_follows_a_movement_of_the_jaw_is_its_word() -> None:
+    small = short(1.6, left_mouth=1.0, right_mouth=1.0, chin=0.1)
+    assembler, mouth, events = Assembler(), Mouth([(1.0, 1.2), (1.6, 1.9)], jaw=True), []
+    for now_ns in range(0, 5 * 10**9, STEP_NS):
+        mouth.now_ns = now_ns
+        if now_ns > 1.3e9:
+            mouth.peaks = np.array([1.0, 1.0, 0.1])
+        found = [("mouth", small)] if now_ns == small.offset_t_ns else []
+        events += assembler.push(now_ns, found, {"mouth": mouth})[0]  # type: ignore[dict-item]
+    assert events == []
+    assert told([(1.0, 1.2), (1.6, 1.9)], 5.0, ("mouth", small)), "lips alone before it"

@@ -32,8 +32,10 @@ LONGEST_WAIT_S = 2.0
 """No movement waits longer for what follows, from when it was found."""
 _MOST_NEAR = {False: 1, True: 0}
 """So many movements near it may an expression of the mouth have."""
-_JAW = 1.5
-"""The jaw leads where the chin moves so many times as far as the lips."""
+_JAW, _WITH_JAW = 1.5, 0.7
+"""The jaw leads where the chin moves so many times as far as the lips, and goes with them from here on."""
+_WORD_PX = 2.2
+"""Lips and jaw together, shortly and further than real micro-expressions go (0.3 to 1.9 px): a word."""
 _WINDOW_S, _MANY = 3.0, 3
 """Speech has begun with so many movements close to each other within the window, or one more where a smile begins and
 ends among them."""
@@ -77,7 +79,9 @@ class _Mouthing(msgspec.Struct):
 class Assembler:
     """Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit_px: float = 1.0) -> None:
+        """unit_px: px that one unit of the detector's differences is worth."""
+        self._unit_px = unit_px
         self.clear()
 
     def clear(self) -> None:
@@ -185,7 +189,6 @@ class Assembler:
     def _is_mouthed(self, event: SpotEvent) -> bool:
         """One of several movements of the mouth in a row: no expression."""
         jaw = is_jaw(event)
-        gap_ns = _ALONE_S[jaw] * 1e9
         own_ns = 0.5 * (event.offset_t_ns - event.onset_t_ns)
         moved = [*self._mouthings, *([self._under_way] if self._under_way else [])]
         near = 0
@@ -194,8 +197,13 @@ class Assembler:
             if shared > min(own_ns, 0.5 * (m.end_ns - m.begin_ns)):
                 continue  # this is it
             apart = max(event.onset_t_ns - m.end_ns, m.begin_ns - event.offset_t_ns)
-            near += apart < gap_ns
+            if apart < _ALONE_S[jaw or m.jaw] * 1e9:
+                near += 2 if m.jaw else 1
         return near > _MOST_NEAR[jaw]
+
+    def _is_word(self, event: SpotEvent) -> bool:
+        """Somebody says "yes": one short movement of lips and jaw."""
+        return event.kind == "micro" and _has_jaw(event) and peak_of(event) * self._unit_px > _WORD_PX
 
     # --- waiting ----------------------------------------------------------------------------------------
 
@@ -220,7 +228,7 @@ class Assembler:
     def _is_ready(self, pending: _Pending, t_ns: int, groups: Mapping[str, Spotter]) -> bool:
         event = pending.event
         if pending.group in _LOWER and not self.speaking:
-            jaw = pending.group == "mouth" and is_jaw(event)
+            jaw = pending.group == "mouth" and _has_jaw(event)
             if t_ns - pending.since_ns > LONGEST_WAIT_S * 1e9:
                 return True
             if t_ns - event.offset_t_ns < _AFTER_S[jaw] * 1e9 or self._may_be_word(event, t_ns):
@@ -254,7 +262,9 @@ class Assembler:
             upper = [p for p in same if p.group not in _LOWER]
             lower = [p for p in same if p.group in _LOWER]
             spoken = self.speaking or pending.event.onset_t_ns < self._spoke_ns
-            if spoken or any(p.group == "mouth" and self._is_mouthed(p.event) for p in lower):
+            if spoken or any(
+                p.group == "mouth" and (self._is_word(p.event) or self._is_mouthed(p.event)) for p in lower
+            ):
                 same = upper
             if any(p.event.kind == "micro" for p in upper):  # a brow that twitches while the mouth opens for long
                 same = [p for p in same if not is_opened(p.event)]
@@ -284,8 +294,16 @@ def peak_of(event: SpotEvent) -> float:
 
 def is_jaw(event: SpotEvent) -> bool:
     """Whether the chin moves much further than the lips."""
-    lips = max(event.rois.get("left_mouth", 0.0), event.rois.get("right_mouth", 0.0))
-    return event.rois.get("chin", 0.0) > _JAW * lips
+    return event.rois.get("chin", 0.0) > _JAW * _lips(event)
+
+
+def _has_jaw(event: SpotEvent) -> bool:
+    """Whether the chin goes with the lips."""
+    return event.rois.get("chin", 0.0) > _WITH_JAW * _lips(event)
+
+
+def _lips(event: SpotEvent) -> float:
+    return max(event.rois.get("left_mouth", 0.0), event.rois.get("right_mouth", 0.0))
 
 
 def is_opened(event: SpotEvent) -> bool:
