@@ -30,7 +30,16 @@ def spotting() -> str:
 
 def living() -> str:
     """The held-out half of the living suite, our detector, a row a factor."""
-    result = load("living-heldout")
+    return _living("living-heldout")
+
+
+def living_again() -> str:
+    """Some of its rows, measured again later."""
+    return _living("living-heldout-again")
+
+
+def _living(name: str) -> str:
+    result = load(name)
     rows = [
         (
             factor,

