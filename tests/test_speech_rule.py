@@ -12,6 +12,7 @@ from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.detectors import LBP_PX
 from realtime.vision.spotting.face_meter import KEEP_S
+from realtime.vision.spotting.talk import Talk
 
 STEP_NS = 5_000_000
 
@@ -145,6 +146,21 @@ def short(begin_s: float, **rois: float) -> SpotEvent:
 )
 def test_one_word_is_no_expression(rois: dict[str, float], is_told: bool) -> None:
     assert bool(told([(1.0, 1.3)], 5.0, ("mouth", short(1.0, **rois)))) == is_told
+
+
+def test_a_long_word_is_one_too_and_a_smile_or_a_long_laugh_is_none() -> None:
+    for lasting_s, chin, is_told in ((0.9, 2.5, False), (0.9, 1.2, True), (1.4, 2.5, True)):
+        one = event(1.0, 1.3, 1.0 + lasting_s, "macro", left_mouth=2.6, right_mouth=2.2, chin=chin)
+        assert bool(told([(1.0, 1.0 + lasting_s)], 6.0, ("mouth", one))) == is_told
+
+
+def test_what_the_lips_do_a_second_after_the_jaw_is_their_own() -> None:
+    for at_s, is_told in ((1.8, False), (2.2, True)):
+        talk, mouth, one = Talk(1.0), Mouth([(1.0, 1.2)], jaw=True), short(at_s, left_mouth=1.0, chin=0.1)
+        for now_ns in range(0, one.offset_t_ns, STEP_NS):
+            mouth.now_ns = now_ns
+            talk.listen(now_ns, mouth)  # type: ignore[arg-type]
+        assert talk.has(one) != is_told
 
 
 def test_a_word_in_the_unit_of_another_detector() -> None:

@@ -15,7 +15,7 @@ from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.session.clips import ClipRecorder
 from realtime.session.write import Recorder, make_folder
 from realtime.stages.runner import StageContext
-from realtime.vision.spotting.assemble import LONGEST_WAIT_S
+from realtime.vision.spotting.talk import LONGEST_WAIT_S
 
 Gray = npt.NDArray[np.uint8]
 

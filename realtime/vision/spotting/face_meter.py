@@ -25,10 +25,11 @@ from realtime.vision.face.regions import FACE_WIDTH_PX, ROI_NAMES
 from realtime.vision.face.registration import Anchor
 from realtime.vision.features import FeatureSpec
 from realtime.vision.spotting import lbp
-from realtime.vision.spotting.assemble import LONGEST_WAIT_S, Assembler
+from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
 from realtime.vision.spotting.detectors import GROUPS, make_detector
 from realtime.vision.spotting.steadiness import Jerks, Steadiness
+from realtime.vision.spotting.talk import LONGEST_WAIT_S
 
 MIN_SIDE_PX = 32
 """Smaller pictures are refused: no face can be found or followed in them."""
