@@ -176,15 +176,17 @@ class SuiteClip:
     seed: int
     portrait_name: str
     settings: LivingSettings = field(repr=False)
+    speech_video: Path = SPEECH_VIDEO
 
     @property
     def name(self) -> str:
         """Unique in the suite."""
-        return f"{self.split}-{self.factor}-{self.index}"
+        other = self.settings.speech and self.speech_video != SPEECH_VIDEO
+        return f"{self.split}-{self.factor}-{self.index}" + (f"-{self.speech_video.stem}" if other else "")
 
     def clip(self) -> LivingClip:
         """The generator of its frames, and its truth."""
-        speech = speech_of(self.split) if self.settings.speech else None
+        speech = speech_of(self.split, self.speech_video) if self.settings.speech else None
         return generate(self.settings, self.seed, portraits(self.split)[self.portrait_name], speech)
 
     def path(self) -> Path:
@@ -193,7 +195,7 @@ class SuiteClip:
         parts = [msgspec.json.encode(self.settings), str(self.seed).encode(), portrait.gray.tobytes()]
         parts += [portrait.mesh.tobytes(), code_digest().encode()]
         if self.settings.speech:
-            parts.append(speech_of(self.split).coefficients.tobytes())
+            parts.append(speech_of(self.split, self.speech_video).coefficients.tobytes())
         return store.folder() / f"{self.name}-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}.clip"
 
     def frames(self) -> Iterator[Gray]:
@@ -240,15 +242,20 @@ def portraits(split: str) -> dict[str, Portrait]:
 
 
 @cache
-def speech_of(split: str) -> Trajectory:
+def speech_of(split: str, video: Path = SPEECH_VIDEO) -> Trajectory:
     """The split's part of the real speech."""
-    if not SPEECH_VIDEO.is_file():
-        raise SystemExit(f"{SPEECH_VIDEO.name} is not in ../shared/media: leave the speech factors out with --only")
-    return from_video(SPEECH_VIDEO, store.folder()).part(*SPEECH_PARTS[split])
+    if not video.is_file():
+        raise SystemExit(f"{video} is not there: leave the speech factors out with --only, or name a video")
+    return from_video(video, store.folder()).part(*SPEECH_PARTS[split])
 
 
-def suite(split: str, only: list[str] | None = None) -> list[SuiteClip]:
-    """All clips of a split, factor by factor. Raises ValueError for an unknown split or factor."""
+def suite(
+    split: str, only: list[str] | None = None, speech: Path = SPEECH_VIDEO, clips_each: int = CLIPS
+) -> list[SuiteClip]:
+    """All clips of a split, factor by factor. Raises ValueError for an unknown split or factor.
+
+    speech: a video of somebody who talks. clips_each: of a factor that has no number of its own.
+    """
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}: {' or '.join(SPLITS)}")
     unknown = [name for name in only or [] if name not in FACTORS]
@@ -259,13 +266,13 @@ def suite(split: str, only: list[str] | None = None) -> list[SuiteClip]:
     for number, (factor, changes) in enumerate(FACTORS.items()):
         if only and factor not in only:
             continue
-        count, seconds = _LONG.get((factor, split), (CLIPS, None))
+        count, seconds = _LONG.get((factor, split), (clips_each, None))
         for k in range(count):
             settings = msgspec.structs.replace(LivingSettings(**(BASE | changes)), mains_hz=50 if k % 2 else 60)
             if seconds:
                 settings = msgspec.structs.replace(settings, seconds=seconds)
             seed = (0 if split == "tuning" else 50_000) + 100 * number + k
-            found.append(SuiteClip(factor, split, k, seed, names[(number + k) % len(names)], settings))
+            found.append(SuiteClip(factor, split, k, seed, names[(number + k) % len(names)], settings, speech))
     return found
 
 

@@ -155,9 +155,11 @@ def run_living(options: argparse.Namespace, console: Console) -> None:
     known = (*DETECTORS, *RIVALS)
     if unknown := [name for name in systems if name not in known]:
         sys.exit(f"no detector {', '.join(unknown)}: {', '.join(known)}")
-    todo = living.suite(options.split, options.only.split(",") if options.only else None)
+    only = options.only.split(",") if options.only else None
+    todo = living.suite(options.split, only, Path(options.speech), options.clips)
     path = options.json or ROOT / "bench" / "results" / f"living-{options.split}.json"
-    stamp = {"split": options.split, "generator": living.code_digest()[:12], "machine": machine()}
+    of = {"split": options.split, "speech": Path(options.speech).name, "clips": options.clips}
+    stamp = {**of, "generator": living.code_digest()[:12], "machine": machine()}
     results: dict[str, list[_living_score.ClipResult]] = {name: [] for name in systems}
     for answer in _living_score.run(todo, systems, options.jobs):
         for name, result in answer.items():
@@ -181,6 +183,12 @@ def main() -> None:
     parser.add_argument("--split", choices=living.SPLITS, default="tuning", help="living: which half of the suite")
     parser.add_argument("--only", help="living: factors, comma between")
     parser.add_argument("--jobs", type=int, default=1, help="living: clips at a time")
+    parser.add_argument("--clips", type=int, default=living.CLIPS, help="living: clips of each factor")
+    parser.add_argument(
+        "--speech",
+        default=str(living.SPEECH_VIDEO),
+        help="living: a video of somebody who talks, instead of the suite's",
+    )
     options = parser.parse_args()
     cv2.setNumThreads(1)
     console = Console(width=160)

@@ -17,6 +17,7 @@ from _living_score import ClipResult, Found, score
 
 from realtime.synthesis import Portrait
 from realtime.synthesis.living import TruthMove
+from realtime.synthesis.living.speech import articulated
 
 
 def move(onset: int, apex: int, offset: int, kind: str = "micro") -> TruthMove:
@@ -93,6 +94,21 @@ def test_a_kept_clip_is_named_by_all_that_decides_it(monkeypatch: pytest.MonkeyP
     assert before != second.path()
     monkeypatch.setattr(living, "code_digest", lambda: "other code")
     assert first.path() != before
+
+
+def test_another_speaker_changes_clips_in_which_somebody_speaks_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    own = articulated(np.random.default_rng(1), 3.0)
+    other = articulated(np.random.default_rng(2), 3.0)
+    monkeypatch.setattr(
+        living, "speech_of", lambda split, video: asked.append((split, video)) or (other if "b" in video.stem else own)
+    )
+    here = {video: living.suite("tuning", ["base", "speech-alone"], Path(video), 3) for video in ("a.mp4", "b.mp4")}
+    paths = {video: {clip.path().name for clip in found} for video, found in here.items()}
+    assert all(len(found) == 6 for found in paths.values())
+    assert {name[:11] for name in paths["a.mp4"] & paths["b.mp4"]} == {"tuning-base"}
+    assert len(paths["a.mp4"] | paths["b.mp4"]) == 9
+    assert set(asked) == {("tuning", Path("a.mp4")), ("tuning", Path("b.mp4"))}
 
 
 def test_hits_count_whatever_they_are_called_but_f1_does_not() -> None:
