@@ -38,11 +38,17 @@ def living_again() -> str:
     return _living("living-heldout-again")
 
 
+def living_talk() -> str:
+    """Brow movements in the talk of two other recordings, and the talk alone, on five faces."""
+    return _living("living-heldout-cap13") + "\n" + _living("living-heldout-franck")
+
+
 def _living(name: str) -> str:
     result = load(name)
+    talk = f", {result['speech']}" if "speech" in result else ""
     rows = [
         (
-            factor,
+            factor + talk,
             f"{row['hits_micro']} of {row['micros']}" if row["micros"] else "–",
             number(row["f1_micro"], 2),
             number(row["false_micro_per_minute"]),
