@@ -64,6 +64,11 @@ class RingSettings(_Settings, frozen=True, kw_only=True):
         return max(8, min(wanted, self.max_mib * 2**20 // (height * width)))
 
 
+LONGEST_WAIT_S = 2.0
+"""No movement waits longer for what follows, from when it was found."""
+_PLACED_S = 0.5
+
+
 class SpotSettings(_Settings, frozen=True, kw_only=True):
     """Detector of movements (see realtime/vision/spotting/spotter.py)."""
 
@@ -84,6 +89,10 @@ class SpotSettings(_Settings, frozen=True, kw_only=True):
     def floor(self) -> float:
         """Least rise that opens an event, in the unit of the detector."""
         return self.floor_lbp if self.detector == "lbp" else self.floor_px
+
+    def known_s(self) -> float:
+        """So long after its onset a movement is told at the latest: it lasts, waits for what follows, is placed."""
+        return self.max_duration_s + LONGEST_WAIT_S + _PLACED_S
 
 
 class FlowSettings(_Settings, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from realtime.config import SpotSettings
 from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.detectors import LBP_PX
-from realtime.vision.spotting.face_meter import KEEP_S
 from realtime.vision.spotting.talk import Talk
 
 STEP_NS = 5_000_000
@@ -128,7 +127,7 @@ def test_no_movement_waits_longer_than_its_frames_are_kept(then: list[tuple[floa
             ready = now_ns
             break
     assert ready is not None
-    assert (ready - lasts.onset_t_ns) / 1e9 < longest + KEEP_S - 0.1
+    assert (ready - lasts.onset_t_ns) / 1e9 < SpotSettings().known_s() - 0.1
 
 
 def short(begin_s: float, **rois: float) -> SpotEvent:

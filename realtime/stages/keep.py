@@ -15,11 +15,8 @@ from realtime.ipc.ring import FrameHeader, RingReader
 from realtime.session.clips import ClipRecorder
 from realtime.session.write import Recorder, make_folder
 from realtime.stages.runner import StageContext
-from realtime.vision.spotting.talk import LONGEST_WAIT_S
 
 Gray = npt.NDArray[np.uint8]
-
-_LATE_S = LONGEST_WAIT_S + 0.5  # an event is known at most so long after it has lasted its longest
 
 
 class Keeper(Protocol):
@@ -67,7 +64,7 @@ def open_keeper(context: StageContext, folder: Path, order: messages.Control, re
         make_folder(folder, info)
         if output.record_frames == "none":
             return KeepNone()
-        seconds = context.settings.spot.max_duration_s + _LATE_S + output.record_before_s
+        seconds = context.settings.spot.known_s() + output.record_before_s
         most = output.clip_mib * 2**20 // (reader.height * reader.width)
         lossless = not info.live
         if most < seconds * order.fps:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import structs
 
+from realtime.config import LONGEST_WAIT_S
 from realtime.types import SpotEvent
 from realtime.vision.spotting.spotter import TOGETHER_S, Spotter
-from realtime.vision.spotting.talk import LONGEST_WAIT_S, Talk, is_opened
+from realtime.vision.spotting.talk import Talk, is_opened
 
 _WAIT_S = 0.35
 _SAME_APEX_S = 0.08

@@ -29,7 +29,6 @@ from realtime.vision.spotting.assemble import Assembler
 from realtime.vision.spotting.blinks import BlinkLog
 from realtime.vision.spotting.detectors import GROUPS, make_detector
 from realtime.vision.spotting.steadiness import Jerks, Steadiness
-from realtime.vision.spotting.talk import LONGEST_WAIT_S
 
 MIN_SIDE_PX = 32
 """Smaller pictures are refused: no face can be found or followed in them."""
@@ -37,8 +36,6 @@ _HOLE_S = 0.1
 """Frames missing for longer: what moved meanwhile was not seen, so nothing may be spotted across it."""
 _HEAD_TURN_DEG = 3.0
 """A head that turns further during an event is named in it."""
-KEEP_S = LONGEST_WAIT_S + 0.5
-"""Frames are kept for so much longer than a movement may last: it waits for what follows before it is told."""
 _RELIABLY = 1.33
 """A movement is found nine times in ten where its peak is so many times the least rise that opens an event, because it
 must stay above that for a while: median of ``bench/check.py`` on its tuning seeds."""
@@ -83,7 +80,7 @@ class FaceMeter:
         self._blinks = BlinkLog()
         self._steadiness = Steadiness()
         self._jerks = Jerks()
-        self._history = FaceHistory(round((self.settings.max_duration_s + KEEP_S) * fps))
+        self._history = FaceHistory(round(self.settings.known_s() * fps))
         self._spent = dict.fromkeys(("landmarks", "track", "decide", "keep"), 0)
         self._frames = 0
         self._last_ns: int | None = None
@@ -267,7 +264,7 @@ class FaceMeter:
         self._head = (round(float(yaw), 2), round(float(pitch), 2), round((roll + 180.0) % 360.0 - 180.0, 2))
         if not self._heads or t_ns - self._heads[-1][0] >= 20_000_000:
             self._heads.append((t_ns, self._head))
-            if t_ns - self._heads[0][0] > (self.settings.max_duration_s + KEEP_S) * 1e9:
+            if t_ns - self._heads[0][0] > self.settings.known_s() * 1e9:
                 del self._heads[: len(self._heads) // 4]
 
     def flush(self) -> list[SpotEvent]:

@@ -10,11 +10,10 @@ import itertools
 
 import msgspec
 
+from realtime.config import LONGEST_WAIT_S
 from realtime.types import SpotEvent
 from realtime.vision.spotting.spotter import Spotter
 
-LONGEST_WAIT_S = 2.0
-"""No movement waits longer for what follows, from when it was found."""
 _ALONE_S = {False: 0.5, True: 1.5}
 """Mouth movements closer than this have to do with each other; by whether the jaw led."""
 _BESIDE_JAW_S = 0.8
