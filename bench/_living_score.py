@@ -26,6 +26,8 @@ from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.spotting.face_meter import FaceMeter
 
 OFFSET_TOLERANCE_S = 0.04
+TURNED = ("head turned away", "head back")
+"""Notices between which the spotter tells frames to be unusable."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class ClipResult:
     spent_s: float
     truth: list[TruthMove]
     found: list[Found]
+    unusable: list[tuple[int, int]]
+    """Frames, the last included, that the system itself told are no use: the head is turned away."""
 
 
 def spot_clip(clip: living.SuiteClip, systems: tuple[str, ...]) -> dict[str, ClipResult]:
@@ -61,21 +65,35 @@ def spot_clip(clip: living.SuiteClip, systems: tuple[str, ...]) -> dict[str, Cli
 def _spot(clip: living.SuiteClip, path: Path, system: str) -> ClipResult:
     fps, frames = clip.settings.fps, Reading(store.read(path))
     begun = time.perf_counter()
-    found = _rival(frames, fps, system) if system in RIVALS else _ours(frames, fps, system)
+    found, unusable = (_rival(frames, fps, system), []) if system in RIVALS else _ours(frames, fps, system)
     spent = time.perf_counter() - begun - frames.spent_s
-    return ClipResult(clip.name, clip.factor, fps, frames.count, spent, clip.clip().truth.moves, found)
+    return ClipResult(clip.name, clip.factor, fps, frames.count, spent, clip.clip().truth.moves, found, unusable)
 
 
-def _ours(frames: Iterable[npt.NDArray[np.uint8]], fps: float, detector: str) -> list[Found]:
+def _ours(frames: Reading, fps: float, detector: str) -> tuple[list[Found], list[tuple[int, int]]]:
     meter = FaceMeter(SpotSettings(detector=detector), fps)  # type: ignore[arg-type]
     events: list[SpotEvent] = []
+    turned: list[tuple[str, int]] = []
     try:
         for number, frame in enumerate(frames):
-            events += meter.process(frame, number, round(number * 1e9 / fps))[1]
+            measurement, told = meter.process(frame, number, round(number * 1e9 / fps))
+            events += told
+            turned += [(what, number) for what, _ in measurement.notices if what in TURNED]
         events += meter.flush()
     finally:
         meter.close()
-    return [Found(event.kind, event.onset, event.apex, event.offset) for event in events]
+    return [Found(event.kind, event.onset, event.apex, event.offset) for event in events], spans(turned, frames.count)
+
+
+def spans(turned: list[tuple[str, int]], count: int) -> list[tuple[int, int]]:
+    """From each "head turned away" to the frame before the "head back" that follows it, or to the last frame."""
+    found: list[tuple[int, int]] = []
+    for what, number in turned:
+        if what == TURNED[0]:
+            found.append((number, count - 1))
+        elif found:
+            found[-1] = (found[-1][0], number - 1)
+    return found
 
 
 def _rival(frames: Iterable[npt.NDArray[np.uint8]], fps: float, name: str) -> list[Found]:
@@ -115,13 +133,17 @@ def score(results: list[ClipResult]) -> dict[str, Any]:
     """Figures of one factor.
 
     A hit is a one-to-one match of IoU ≥ 0.5 with a true micro-expression, whatever the spotter calls it; F1 counts
-    only what it calls micro. False is what matches no true movement of either kind.
+    only what it calls micro. False is what matches no true movement of either kind. Movements in frames that the
+    spotter told are no use count as any others; how many there were stands beside (``micros_unusable``: half of the
+    movement and more), as does the share of such frames.
     """
-    counts = dict.fromkeys(("micros", "macros", "hits", "hits_micro", "macros_found", "micro_found"), 0)
+    counts = dict.fromkeys(
+        ("micros", "micros_unusable", "macros", "hits", "hits_micro", "macros_found", "micro_found"), 0
+    )
     false = {"micro": 0, "macro": 0}
     apex_ms: list[float] = []
     offset_ms: list[float] = []
-    true_called_micro = 0
+    true_called_micro, unusable = 0, 0
     for result in results:
         micros = [move for move in result.truth if move.kind == "micro"]
         macros = [move for move in result.truth if move.kind == "macro"]
@@ -133,6 +155,8 @@ def score(results: list[ClipResult]) -> dict[str, Any]:
         true_called_micro += len(_pairs(called["micro"], micros))
         macro_pairs = _pairs(called["macro"], macros)
         counts["micros"] += len(micros)
+        counts["micros_unusable"] += sum(_in_spans(move, result.unusable) for move in micros)
+        unusable += sum(last - first + 1 for first, last in result.unusable)
         counts["macros"] += len(macros)
         counts["hits"] += len(pairs)
         counts["hits_micro"] += sum(result.found[j].kind == "micro" for j, _ in pairs)
@@ -154,6 +178,7 @@ def score(results: list[ClipResult]) -> dict[str, Any]:
         "apex_error_p90_ms": float(np.percentile(apex_ms, 90)) if apex_ms else None,
         "offset_within_40ms": _share_within(offset_ms, 1000 * OFFSET_TOLERANCE_S),
         "offset_error_p50_ms": float(np.median(offset_ms)) if offset_ms else None,
+        "unusable_share": unusable / max(frames, 1),
         "minutes": minutes,
         "ms_per_frame": 1000 * sum(result.spent_s for result in results) / max(frames, 1),
     }
@@ -169,7 +194,7 @@ def table(figures: dict[str, dict[str, Any]], title: str) -> Table:
     """One row a factor."""
     out = Table(title=title)
     heads = ("factor", "hits", "called micro", "F1 micro", "false micro/min", "false macro/min", "macros")
-    for head in (*heads, "apex p50 · p90 ms", "offset ≤ 40 ms", "ms/frame"):
+    for head in (*heads, "apex p50 · p90 ms", "offset ≤ 40 ms", "told unusable", "ms/frame"):
         out.add_column(head, justify="left" if head == "factor" else "right")
     for factor, row in figures.items():
         apex = "—"
@@ -185,9 +210,16 @@ def table(figures: dict[str, dict[str, Any]], title: str) -> Table:
             "—" if not row["macros"] else "{macros_found}/{macros}".format(**row),
             apex,
             _shown(row["offset_within_40ms"], 2),
+            _told_unusable(row),
             _shown(row["ms_per_frame"], 2),
         )
     return out
+
+
+def _in_spans(move: TruthMove, spans: list[tuple[int, int]]) -> bool:
+    """Whether half of the movement and more lies in them."""
+    inside = sum(max(0, min(last, move.offset) - max(first, move.onset) + 1) for first, last in spans)
+    return 2 * inside >= move.offset - move.onset + 1
 
 
 def _pairs(found: list[Found], truth: list[TruthMove]) -> list[tuple[int, int]]:
@@ -196,6 +228,12 @@ def _pairs(found: list[Found], truth: list[TruthMove]) -> list[tuple[int, int]]:
 
 def _share_within(errors: list[float], limit: float) -> float | None:
     return float((np.abs(errors) <= limit + 1e-6).mean()) if errors else None
+
+
+def _told_unusable(row: dict[str, Any]) -> str:
+    """Share of the frames, and the movements in them."""
+    share = row.get("unusable_share")  # results of before 2026-11-29 don't say
+    return "—" if not share else f"{share:.2f} ({row['micros_unusable']})"
 
 
 def _shown(value: float | None, digits: int) -> str:

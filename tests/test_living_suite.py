@@ -26,8 +26,8 @@ def move(onset: int, apex: int, offset: int, kind: str = "micro") -> TruthMove:
     )  # type: ignore[arg-type]
 
 
-def result(truth: list[TruthMove], found: list[Found]) -> ClipResult:
-    return ClipResult("clip", "base", 200.0, 12_000, 12.0, truth, found)
+def result(truth: list[TruthMove], found: list[Found], unusable: list[tuple[int, int]] | None = None) -> ClipResult:
+    return ClipResult("clip", "base", 200.0, 12_000, 12.0, truth, found, unusable or [])
 
 
 def test_kept_frames_come_back_bit_by_bit(tmp_path: Path) -> None:
@@ -122,6 +122,20 @@ def test_hits_count_whatever_they_are_called_but_f1_does_not() -> None:
     assert row["apex_error_p50_ms"] == pytest.approx((20 + 5) / 2)
     assert row["offset_within_40ms"] == 0.5  # 10 and 100 ms
     assert row["ms_per_frame"] == pytest.approx(1.0)
+
+
+def test_movements_that_are_told_to_be_no_use_count_as_any_and_stand_beside() -> None:
+    truth = [move(100, 120, 150), move(400, 420, 450), move(700, 720, 750)]
+    row = score([result(truth, [Found("micro", 102, 124, 148)], [(0, 60), (425, 5_938), (6_000, 6_424)])])
+    assert (row["hits"], row["micros"]) == (1, 3)
+    assert row["f1_micro"] == pytest.approx(2 * 1 / (3 + 1))
+    assert row["micros_unusable"] == 2  # 26 of 51 frames, all of 51
+    assert row["unusable_share"] == pytest.approx((61 + 5_514 + 425) / 12_000)
+    assert _living_score.spans([("head turned away", 5), ("head back", 9), ("head turned away", 20)], 30) == [
+        (5, 8),
+        (20, 29),
+    ]
+    assert _living_score.spans([("head back", 9)], 30) == []
 
 
 def test_a_macro_is_right_as_a_macro_and_its_micro_is_counted_apart() -> None:

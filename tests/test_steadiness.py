@@ -34,8 +34,15 @@ def test_a_head_that_turns_away_and_comes_back_is_told_once_each(fps: int) -> No
     said, steady = follow(t_s, turn)
     assert [what for _, what in said] == ["head turned away", "head back"]
     assert said[0][0] == pytest.approx(4.7, abs=0.2)
-    assert said[1][0] == pytest.approx(8.2, abs=0.2)
+    assert said[1][0] == pytest.approx(10.6, abs=0.2)  # where it stops
     assert not steady[round(6 * fps)]
+
+
+def test_a_head_that_swings_far_to_and_fro_is_not_measured_as_it_sweeps_through_the_middle() -> None:
+    t_s = np.arange(0, 24, 1 / 200)
+    said, steady = follow(t_s, 20 * np.sin(2 * np.pi * t_s / 6))
+    assert said[-1][1] == "head turned away"
+    assert not any(steady[600:])
 
 
 def test_a_head_that_whips_round_is_unusable_while_it_does_and_shortly_after() -> None:

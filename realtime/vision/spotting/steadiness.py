@@ -15,7 +15,10 @@ _PROFILE_DEG = 35.0
 """However used to it: a face that is turned further from the camera shows one side only."""
 _PRIOR_S, _MEMORY_S = 2.0, 20.0
 """Where a face usually looks is at first the camera, with the weight of so many seconds, then its own mean."""
-_FAST_DEG_S, _SLOW_DEG_S = 20.5, 15.0
+_FAST_DEG_S, _SLOW_DEG_S = 20.5, 8.0
+"""Turning faster than the one: unusable. Usable again below the other, which is where a head that looks around stops:
+one that only sweeps through the middle shows parts of itself that nothing has learnt yet.
+"""
 _STEP_S = 0.15
 """Speeds are measured over this time."""
 _REST_S = 0.1
