@@ -78,7 +78,8 @@ def _ours(frames: Reading, fps: float, detector: str) -> tuple[list[Found], list
         for number, frame in enumerate(frames):
             measurement, told = meter.process(frame, number, round(number * 1e9 / fps))
             events += told
-            turned += [(what, number) for what, _ in measurement.notices if what in TURNED]
+            if measurement is not None:  # a frame that is whole is always measured
+                turned += [(what, number) for what, _ in measurement.notices if what in TURNED]
         events += meter.flush()
     finally:
         meter.close()

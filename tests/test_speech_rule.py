@@ -140,7 +140,8 @@ def short(begin_s: float, **rois: float) -> SpotEvent:
         ({"left_mouth": 4.0, "right_mouth": 3.0, "chin": 4.4}, False),
         ({"left_mouth": 2.0, "right_mouth": 1.4, "chin": 9.0}, False),
         ({"left_mouth": 1.5, "right_mouth": 1.2, "chin": 1.6}, True),  # AU15+17 are that small
-        ({"left_mouth": 3.0, "right_mouth": 3.0, "chin": 0.6}, True),  # the lips alone
+        ({"left_mouth": 1.8, "right_mouth": 1.8, "chin": 0.4}, True),  # the lips alone
+        ({"left_mouth": 3.0, "right_mouth": 3.0, "chin": 0.6}, False),  # twice as far as any micro-expression
     ],
 )
 def test_one_word_is_no_expression(rois: dict[str, float], is_told: bool) -> None:

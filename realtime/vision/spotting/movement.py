@@ -212,8 +212,18 @@ class Movement:
         self._calm_ns = self._calm_ns or self._now_ns
         if self._now_ns - self._calm_ns < self._quiet_ns:
             return False
-        self.stopped, self.residual_px = True, recent
+        self.stop_at(recent)
         return True
+
+    def stop_at(self, level_px: float) -> None:
+        """It has stopped, at this distance from the reference."""
+        self.stopped, self.residual_px = True, level_px
+
+    @property
+    def level_px(self) -> float:
+        """Mean of the time over which ``is_level`` looks."""
+        values = [s for t, s in self._past if self._now_ns - t <= _LEVEL_S * 1e9]
+        return sum(values) / len(values)
 
     @property
     def is_calm(self) -> bool:

@@ -26,9 +26,9 @@ _MOST_NEAR = {False: 1, True: 0}
 """So many movements near it may an expression of the mouth have; what the jaw led counts for two."""
 _JAW, _WITH_JAW = 1.5, 0.7
 """The jaw leads where the chin moves so many times as far as the lips, and goes with them from here on."""
-_WORD_PX, _WORD_S = 2.2, 1.0
-"""Lips and jaw together, shortly and further than real micro-expressions go (0.3 to 1.9 px): a word. Smiles, however
-large, take the chin half as far along as the lips at most."""
+_WORD_PX, _WORD_S = 2.2, {False: 0.6, True: 1.0}
+"""Shortly and further than real micro-expressions go (0.3 to 1.6 px): a word, and a longer one where the jaw goes with
+the lips. Smiles, however large, take the chin half as far along as the lips at most, and last longer."""
 _WINDOW_S, _MANY = 3.0, 3
 """Speech has begun with so many movements close to each other within the window, or one more where a smile begins and
 ends among them."""
@@ -141,9 +141,9 @@ class Talk:
         return near > _MOST_NEAR[jaw]
 
     def _is_word(self, event: SpotEvent) -> bool:
-        """Somebody says "yes": one short movement of lips and jaw."""
-        short = event.offset_t_ns - event.onset_t_ns <= _WORD_S * 1e9
-        return short and _has_jaw(event) and max(event.rois.values()) * self._unit_px > _WORD_PX
+        """Somebody says "yes", or presses the lips: one short, large movement."""
+        short = event.offset_t_ns - event.onset_t_ns <= _WORD_S[_has_jaw(event)] * 1e9
+        return short and max(event.rois.values()) * self._unit_px > _WORD_PX
 
     def _may_be_word(self, event: SpotEvent, t_ns: int) -> bool:
         """The first long word of a sentence looks like an expression of the mouth, until others follow."""

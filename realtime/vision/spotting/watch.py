@@ -33,6 +33,10 @@ _EACH = 2.0
 """What ``kernels.alive`` says of a group of which every channel is."""
 _ALIVE = 0.3
 """A group with less of its weight alive is out of play."""
+_SUNK, _SURELY = 0.2, 3.0
+"""What is level after longer than a micro-expression lasts, below its peak by this share and so many times the noise,
+is a short movement that has left something behind.
+"""
 _HELD = 0.6
 """What has lasted longer than a micro-expression and still has this share of its peak is held."""
 _LARGE = 18.0
@@ -241,8 +245,22 @@ class Watch:
             held = movement.residual > _HELD and (large or age_s > params.micro_max_s - _CONFIRM_S)
             return self._keep_as_hold(movement) if held else self._close(movement)
         if age_s > params.micro_max_s + 0.1 and movement.is_level:
-            return self._keep_as_hold(movement)
+            return self._close(movement) if self._has_sunk(movement) else self._keep_as_hold(movement)
         return self._close(movement) if age_s >= params.max_duration_s else None
+
+    def _has_sunk(self, movement: Movement) -> bool:
+        """It came to rest at a lower level some time ago, which shows only now: noise hid where its fall ended."""
+        level_px = movement.level_px
+        if self.hold is not None or level_px > _LARGE * self.rest.floor:
+            return False
+        course = self._place(movement, level_px).course
+        if course is None or course.offset - course.onset > self.params.micro_max_s:
+            return False
+        fallen_px = course.peak - level_px
+        if fallen_px < max(_SUNK * course.peak, _SURELY * self._still_noise(movement.direction)):
+            return False
+        movement.stop_at(level_px)
+        return True
 
     def _still_noise(self, direction: Values) -> float:
         """How much the projected curve's short means differ from one to the next while nothing moves."""
