@@ -363,3 +363,19 @@ def test_without_a_floor_the_noise_alone_decides() -> None:
     still[:, 3] = course(np.arange(800) / 200, **times)
     (event,) = spot(still, 200, SpotSettings(floor_px=0.0))
     assert np.isfinite(event.score)
+
+
+@pytest.mark.parametrize(("left", "kinds"), [(0.6, ["micro"]), (0.93, [])])
+def test_a_movement_whose_fall_never_quite_calms_is_short_where_it_has_sunk(left: float, kinds: list[str]) -> None:
+    t_s = np.arange(1600) / 200
+    risen = course(t_s, onset=3.0, rise=0.18, hold=3.0, fall=2.0)
+    wave = 0.05 * np.sin(2 * np.pi * t_s / 0.09) * (t_s > 3.2) * (t_s < 3.9)
+    moved = 0.8 * risen * (1 - (1 - left) * course(t_s, onset=3.2, rise=0.16, hold=9.0, fall=1.0)) + wave
+    noise = 0.01 * np.random.default_rng(0).normal(size=(1600, 4))
+    rows = noise + moved[:, None] * [0.1, 1.0, 0.1, 1.0]
+    spotter = Spotter(None, 200.0, channels=two_patches())
+    found = [event for k, row in enumerate(rows[:820]) if (event := spotter.push(k, k * STEP_NS, row))]
+    assert [event.kind for event in found] == kinds
+    for event in found:
+        assert event.offset / 200 == pytest.approx(3.36, abs=0.04)
+        assert event.residual == pytest.approx(left, abs=0.08)
