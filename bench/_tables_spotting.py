@@ -33,11 +33,6 @@ def living() -> str:
     return _living("living-heldout")
 
 
-def living_again() -> str:
-    """Some of its rows, measured again later."""
-    return _living("living-heldout-again")
-
-
 def living_talk() -> str:
     """Brow movements in the talk of two other recordings, and the talk alone, on five faces."""
     return _living("living-heldout-cap13") + "\n" + _living("living-heldout-franck")
@@ -55,6 +50,7 @@ def _living(name: str) -> str:
             number(row["false_macro_per_minute"]),
             f"{row['macros_found']} of {row['macros']}" if row["macros"] else "–",
             "–" if row["offset_within_40ms"] is None else f"{row['offset_within_40ms']:.0%}",
+            f"{row['unusable_share']:.0%} ({row['micros_unusable']})" if row.get("unusable_share") else "–",
             number(row["minutes"]),
         )
         for factor, row in result["systems"]["motion"].items()
@@ -67,6 +63,7 @@ def _living(name: str) -> str:
         "false macro/min",
         "macros found",
         "offset ≤ 40 ms",
+        "told unusable (micros)",
         "minutes",
     )
     return markdown(header, rows) + stamp(result)

@@ -33,7 +33,7 @@ from bench._tables_models import (
 )
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_scale_live import scale_decoding, scale_live, scale_lossless
-from bench._tables_spotting import cut, living, living_again, living_rivals, living_talk, real, real_planted, spotting
+from bench._tables_spotting import cut, living, living_rivals, living_talk, real, real_planted, spotting
 from bench._tables_zoo import zoo, zoo_clips
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "scale.md")
@@ -43,7 +43,7 @@ MOVING = ("yaw-1", "yaw-2", "yaw-5", "nod-5", "posture-1", "lean", "jerk")
 
 def summary() -> str:
     """The README's few lines: of each benchmark what a newcomer asks first."""
-    faces = load("living-heldout")["systems"]["motion"] | load("living-heldout-again")["systems"]["motion"]
+    faces = load("living-heldout")["systems"]["motion"]
     live, sweeps, real_video = load("latency"), load("latency_sweep"), load("real")["recordings"]
     models = {row["model"]: row["metrics"]["full"] for row in load("recognition")["rows"]}
     total = live["latency_ms"]["total"]
@@ -88,7 +88,6 @@ TABLES: dict[str, Callable[[], str]] = {
         lsl,
         spotting,
         living,
-        living_again,
         living_talk,
         living_rivals,
         cut,
