@@ -177,6 +177,11 @@ def test_a_word_while_a_brow_rises_leaves_the_brow() -> None:
     assert set(only.rois) == {"left_eye_brow"}
 
 
+def test_how_far_the_lips_alone_go_says_no_histogram() -> None:
+    lips, jaw = (short(1.0, left_mouth=4.0 / 25, right_mouth=3.0 / 25, chin=chin / 25) for chin in (0.6, 4.4))
+    assert [Talk(25.0).has(one) for one in (lips, jaw)] == [False, True]
+
+
 def test_what_follows_a_movement_of_the_jaw_is_its_word() -> None:
     small = short(1.6, left_mouth=1.0, right_mouth=1.0, chin=0.1)
     assembler, mouth, events = Assembler(), Mouth([(1.0, 1.2), (1.6, 1.9)], jaw=True), []
