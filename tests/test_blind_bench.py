@@ -21,7 +21,7 @@ from bench.blind.courses import course, drawn_residual, drawn_times
 from bench.blind.head import Head
 from bench.blind.portraits import FACES, Face, meshed
 from bench.blind.render import STILL, Renderer
-from bench.blind.speech import Track
+from bench.blind.speech import Track, talk
 from realtime.synthesis import Portrait
 
 SMALL = {"face_px": 80.0, "size": (160, 160)}
@@ -49,10 +49,10 @@ def cli() -> ModuleType:
     return module
 
 
-def voice() -> Track:
-    """Somebody who opens and shuts the mouth thrice a second, 25 s."""
+def voice(wide: float = 0.12) -> Track:
+    """Somebody who opens and shuts the mouth thrice a second, 25 s; ``wide``: eye distances."""
     t = np.arange(600) / 24
-    gap = 0.06 * (1 - np.cos(2 * np.pi * 3 * t)) * (1 + 0.2 * np.sin(t))
+    gap = wide / 2 * (1 - np.cos(2 * np.pi * 3 * t)) * (1 + 0.2 * np.sin(t))
     places = np.zeros((600, 7, 2))
     places[:, [0, 5, 6], 1] = -0.1 * gap[:, None]
     return Track("made", places, gap, 24.0)
@@ -156,9 +156,9 @@ def test_a_course_keeps_its_times(seed: int) -> None:
 
 
 def test_truth_of_every_condition(face: Face) -> None:
-    talk = voice()
+    one = voice()
     for condition in CONDITIONS:
-        truth = Clip(Spec(condition, 1), face, (talk, talk)).truth
+        truth = Clip(Spec(condition, 1), face, (one, one)).truth
         micros = [event for event in truth["events"] if event["kind"] == "micro"]
         for event in truth["events"]:
             assert 0 < event["onset_frame"] < event["apex_frame"] < event["offset_frame"] < truth["frames"] == 2400
@@ -168,6 +168,15 @@ def test_truth_of_every_condition(face: Face) -> None:
         none = condition in ("talkonly", "raise", "squint", "swallow", "idle")
         assert len(micros) == (0 if none else 2 if condition == "smilehold" else 3), condition
         json.dumps(truth)
+
+
+def test_who_gapes_talks_only_alone() -> None:
+    gaping, other = voice(0.3), voice(0.3)
+    rng = np.random.default_rng(0)
+    assert talk(rng, 2000, 60.0, (gaping, gaping)).jaw.max() == pytest.approx(0.3 * 60, rel=0.3)
+    with pytest.raises(ValueError, match="no 10 s of lively talk"):
+        talk(rng, 2000, 60.0, (gaping, other))
+    assert talk(rng, 2000, 60.0, (voice(), other)).fields["ul"].shape == (2000,)
 
 
 def test_a_short_clip_is_written_with_its_truth(face: Face, tmp_path: Path, cli: ModuleType) -> None:

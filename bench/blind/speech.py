@@ -23,6 +23,8 @@ _FOLLOWED = [13, 14, 0, 17, 152, 61, 291]
 _UPPER_LIP, _LEFT_CORNER, _RIGHT_CORNER = 0, 5, 6  # of those
 _MOST_FRAMES = 4800
 _TRIES = 20
+_WIDEST, _WIDEST_ALONE = 0.2, 0.4
+"""Eye distances that the lips part at most; where there is one track only, whose person may gape."""
 CHANNELS = ("ul", "cxl", "cyl", "cxr", "cyr")
 """Upper lip up and down, left corner across and up and down, right corner likewise: names of the fields they move."""
 
@@ -70,7 +72,7 @@ def _tracked(video: Path) -> Track:
         model.close()
     seen = [mesh for mesh in meshes if mesh is not None]
     if not seen:
-        raise OSError(f"{video} shows no face")
+        raise OSError(f"{video} shows no face, or cannot be read")
     usual = np.median(seen, 0)
     apart = np.linalg.norm(usual[468] - usual[473])
     places, gap = np.full((len(meshes), len(_FOLLOWED), 2), np.nan), np.full(len(meshes), np.nan)
@@ -97,13 +99,14 @@ class Talk:
 def talk(rng: np.random.Generator, count: int, eye_px: float, tracks: tuple[Track, Track]) -> Talk:
     """A stretch of ``count`` frames of the first track (four times in five) or of the second.
 
-    ValueError where neither holds a lively stretch of that length.
+    Both the same: all clips talk as that one person does. ValueError where neither holds a stretch of that length.
     """
+    widest = _WIDEST_ALONE if tracks[0] is tracks[1] else _WIDEST
     for _ in range(_TRIES):
         chosen = tracks[int(rng.choice(2, p=[0.8, 0.2]))]
         places, gap, seen = _filled(chosen)
         length = int(count / FPS * chosen.fps) + 8
-        begin = _stretch(rng, places, gap, seen, length, chosen.fps)
+        begin = _stretch(rng, places, gap, seen, length, chosen.fps, widest)
         if begin is not None:
             return _courses(places, gap, begin, length, count, eye_px, chosen)
     raise ValueError(f"no {count / FPS:g} s of lively talk in {tracks[0].name} or {tracks[1].name}")
@@ -126,6 +129,7 @@ def _stretch(
     seen: npt.NDArray[np.bool_],
     length: int,
     fps: float,
+    widest: float,
 ) -> int | None:
     """First frame of a stretch with lively lips, no gaping and a quiet head: corners that jump are turns, not talk."""
     lips = places[:, [_UPPER_LIP, _LEFT_CORNER, _RIGHT_CORNER]].reshape(len(places), -1)
@@ -134,7 +138,7 @@ def _stretch(
     for begin in range(0, len(places) - length, 5):
         here = gap[begin : begin + length]
         low = np.percentile(here, 8)
-        talks = here.max() - low < 0.2 and np.percentile(here, 92) - low > 0.05
+        talks = here.max() - low < widest and np.percentile(here, 92) - low > 0.05
         if talks and seen[begin : begin + length].all():
             jumps = np.ptp(fast[begin : begin + length], 0).max()
             rated.append((begin, np.abs(np.diff(here)).mean(), jumps))
