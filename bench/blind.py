@@ -1,7 +1,7 @@
 """The spotter on the blind bed: clips by somebody who had not seen it, a row a condition.
 
     python bench/blind.py [--only base,talk] [--each 4] [--jobs 2] [--speech VIDEO] [--json FILE]
-    python bench/blind.py --render FOLDER ...     draw the clips (20 to 130 MB each) and keep them; nothing is scored
+    python bench/blind.py --render FOLDER ...     draw the clips (up to 175 MB each), score nothing
     python bench/blind.py --clips FOLDER ...      score clips that are there already, NAME.avi and NAME.json
 
 Clips come from ``bench/blind``: 12 s at 200 fps on four faces; what each condition does is in its ``conditions``.
