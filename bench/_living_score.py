@@ -65,12 +65,12 @@ def spot_clip(clip: living.SuiteClip, systems: tuple[str, ...]) -> dict[str, Cli
 def _spot(clip: living.SuiteClip, path: Path, system: str) -> ClipResult:
     fps, frames = clip.settings.fps, Reading(store.read(path))
     begun = time.perf_counter()
-    found, unusable = (_rival(frames, fps, system), []) if system in RIVALS else _ours(frames, fps, system)
+    found, unusable = (_rival(frames, fps, system), []) if system in RIVALS else ours(frames, fps, system)
     spent = time.perf_counter() - begun - frames.spent_s
     return ClipResult(clip.name, clip.factor, fps, frames.count, spent, clip.clip().truth.moves, found, unusable)
 
 
-def _ours(frames: Reading, fps: float, detector: str) -> tuple[list[Found], list[tuple[int, int]]]:
+def ours(frames: Reading, fps: float, detector: str) -> tuple[list[Found], list[tuple[int, int]]]:
     meter = FaceMeter(SpotSettings(detector=detector), fps)  # type: ignore[arg-type]
     events: list[SpotEvent] = []
     turned: list[tuple[str, int]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from bench._table_parts import load, markdown, number, stamp
 
@@ -38,9 +39,27 @@ def living_talk() -> str:
     return _living("living-heldout-cap13") + "\n" + _living("living-heldout-franck")
 
 
+def blind() -> str:
+    """The clips of somebody who had not seen the detector, a row a condition; below it all of them together."""
+    result = load("blind")
+    every = result["all"]
+    talk = f" Talk: {', '.join(result['talk_of'])}." if result["talk_of"] else ""
+    text = (
+        f"\nAll {result['clips']} clips: {every['hits_micro']} of {every['micros']} micros found, "
+        f"{number(every['false_micro_per_minute'])} false micros and {number(every['false_macro_per_minute'])} false "
+        f"macros a minute over {number(every['minutes'])} minutes.{talk}\n"
+    )
+    return _factors(result["systems"]["motion"]) + text + stamp(result)
+
+
 def _living(name: str) -> str:
     result = load(name)
     talk = f", {result['speech']}" if "speech" in result else ""
+    return _factors(result["systems"]["motion"], talk) + stamp(result)
+
+
+def _factors(figures: dict[str, dict[str, Any]], talk: str = "") -> str:
+    """The table of what ``_living_score.rows`` tells; ``talk`` goes behind each name."""
     rows = [
         (
             factor + talk,
@@ -53,7 +72,7 @@ def _living(name: str) -> str:
             f"{row['unusable_share']:.0%} ({row['micros_unusable']})" if row.get("unusable_share") else "–",
             number(row["minutes"]),
         )
-        for factor, row in result["systems"]["motion"].items()
+        for factor, row in figures.items()
     ]
     header = (
         "",
@@ -66,7 +85,7 @@ def _living(name: str) -> str:
         "told unusable (micros)",
         "minutes",
     )
-    return markdown(header, rows) + stamp(result)
+    return markdown(header, rows)
 
 
 def living_rivals() -> str:

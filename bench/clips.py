@@ -198,13 +198,13 @@ def held_out_portraits(fetch: bool = True) -> list[tuple[str, Portrait]]:
     found = []
     for entry in HELD_OUT:
         try:
-            found.append((entry.name, _held_out(entry, fetch)))
+            found.append((entry.name, held_out(entry, fetch)))
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             print(f"held-out portrait {entry.name} left out: {error}", file=sys.stderr)
     return found
 
 
-def _held_out(entry: PortraitFile, fetch: bool) -> Portrait:
+def held_out(entry: PortraitFile, fetch: bool) -> Portrait:
     """A portrait with its mesh; both are kept in the cache, so that the detector runs once."""
     stored = CACHE / "portraits" / f"{entry.name}.npz"
     if not stored.is_file():
