@@ -224,6 +224,6 @@ def test_the_table_is_drawn_from_the_result(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "blind.json").write_text(json.dumps(result))
     monkeypatch.setattr(_table_parts, "RESULTS", tmp_path)
     table = _tables_spotting.blind()
-    assert "| base | 9 of 12 | 0.80 | 1.2 | 0.0 | – | 50% | 0.8 |" in table
+    assert "| base | 9 of 12 | 0.80 | 1.2 | 0.0 | – | 50% | – | 0.8 |" in table
     assert "All 4 clips: 9 of 12 micros found" in table
     assert "Talk: cap12_edit." in table
