@@ -26,8 +26,8 @@ from realtime.vision.face.landmarks import FaceMesh
 from realtime.vision.spotting.face_meter import FaceMeter
 
 OFFSET_TOLERANCE_S = 0.04
-TURNED = ("head turned away", "head back")
-"""Notices between which the spotter tells frames to be unusable."""
+TURNED, USABLE = "head turned away", ("head back", "face anchored again", "face found", "face lost")
+"""Notices between which the spotter tells frames to be unusable: a face that is found anew is judged anew."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def ours(frames: Reading, fps: float, detector: str) -> tuple[list[Found], list[
             measurement, told = meter.process(frame, number, round(number * 1e9 / fps))
             events += told
             if measurement is not None:  # a frame that is whole is always measured
-                turned += [(what, number) for what, _ in measurement.notices if what in TURNED]
+                turned += [(what, number) for what, _ in measurement.notices if what in (TURNED, *USABLE)]
         events += meter.flush()
     finally:
         meter.close()
@@ -87,13 +87,14 @@ def ours(frames: Reading, fps: float, detector: str) -> tuple[list[Found], list[
 
 
 def spans(turned: list[tuple[str, int]], count: int) -> list[tuple[int, int]]:
-    """From each "head turned away" to the frame before the "head back" that follows it, or to the last frame."""
+    """From each "head turned away" to the frame before what ends it, or to the last of ``count`` frames."""
     found: list[tuple[int, int]] = []
-    for what, number in turned:
-        if what == TURNED[0]:
-            found.append((number, count - 1))
-        elif found:
-            found[-1] = (found[-1][0], number - 1)
+    since = -1
+    for what, number in [*turned, (USABLE[0], count)]:
+        if what == TURNED and since < 0:
+            since = number
+        elif what in USABLE and since >= 0:
+            found, since = [*found, (since, number - 1)], -1
     return found
 
 

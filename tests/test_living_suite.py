@@ -131,11 +131,10 @@ def test_movements_that_are_told_to_be_no_use_count_as_any_and_stand_beside() ->
     assert row["f1_micro"] == pytest.approx(2 * 1 / (3 + 1))
     assert row["micros_unusable"] == 2  # 26 of 51 frames, all of 51
     assert row["unusable_share"] == pytest.approx((61 + 5_514 + 425) / 12_000)
-    assert _living_score.spans([("head turned away", 5), ("head back", 9), ("head turned away", 20)], 30) == [
-        (5, 8),
-        (20, 29),
-    ]
-    assert _living_score.spans([("head back", 9)], 30) == []
+    away, back, anew = "head turned away", "head back", "face anchored again"
+    told = [(anew, 2), (away, 5), (back, 9), (away, 11), (anew, 14), (away, 20), (away, 22)]
+    assert _living_score.spans(told, 30) == [(5, 8), (11, 13), (20, 29)]
+    assert _living_score.spans([(back, 9)], 30) == []
 
 
 def test_a_macro_is_right_as_a_macro_and_its_micro_is_counted_apart() -> None:
