@@ -34,6 +34,11 @@ def living() -> str:
     return _living("living-heldout")
 
 
+def living_again() -> str:
+    """Rows in which heads turn away or are hidden, with what was told of it."""
+    return _living("living-heldout-again")
+
+
 def living_talk() -> str:
     """Brow movements in the talk of two other recordings, and the talk alone, on five faces."""
     return _living("living-heldout-cap13") + "\n" + _living("living-heldout-franck")

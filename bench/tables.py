@@ -33,7 +33,16 @@ from bench._tables_models import (
 )
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_scale_live import scale_decoding, scale_live, scale_lossless
-from bench._tables_spotting import cut, living, living_rivals, living_talk, real, real_planted, spotting
+from bench._tables_spotting import (
+    cut,
+    living,
+    living_again,
+    living_rivals,
+    living_talk,
+    real,
+    real_planted,
+    spotting,
+)
 from bench._tables_zoo import zoo, zoo_clips
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "scale.md")
@@ -88,6 +97,7 @@ TABLES: dict[str, Callable[[], str]] = {
         lsl,
         spotting,
         living,
+        living_again,
         living_talk,
         living_rivals,
         cut,
