@@ -34,6 +34,7 @@ from bench._tables_models import (
 from bench._tables_scale import scale_archive, scale_codecs, scale_cost
 from bench._tables_scale_live import scale_decoding, scale_live, scale_lossless
 from bench._tables_spotting import (
+    blind,
     cut,
     living,
     living_again,
@@ -100,6 +101,7 @@ TABLES: dict[str, Callable[[], str]] = {
         living_again,
         living_talk,
         living_rivals,
+        blind,
         cut,
         real,
         real_planted,
