@@ -10,7 +10,7 @@ import pytest
 from realtime.config import SpotSettings
 from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
-from realtime.vision.spotting.detectors import LBP_PX
+from realtime.vision.spotting.detectors import LBP_PX, LbpDetector, MotionDetector
 from realtime.vision.spotting.talk import Talk
 
 STEP_NS = 5_000_000
@@ -156,7 +156,11 @@ def test_a_long_word_is_one_too_and_a_smile_or_a_long_laugh_is_none() -> None:
 
 def test_what_the_lips_do_a_second_after_the_jaw_is_their_own() -> None:
     for at_s, is_told in ((1.8, False), (2.2, True)):
-        talk, mouth, one = Talk(1.0), Mouth([(1.0, 1.2)], jaw=True), short(at_s, left_mouth=1.0, chin=0.1)
+        talk, mouth, one = (
+            Talk(MotionDetector.word),
+            Mouth([(1.0, 1.2)], jaw=True),
+            short(at_s, left_mouth=1.0, chin=0.1),
+        )
         for now_ns in range(0, one.offset_t_ns, STEP_NS):
             mouth.now_ns = now_ns
             talk.listen(now_ns, mouth)  # type: ignore[arg-type]
@@ -165,8 +169,8 @@ def test_what_the_lips_do_a_second_after_the_jaw_is_their_own() -> None:
 
 def test_a_word_in_the_unit_of_another_detector() -> None:
     word = short(1.0, left_mouth=4.0 / LBP_PX, right_mouth=3.0 / LBP_PX, chin=4.4 / LBP_PX)
-    for unit_px, is_told in ((LBP_PX, False), (1.0, True)):
-        assembler = Assembler(unit_px)
+    for detector, is_told in ((LbpDetector, False), (MotionDetector, True)):
+        assembler = Assembler(detector.word)
         events = assembler.push(word.offset_t_ns, [("mouth", word)], {})[0] + assembler.flush([])
         assert bool(events) == is_told
 
@@ -179,7 +183,7 @@ def test_a_word_while_a_brow_rises_leaves_the_brow() -> None:
 
 def test_how_far_the_lips_alone_go_says_no_histogram() -> None:
     lips, jaw = (short(1.0, left_mouth=4.0 / 25, right_mouth=3.0 / 25, chin=chin / 25) for chin in (0.6, 4.4))
-    assert [Talk(25.0).has(one) for one in (lips, jaw)] == [False, True]
+    assert [Talk(LbpDetector.word).has(one) for one in (lips, jaw)] == [False, True]
 
 
 def test_what_follows_a_movement_of_the_jaw_is_its_word() -> None:

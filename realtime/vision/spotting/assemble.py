@@ -16,7 +16,7 @@ from msgspec import structs
 from realtime.config import LONGEST_WAIT_S
 from realtime.types import SpotEvent
 from realtime.vision.spotting.spotter import TOGETHER_S, Spotter
-from realtime.vision.spotting.talk import Talk, is_opened
+from realtime.vision.spotting.talk import WORD_PX, Talk, is_opened
 
 _WAIT_S = 0.35
 _SAME_APEX_S = 0.08
@@ -50,16 +50,16 @@ class _Stride(msgspec.Struct):
 class Assembler:
     """Not thread-safe."""
 
-    def __init__(self, unit_px: float = 1.0) -> None:
-        """unit_px: px that one unit of the detector's differences is worth."""
-        self._unit_px = unit_px
+    def __init__(self, word: tuple[float, float] = (WORD_PX, WORD_PX)) -> None:
+        """word: what the detector takes for a word of the mouth (``Detector.word``)."""
+        self._word = word
         self.clear()
 
     def clear(self) -> None:
         """Forget what waits: the face was lost."""
         self._pending: list[_Pending] = []
         self._told: list[SpotEvent] = []
-        self._talk = Talk(self._unit_px)
+        self._talk = Talk(self._word)
         self._strides: dict[str, deque[_Stride]] = {}
 
     def push(

@@ -6,6 +6,7 @@ their own lives: who talks or smiles may raise a brow.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from realtime.vision.face.registration import Anchor
 from realtime.vision.spotting import lbp
 from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.spotter import Spotter
+from realtime.vision.spotting.talk import WORD_PX
 
 Values = NDArray[np.float64]
 
@@ -47,6 +49,8 @@ class Detector(Protocol):
     spotters: dict[str, Spotter]
     unit_px: float
     """px of the face image that one unit of the difference is worth."""
+    word: tuple[float, float]
+    """Rise of the mouth, in that unit, above which a short movement is a word: of the lips alone, and with the jaw."""
     difference: Values
     """(ROIs,) how far each region is from rest now, in the unit of the detector."""
     turn_rad: Values
@@ -76,6 +80,7 @@ class MotionDetector:
     """Displacement of each region's patches, the head's motion in three dimensions removed."""
 
     unit_px = 1.0
+    word = (WORD_PX, WORD_PX)
 
     def __init__(self, settings: SpotSettings, fps: float) -> None:
         self._settings = settings
@@ -182,6 +187,8 @@ class LbpDetector:
     """1 − correlation of each region's LBP histogram with the one at rest (LAENet §2.2.1; Liong et al. 2015)."""
 
     unit_px = LBP_PX
+    word = (math.inf, WORD_PX / LBP_PX)
+    """The histograms of lips that went 3 px and of those that went 6 px differ little."""
 
     def __init__(self, settings: SpotSettings, fps: float) -> None:
         self._settings = settings

@@ -76,7 +76,7 @@ class FaceMeter:
         self.fps = float(fps)
         self.follower = FaceFollower(finder or LandmarkFinder(self.settings.landmark_rate_hz, mesh))
         self.detector = make_detector(self.settings, self.fps)
-        self._assembler = Assembler(self.detector.unit_px)
+        self._assembler = Assembler(self.detector.word)
         self._blinks = BlinkLog()
         self._steadiness = Steadiness()
         self._jerks = Jerks()

@@ -222,8 +222,11 @@ class Movement:
     @property
     def level_px(self) -> float:
         """Mean of the time over which ``is_level`` looks."""
-        values = [s for t, s in self._past if self._now_ns - t <= _LEVEL_S * 1e9]
+        values = self._lately()
         return sum(values) / len(values)
+
+    def _lately(self) -> list[float]:
+        return [s for t, s in self._past if self._now_ns - t <= _LEVEL_S * 1e9]
 
     @property
     def is_calm(self) -> bool:
@@ -236,7 +239,7 @@ class Movement:
         """It has stayed at one level for a while."""
         if not self._past or self._now_ns - self._past[0][0] < _LEVEL_S * 1e9:
             return False
-        values = [s for t, s in self._past if self._now_ns - t <= _LEVEL_S * 1e9]
+        values = self._lately()
         third = max(1, len(values) // 3)
         parts = [sum(values[i : i + third]) / third for i in range(0, len(values) - third + 1, third)]
         return max(parts) - min(parts) < max(_LEVEL * self._top, 0.5 * float(self.limit.min()))

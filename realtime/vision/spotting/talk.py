@@ -26,10 +26,11 @@ _MOST_NEAR = {False: 1, True: 0}
 """So many movements near it may an expression of the mouth have; what the jaw led counts for two."""
 _JAW, _WITH_JAW = 1.5, 0.7
 """The jaw leads where the chin moves so many times as far as the lips, and goes with them from here on."""
-_WORD_PX, _WORD_S = 2.2, {False: 0.6, True: 1.0}
-"""Shortly and further than real micro-expressions go (0.3 to 1.6 px): a word, and a longer one where the jaw goes with
-the lips. Smiles, however large, take the chin half as far along as the lips at most, and last longer. How far the lips
-alone go says only a detector that measures px: histograms of a 3 px movement and of a 6 px one differ little."""
+WORD_PX = 2.2
+"""Further than real micro-expressions go (0.3 to 1.6 px): what the mouth does shortly is a word."""
+_WORD_S = {False: 0.6, True: 1.0}
+"""How short that is; by whether the jaw goes with the lips. Smiles, however large, take the chin half as far along as
+the lips at most, and last longer."""
 _WINDOW_S, _MANY = 3.0, 3
 """Speech has begun with so many movements close to each other within the window, or one more where a smile begins and
 ends among them."""
@@ -51,9 +52,9 @@ class _Mouthing(msgspec.Struct):
 class Talk:
     """The book of the mouth's movements. Not thread-safe."""
 
-    def __init__(self, unit_px: float) -> None:
-        """unit_px: px that one unit of the detector's differences is worth."""
-        self._unit_px = unit_px
+    def __init__(self, word: tuple[float, float]) -> None:
+        """word: rise above which a short movement is a word, of lips alone and with the jaw (``Detector.word``)."""
+        self._word = word
         self._past: list[_Mouthing] = []
         self._under_way: _Mouthing | None = None
         self._spoke_ns = 0
@@ -145,7 +146,7 @@ class Talk:
         """Somebody says "yes", or presses the lips: one short, large movement."""
         jaw = _has_jaw(event)
         short = event.offset_t_ns - event.onset_t_ns <= _WORD_S[jaw] * 1e9
-        return short and max(event.rois.values()) * self._unit_px > _WORD_PX and (jaw or self._unit_px == 1.0)
+        return short and max(event.rois.values()) > self._word[jaw]
 
     def _may_be_word(self, event: SpotEvent, t_ns: int) -> bool:
         """The first long word of a sentence looks like an expression of the mouth, until others follow."""
