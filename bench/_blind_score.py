@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _living_score import ClipResult, Reading, ours
 
-from bench.blind.clip import Clip, Spec
-from bench.blind.portraits import Face
-from bench.blind.speech import Track
+from bench.blind_bed.clip import Clip, Spec
+from bench.blind_bed.portraits import Face
+from bench.blind_bed.speech import Track
 from realtime.config import SpotSettings
 from realtime.synthesis.living import TruthMove
 

@@ -4,7 +4,7 @@
     python bench/blind.py --render FOLDER ...     draw the clips (up to 175 MB each), score nothing
     python bench/blind.py --clips FOLDER ...      score clips that are there already, NAME.avi and NAME.json
 
-Clips come from ``bench/blind``: 12 s at 200 fps on four faces; what each condition does is in its ``conditions``.
+Clips come from ``bench/blind_bed``: 12 s at 200 fps on four faces; what each condition does is in its ``conditions``.
 Without a folder each is drawn to a temporary place and deleted when it is scored. Rows are those of
 ``bench/spotting.py --suite living``. Nothing may be tuned on them.
 
@@ -27,16 +27,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-# What other processes run is in _blind_score: this file has the name of the folder bench/blind, which comes first.
 from _blind_score import Drawing, Scored, draw_and_score, each, save_clip, score_clip
 from _harness import ROOT, machine, write_json
 from _living_score import rows, score, table
 from rich.console import Console
 
-from bench.blind.clip import Spec
-from bench.blind.conditions import CONDITIONS, TALKING
-from bench.blind.portraits import face
-from bench.blind.speech import track
+from bench.blind_bed.clip import Spec
+from bench.blind_bed.conditions import CONDITIONS, TALKING
+from bench.blind_bed.portraits import face
+from bench.blind_bed.speech import track
 from bench.clips import MEDIA
 
 VIDEO = MEDIA / "cap12_edit.mp4"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -15,17 +13,17 @@ import pytest
 from _synthesis import one_thread  # noqa: F401 (a fixture that all tests here use)
 
 from bench import _table_parts, _tables_spotting
-from bench.blind.clip import Clip, Spec
-from bench.blind.conditions import CONDITIONS, MICRO_PX
-from bench.blind.courses import course, drawn_residual, drawn_times
-from bench.blind.head import Head
-from bench.blind.portraits import FACES, Face, meshed
-from bench.blind.render import STILL, Renderer
-from bench.blind.speech import Track, talk
+from bench import blind as cli
+from bench.blind_bed.clip import Clip, Spec
+from bench.blind_bed.conditions import CONDITIONS, MICRO_PX
+from bench.blind_bed.courses import course, drawn_residual, drawn_times
+from bench.blind_bed.head import Head
+from bench.blind_bed.portraits import FACES, Face, meshed
+from bench.blind_bed.render import STILL, Renderer
+from bench.blind_bed.speech import Track, talk
 from realtime.synthesis import Portrait
 
 SMALL = {"face_px": 80.0, "size": (160, 160)}
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +34,6 @@ def face() -> Face:
 @pytest.fixture(scope="module")
 def head(face: Face) -> Head:
     return Head(face, np.random.default_rng(1), **SMALL)
-
-
-@pytest.fixture(scope="module")
-def cli() -> ModuleType:
-    """bench/blind.py; the folder of that name hides it."""
-    spec = importlib.util.spec_from_file_location("blind_cli", ROOT / "bench" / "blind.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def voice(wide: float = 0.12) -> Track:
@@ -179,7 +166,7 @@ def test_who_gapes_talks_only_alone() -> None:
     assert talk(rng, 2000, 60.0, (voice(), other)).fields["ul"].shape == (2000,)
 
 
-def test_a_short_clip_is_written_with_its_truth(face: Face, tmp_path: Path, cli: ModuleType) -> None:
+def test_a_short_clip_is_written_with_its_truth(face: Face, tmp_path: Path) -> None:
     clip = Clip(Spec("far", 1), face)
     clip.script.count = 5
     told = clip.save(tmp_path)
@@ -193,7 +180,7 @@ def test_a_short_clip_is_written_with_its_truth(face: Face, tmp_path: Path, cli:
         cli.kept(tmp_path, "base")
 
 
-def test_truth_is_told_as_the_living_suite_tells_it(cli: ModuleType, face: Face) -> None:
+def test_truth_is_told_as_the_living_suite_tells_it(face: Face) -> None:
     from _blind_score import moves  # beside blind.py, whose import makes it known
 
     truth = Clip(Spec("far", 1), face).truth
@@ -206,7 +193,7 @@ def test_truth_is_told_as_the_living_suite_tells_it(cli: ModuleType, face: Face)
         assert move.side == {"l": "right", "r": "left"}.get(event["field"][-1], "both")
 
 
-def test_a_wrong_call_is_one_line(cli: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_wrong_call_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for words in (["--only", "base,zz"], ["--clips", str(tmp_path)]):
         assert cli.main(words) == 2
         told = capsys.readouterr().err

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bench._harness import write_json
-from bench.blind.conditions import CONDITIONS, MICRO_PX
-from bench.blind.courses import FPS
-from bench.blind.head import Head
-from bench.blind.portraits import FACES, Face
-from bench.blind.props import Glasses
-from bench.blind.render import Picture, Renderer
-from bench.blind.script import Script
-from bench.blind.speech import Track
+from bench.blind_bed.conditions import CONDITIONS, MICRO_PX
+from bench.blind_bed.courses import FPS
+from bench.blind_bed.head import Head
+from bench.blind_bed.portraits import FACES, Face
+from bench.blind_bed.props import Glasses
+from bench.blind_bed.render import Picture, Renderer
+from bench.blind_bed.script import Script
+from bench.blind_bed.speech import Track
 from bench.planted.draw import write
 
 SECONDS = 12.0

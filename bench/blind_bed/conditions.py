@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.blind.courses import FPS, drift, eased, steps
-from bench.blind.props import Hand
-from bench.blind.script import ALL, BROWS, Script
+from bench.blind_bed.courses import FPS, drift, eased, steps
+from bench.blind_bed.props import Hand
+from bench.blind_bed.script import ALL, BROWS, Script
 
 TALKING = ("talk", "talkonly", "mixed")
 MICRO_PX = {"faint": 0.7, "far": 1.0}

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bench.blind.courses import eased
-from bench.blind.eyes import LOWER_LID, UPPER_LID
+from bench.blind_bed.courses import eased
+from bench.blind_bed.eyes import LOWER_LID, UPPER_LID
 
 Field = npt.NDArray[np.float32]
 _INNER_UPPER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]

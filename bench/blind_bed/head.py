@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import RBFInterpolator
 
-from bench.blind.courses import eased
-from bench.blind.eyes import Eye
-from bench.blind.fields import Grid, fields
-from bench.blind.portraits import Face
+from bench.blind_bed.courses import eased
+from bench.blind_bed.eyes import Eye
+from bench.blind_bed.fields import Grid, fields
+from bench.blind_bed.portraits import Face
 from bench.planted.landmarks import OVAL
 
 _SKIN = 468

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from bench.blind.courses import drift, eased
-from bench.blind.eyes import IRIS
-from bench.blind.head import Head
-from bench.blind.render import Picture, Places, Renderer, backwards
+from bench.blind_bed.courses import drift, eased
+from bench.blind_bed.eyes import IRIS
+from bench.blind_bed.head import Head
+from bench.blind_bed.render import Picture, Places, Renderer, backwards
 
 _FINE = 8
 """OpenCV's lines are drawn to an eighth of a pixel."""

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bench.blind.eyes import painted
-from bench.blind.fields import Field, Grid
-from bench.blind.head import Head
+from bench.blind_bed.eyes import painted
+from bench.blind_bed.fields import Field, Grid
+from bench.blind_bed.head import Head
 
 if TYPE_CHECKING:
-    from bench.blind.props import Glasses
+    from bench.blind_bed.props import Glasses
 
 Picture = npt.NDArray[np.float32]
 Places = tuple[Field, Field]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.blind.courses import FPS, Course, course, drawn_residual, drawn_times, drift, eased
-from bench.blind.head import Head
-from bench.blind.props import Hand
-from bench.blind.render import CHANNELS
-from bench.blind.speech import CHANNELS as TALK
-from bench.blind.speech import Talk, Track, talk
+from bench.blind_bed.courses import FPS, Course, course, drawn_residual, drawn_times, drift, eased
+from bench.blind_bed.head import Head
+from bench.blind_bed.props import Hand
+from bench.blind_bed.render import CHANNELS
+from bench.blind_bed.speech import CHANNELS as TALK
+from bench.blind_bed.speech import Talk, Track, talk
 
 BROWS = ("1+2", "1", "1+2l", "1+2r", "4", "4", "2l", "2r", "1l", "1r")
 ALL = (*("1+2", "1+2", "1", "1+2l", "1+2r", "4", "4", "1l", "2r", "4+9", "9"),

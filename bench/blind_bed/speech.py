@@ -14,8 +14,8 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from bench import _clip_store
-from bench.blind.courses import FPS
-from bench.blind.portraits import Landmarker
+from bench.blind_bed.courses import FPS
+from bench.blind_bed.portraits import Landmarker
 
 _STILL = [33, 133, 362, 263, 168, 6, 197, 468, 473]
 """Eyes and bridge of the nose: what talk does not move."""
