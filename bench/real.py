@@ -35,6 +35,7 @@ LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
     "WolfgangLanger_Pexels.mp4": {
         (13, 28): "both brows rise by two pixels with a blink and a tilt of the head",
         (281, 292): "a laugh is held while the head sways: the eyes half shut for a tenth of a second, and open again",
+        (309, 311): "a laugh is held while the head tilts: the brow does not move, its patches slip for two frames",
         (316, 324): "a laugh is held: the lower lip gives way by a pixel or two and comes back while the head sways",
     },
     "franck.mp4": {(1153, 1165): "a blink while the head turns up and to the side: the left brow goes with it"},
