@@ -124,7 +124,7 @@ def test_nobody_reads_the_errors_any_more(tmp_path: Path) -> None:
     child.stdout.close()
     assert child.wait(timeout=90) in (0, 1)
     summary = assert_balanced(lines_of(log))
-    assert summary["frames_captured"] == 90
+    assert summary["frames_captured"] - summary["frames_dropped"]["camera"] == 90, "a late reader loses some"
     assert left_behind(child.pid) == []
 
 
