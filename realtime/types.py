@@ -97,6 +97,8 @@ class SpotEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Peak signal over noise of the strongest ROI."""
     rois: dict[str, float]
     """Peak difference per ROI, in the unit of the detector."""
+    moved: dict[str, tuple[float, float]] = {}
+    """(right, down) of each ROI that took part, in that unit, where the movement was furthest; none: not measured."""
     decided: int
     """Frame number whose arrival completed the event."""
     residual: float = 0.0

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from realtime.config import SpotSettings
 from realtime.types import Kind, SpotEvent
 from realtime.vision.spotting.assemble import Assembler
+from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.detectors import LBP_PX, LbpDetector, MotionDetector
 from realtime.vision.spotting.talk import Talk
 
@@ -197,3 +199,31 @@ def test_what_follows_a_movement_of_the_jaw_is_its_word() -> None:
         events += assembler.push(now_ns, found, {"mouth": mouth})[0]  # type: ignore[dict-item]
     assert events == []
     assert told([(1.0, 1.2), (1.6, 1.9)], 5.0, ("mouth", small)), "lips alone before it"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "chin", "is_told"),
+    [
+        ((0.3, 1.3), (0.5, 1.1), (0.2, 0.9), False),  # the jaw opens: all goes down
+        ((-0.2, -1.2), (-0.6, -1.1), (-0.2, -1.4), False),  # and closes
+        ((1.3, 0.9), (1.1, 1.0), (0.1, -0.1), False),  # the mouth goes to one side
+        ((1.2, -1.0), (-1.1, -0.9), (0.0, -0.3), True),  # AU12: the corners part and rise, the chin a little
+        ((0.1, 0.9), (-0.1, 0.8), (0.0, 0.1), True),  # AU15: the corners alone go down
+        ((0.1, 0.9), (-0.1, 0.8), (0.0, -0.7), True),  # AU15+17: and the chin up
+        ((0.0, -0.1), (0.0, -0.1), (0.2, -1.2), True),  # AU17 alone
+        ((1.2, -0.9), (0.2, 0.0), (0.0, 0.0), True),  # one-sided AU12 takes the other corner along
+    ],
+)
+def test_the_jaw_takes_lips_and_chin_along_and_no_muscle_of_expression_does(
+    left: tuple[float, float], right: tuple[float, float], chin: tuple[float, float], is_told: bool
+) -> None:
+    moved = {"left_mouth": left, "right_mouth": right, "chin": chin}
+    one = short(1.0, **{name: float(np.hypot(*way)) for name, way in moved.items()})
+    assert bool(told([(1.0, 1.3)], 5.0, ("mouth", structs.replace(one, moved=moved)))) == is_told
+
+
+def test_where_each_region_went_is_measured_from_its_patches() -> None:
+    channels = Channels.of_patches(("lips", "chin"), np.array([0, 0, 1]), np.ones(3))
+    off, trust = np.array([1.0, 2.0, 3.0, 2.0, 9.0, 9.0]), np.array([3.0, 3.0, 1.0, 1.0, 0.0, 0.0])
+    assert channels.moved(off, trust) == {"lips": (1.5, 2.0)}
+    assert Channels.of_differences(2).moved(off[:2], trust[:2]) == {}

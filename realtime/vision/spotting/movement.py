@@ -107,6 +107,8 @@ class Hold(msgspec.Struct):
     direction: Values
     peak: float
     peaks: Values
+    moved: dict[str, tuple[float, float]]
+    """See ``Channels.moved``."""
     score: float
     onset: tuple[int, int]
     """(frame, ns)."""
@@ -131,6 +133,8 @@ class Movement:
         """(R,) largest rise of each ROI."""
         self.direction = np.zeros(len(trust))
         """(C,): its product with the channels' distances is the movement's size, in their unit."""
+        self.furthest = self.weights = self.direction
+        """(C,) distances from the reference where it had gone furthest, and how much each counted."""
         self.step_s = max(_STEP_S, 2 * frame_s)
         self.stopped = False
         self.residual_px = 0.0
@@ -156,6 +160,7 @@ class Movement:
             if length > self._top:
                 self._top = length
                 self.direction = weights * off / (total * length)
+                self.furthest, self.weights = off.copy(), weights
                 self._fastest, self._noise, self._calm_ns = 0.0, None, 0
         self._now = float(self.direction @ off)
         self._past.append((now_ns, self._now))

@@ -31,6 +31,12 @@ WORD_PX = 2.2
 _WORD_S = {False: 0.6, True: 1.0}
 """How short that is; by whether the jaw goes with the lips. Smiles, however large, take the chin half as far along as
 the lips at most, and last longer."""
+_CHIN_WITH, _LIPS_WITH = 0.5, 0.3
+"""The jaw opens or closes where lips and chin go up or down together, the chin at least so many times as far as the
+lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
+"""
+_EVENLY = 0.5
+"""The mouth goes to one side as a whole where no corner goes less far than this share of the other's way."""
 _WINDOW_S, _MANY = 3.0, 3
 """Speech has begun with so many movements close to each other within the window, or one more where a smile begins and
 ends among them."""
@@ -96,7 +102,7 @@ class Talk:
 
     def has(self, event: SpotEvent) -> bool:
         """Whether this movement of the mouth is a word or a syllable, and no expression."""
-        return self._is_word(event) or self._is_mouthed(event)
+        return self._is_word(event) or self._is_mouthed(event) or is_shifted(event)
 
     def covers(self, event: SpotEvent) -> bool:
         """Whether somebody speaks, or did when the movement began."""
@@ -159,6 +165,18 @@ class Talk:
 def is_jaw(event: SpotEvent) -> bool:
     """Whether the chin moves much further than the lips."""
     return event.rois.get("chin", 0.0) > _JAW * _lips(event)
+
+
+def is_shifted(event: SpotEvent) -> bool:
+    """Whether the lower face goes as a whole, down, up or to a side: the jaw does that, muscles of expression don't."""
+    if not {"left_mouth", "right_mouth"} <= event.moved.keys():
+        return False
+    (left, left_down), (right, right_down) = event.moved["left_mouth"], event.moved["right_mouth"]
+    aside, down, apart = 0.5 * (left + right), 0.5 * (left_down + right_down), 0.5 * abs(left - right)
+    evenly = left * right > 0 and min(abs(left), abs(right)) > _EVENLY * max(abs(left), abs(right))
+    chin = event.moved.get("chin", (0.0, 0.0))[1]
+    with_jaw = abs(chin) >= _CHIN_WITH * max(abs(down), apart) and abs(down) >= _LIPS_WITH * abs(chin)
+    return (evenly and abs(aside) > abs(down)) or (with_jaw and chin * down > 0)
 
 
 def is_opened(event: SpotEvent) -> bool:

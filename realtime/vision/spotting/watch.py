@@ -297,7 +297,7 @@ class Watch:
             if onset < apex < offset and not self._is_head(movement, placed, onset):
                 moments = [self.track.identity(placed.first + at) for at in (onset, apex, offset)]
                 left = max(0.0, residual_px) / max(course.peak, 1e-9)
-                event = self._make(moments, movement.peak, self._score(movement.peak), left)
+                event = self._make(moments, movement.peak, self._moved(movement), self._score(movement.peak), left)
         self._after()
         if event is not None:
             self.rest.keep_tail(min(_TAIL_S, _TAIL * (event.offset_t_ns - event.apex_t_ns) / 1e9))
@@ -347,6 +347,7 @@ class Watch:
                         direction=movement.direction.copy(),
                         peak=max(placed.course.peak, 1e-9),
                         peaks=movement.peak.copy(),
+                        moved=self._moved(movement),
                         score=self._score(movement.peak),
                         onset=self.track.identity(placed.first + onset),
                         apex=self.track.identity(placed.first + apex),
@@ -378,7 +379,7 @@ class Watch:
         if offset[1] <= hold.apex[1]:
             return None
         left = min(max(self.share(hold), 0.0), 1.0)
-        return self._make([hold.onset, hold.apex, offset], hold.peaks, hold.score, left)
+        return self._make([hold.onset, hold.apex, offset], hold.peaks, hold.moved, hold.score, left)
 
     # --- events -----------------------------------------------------------------------------------------
 
@@ -389,7 +390,12 @@ class Watch:
         least = max(self.rest.floor / self.params.threshold_sigmas, 1e-9)
         return float(peak[strongest] / max(float(np.sqrt(self.rest.variance[strongest])), least))
 
-    def _make(self, moments: list[Moment], peak: Values, score: float, residual: float) -> SpotEvent:
+    def _moved(self, movement: Movement) -> dict[str, tuple[float, float]]:
+        return self.channels.moved(movement.furthest, movement.weights)
+
+    def _make(
+        self, moments: list[Moment], peak: Values, moved: dict[str, tuple[float, float]], score: float, residual: float
+    ) -> SpotEvent:
         """moments: onset, apex, offset."""
         onset, apex, offset = moments
         return SpotEvent(
@@ -402,6 +408,7 @@ class Watch:
             offset_t_ns=offset[1],
             score=score,
             rois={name: round(float(v), 4) for name, v in zip(self.channels.names, peak, strict=True)},
+            moved=moved,
             residual=round(residual, 3),
             decided=self.track.identity(self.track.count - 1)[0],
         )
