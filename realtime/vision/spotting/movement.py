@@ -170,6 +170,11 @@ class Movement:
         self._back_ns = (self._back_ns or now_ns) if back else 0
 
     @property
+    def pattern(self) -> Values:
+        """(C,) where each channel that took part is when the movement has gone by 1."""
+        return np.where(self.weights > 0, self.furthest, 0.0) / max(self._top, 1e-9)
+
+    @property
     def is_back(self) -> bool:
         """All that took part have come back to rest."""
         return self._back_ns > 0 and self._now_ns - self._back_ns >= self._quiet_ns - 1_000_000

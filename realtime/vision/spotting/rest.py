@@ -30,6 +30,8 @@ _LEARN_S, _SOLVE_S = 0.01, 0.1
 _RENEWED_S = 0.06
 _APART_S = 0.016
 """Sizes so far apart share no frame in their means."""
+_EASE_S, _EASING_S = 4.0, 0.1
+"""What a movement has left behind fades over up to so long; that way the reference follows within so short a time."""
 _REST = 2.0
 """A size at rest, how far it is from where it began, is about so many of its standard deviations."""
 
@@ -61,7 +63,8 @@ class Rest:
         none = np.zeros((track.channels, 0))
         self._law = Law(none, none, np.zeros(0), np.zeros(0)) if forecast is None else forecast.law
         self._seen = 0
-        self._tail_ns = 0
+        self._tail_ns = self._ease_ns = 0
+        self._left: tuple[Values, Values] | None = None
         self._learned_ns = self._solved_ns = 0
 
     @property
@@ -76,6 +79,26 @@ class Rest:
     def let_settle(self) -> None:
         """The templates were renewed: rest is where they are then."""
         self.keep_tail(_RENEWED_S)
+
+    def let_fade(self, direction: Values, pattern: Values) -> None:
+        """A movement has stopped away from where it began: what it left will fade, and that is no movement.
+
+        direction: (C,) its product with distances is how far they go that way; pattern: (C,) of a movement by 1.
+        """
+        self._left = direction, pattern
+        self._ease_ns = self._track.now_ns + round(_EASE_S * 1e9)
+
+    def _fade(self, dt_s: float) -> None:
+        """Follow what goes back the way that the last movement came."""
+        if self._left is None:
+            return
+        if self._track.now_ns > self._ease_ns:
+            self._left = None
+            return
+        direction, pattern = self._left
+        back = float(direction @ self.off(self._track.smooth, self.reference))
+        if back < 0.0:
+            self.reference[: self._track.channels] += min(dt_s / _EASING_S, 1.0) * back * pattern
 
     def take(self) -> None:
         """The face is at rest where it is now."""
@@ -195,6 +218,7 @@ class Rest:
         else:
             gain = max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
             kernels.approach(self.reference, self._track.smooth, min(gain, 1.0))
+            self._fade(dt_s)
             self._learn_head()
 
     def _learn_head(self) -> None:

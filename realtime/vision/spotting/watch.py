@@ -299,6 +299,8 @@ class Watch:
                 left = max(0.0, residual_px) / max(course.peak, 1e-9)
                 event = self._make(moments, movement.peak, self._moved(movement), self._score(movement.peak), left)
         self._after()
+        if movement.stopped:
+            self.rest.let_fade(movement.direction, movement.pattern)
         if event is not None:
             self.rest.keep_tail(min(_TAIL_S, _TAIL * (event.offset_t_ns - event.apex_t_ns) / 1e9))
         return event
