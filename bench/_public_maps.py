@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from offline.datasets import MapSet, flowmaps
+from offline.datasets.frames import FRAMES
 from realtime.synthesis.living.fields import Grid
 from realtime.synthesis.portrait import Placed
 from realtime.vision.flow import strain
 
 COMPOSITE = Path(__file__).resolve().parents[2] / "shared" / "data" / "composite.npz"
 SPLITS = ("tuning", "heldout")
-_FRAMES = {"casme2": (1.8, 2.2, 0.6), "smic": (1.8, 2.2, 0.6), "samm": (2.24, 2.27, 0.47)}
-"""Width, height, and the eyes' midpoint from above, in distances of the eyes (reference: fitted on real clips)."""
 _CROP = np.array([140.0, 170.0])
 _BORDER = 2
 _SMOOTH = 0.8
@@ -92,7 +91,7 @@ def _ratio(flow: Array, strained: Planes) -> float:
 
 def planes(cells: Planes, dataset: str, placed: Placed, grid: Grid) -> Planes:
     """(3, nodes) float32 on the renderer's grid: dx, dy, compression; the longest displacement is 1 px."""
-    width, height, down = _FRAMES[dataset]
+    width, height, down = FRAMES[dataset]
     eyes = placed.landmarks.astype(np.float64)
     right, left = eyes[36:42].mean(0), eyes[42:48].mean(0)
     apart = float(np.hypot(*(left - right)))

@@ -15,24 +15,30 @@ from offline.datasets import MapSet
 from offline.evaluation.metrics import confusion, metrics
 
 CHANNELS = ("u", "v", "strain")
+ITSELF = "the map itself"
 Row = dict[str, Any]
 
 
-def rows(shown: list[Shown], data: MapSet, models: FoldModels) -> list[Row]:
-    """A row a stage, over the maps that were spotted, so that all rows are of the same maps."""
+def rows(shown: list[Shown], data: MapSet, models: FoldModels, only: tuple[str, ...] = ()) -> list[Row]:
+    """A row a stage (of ``only``), over the maps that were spotted, so that all rows are of the same maps.
+
+    data: what the stages are held against, and what the models have learnt from.
+    """
     spotted = [one for one in shown if one.score > 0]
     if not spotted:
         return []
-    stages: dict[str, Callable[[Shown], Maps]] = {"the map itself": lambda one: one.cells}
+    stages: dict[str, Callable[[Shown], Maps]] = {ITSELF: lambda one: data.maps[one.number]}
     stages |= {name: (lambda one, name=name: one.stages[name]) for name in spotted[0].stages}  # type: ignore[misc]
     return [
-        {"stage": name} | _row(spotted, [stage(one) for one in spotted], data, models) for name, stage in stages.items()
+        {"stage": name} | _row(spotted, [stage(one) for one in spotted], data, models)
+        for name, stage in stages.items()
+        if not only or name in only
     ]
 
 
 def _row(shown: list[Shown], maps: list[Maps], data: MapSet, models: FoldModels) -> Row:
     numbers = [one.number for one in shown]
-    likeness = np.array([alike(one.cells, cells) for one, cells in zip(shown, maps, strict=True)])
+    likeness = np.array([alike(data.maps[one.number], cells) for one, cells in zip(shown, maps, strict=True)])
     sets = np.array([one.dataset for one in shown])
     scores = models.predict(np.stack(maps), [str(data.person[k]) for k in numbers])
     return {

@@ -33,8 +33,9 @@ import clips
 from _fold_models import FOLDS, FoldModels
 from _harness import ROOT, machine, write_json
 from _real_motion import HEADS, PX, exact_stages, live_stages, scenes
-from _real_motion_score import rows, table
+from _real_motion_score import ITSELF, rows, table
 
+from offline.datasets.frames import recut
 from offline.evaluation.megc import hits
 from realtime.recognition import bundle
 from realtime.types import SpotEvent
@@ -71,6 +72,8 @@ LIVE = {
     "as shipped": SHIPPED,
 }
 """What the crops of the live stages are cut by."""
+AS_PUBLISHED = (ITSELF, "true field, as shipped", "exact frames, as shipped", "live, as shipped")
+"""Stages that are held against SAMM's maps in their own frame too, with models that learnt from those."""
 
 
 def label_clip(clip: clips.ClipSpec, models: dict[str, bundle.Bundle], found: dict[str, Labels]) -> None:
@@ -96,7 +99,8 @@ def label_clip(clip: clips.ClipSpec, models: dict[str, bundle.Bundle], found: di
 def real_motion(options: argparse.Namespace) -> None:
     """Published maps on portraits."""
     data = public.load(options.maps)
-    models = FoldModels(data, store.folder().parent / "real-motion")
+    cut = recut(data)
+    published, models = (FoldModels(one, store.folder().parent / "real-motion") for one in (data, cut))
     found: dict[str, object] = {}
     for head in options.heads.split(","):
         made = scenes(data, options.split, head, EACH_CLASS, options.clips)
@@ -106,7 +110,9 @@ def real_motion(options: argparse.Namespace) -> None:
             print(f"{head} head: {number}/{len(made)} scenes", file=sys.stderr, flush=True)
         shown = [one for scene in made for one in scene.shown]
         spotted = sum(one.score > 0 for one in shown)
-        lines = rows(shown, data, models)
+        lines = rows(shown, cut, models)
+        for row in rows(shown, data, published, AS_PUBLISHED):
+            lines.append(row | {"stage": f"{row['stage']}; SAMM's maps as published"})
         found[head] = {"maps": len(shown), "spotted": spotted, "rows": lines}
         title = f"{options.split} subjects, {head} head: {spotted} of {len(shown)} maps spotted"
         Console().print(table(lines, title))

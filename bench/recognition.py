@@ -38,6 +38,8 @@ def command(run: Results, folder: Path) -> str:
     words.append(f"--seeds {len(run.seeds)}")
     if run.protocol != "loso":
         words.append(f"--protocol {run.protocol}")
+    if run.config.get("recut"):
+        words.append("--recut")
     if run.config.get("pretrain"):
         words.append(f"--pretrain {run.config['pretrain']} --pretrain-data SOURCE")
     if run.config.get("freeze"):

@@ -19,6 +19,7 @@ from offline.commands import cli, dry_run
 from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_skipped
 from offline.commands.training_run import LEAKY, NESTED, Plan, Run, check_protocol, digest, identity
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
+from offline.datasets import frames as frames_of_maps
 from offline.inputs import Input
 from offline.inputs.flow_map import FlowMap
 from offline.training import bundle_start, camera, fit
@@ -44,6 +45,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input", help="what the model is shown, where it can take several (an unknown one lists them)"
     )
+    parser.add_argument("--recut", action="store_true",
+                        help="cut published maps of another frame (SAMM's) as the camera's are")  # fmt: skip
     parser.add_argument("--protocol", default="loso",
                         help="loso, nested (folds choose), subject-folds:K or frame-split (leaks)")  # fmt: skip
     parser.add_argument("--beside", default="loso", help="honest protocol beside frame-split (default loso)")
@@ -82,7 +85,7 @@ def main(argv: list[str]) -> None:
         out=out,
         seeds=seeds_of(list(range(options.seeds)), job.entry, options.protocol, console),
         against=_against(options, job, data),
-        config={"pretrain": options.pretrain},
+        config={"pretrain": options.pretrain, "recut": data.recut},
     )
     Run(job, data, plan, console).execute()
 
@@ -92,6 +95,7 @@ def resolved(options: argparse.Namespace, cache: Path, console: Console) -> tupl
     entry, weights = get(options.model), check(options)
     shown, frames = input_of(entry, options.input), frames_of(options, entry)
     data = load(options.dataset, options.data, shown, cache, console, frames, entry.inputs if not options.input else {})
+    data = frames_of_maps.recut(data) if options.recut else data
     if tuple(data.labels) != LABELS and not entry.trainer.any_classes():
         raise UserError(
             f"{options.model} tells {', '.join(LABELS)} apart; {options.dataset} has {', '.join(data.labels)}"

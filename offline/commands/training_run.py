@@ -85,6 +85,8 @@ class Run:
             "data_digest": digest(data),
             "pretrain_digest": digest(job.source) if job.source is not None else None,
         } | settings
+        if plan.config.get("recut"):
+            self.config["recut"] = plan.config["recut"]
         if job.nested:
             self.config |= {"grid": job.entry.trainer.grid(), "inner_groups": nested.GROUPS}
         self.state = plan.out / ".state" / identity(job, self.config)

@@ -60,6 +60,8 @@ class MapSet(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the input that made them."""
     labels: tuple[str, ...] = LABELS
     """Names of the classes."""
+    recut: tuple[str, ...] = ()
+    """Data sets whose maps were cut anew (``offline.datasets.frames``)."""
     frame: tuple[int, ...] = ()
     """Number of the frame that each shows; empty: not known."""
 

@@ -87,9 +87,10 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Model, pre-training, and whether the folds chose its settings, for tables."""
+        """Model, pre-training, and whether the folds chose its settings or maps were cut anew, for tables."""
         nested = "nested" if self.protocol == "nested" else ""
-        return ", ".join(filter(None, [self.model, self.pretraining, self.started, nested]))
+        recut = "re-cut" if self.config.get("recut") else ""
+        return ", ".join(filter(None, [self.model, self.pretraining, self.started, nested, recut]))
 
 
 class Predictions(msgspec.Struct, frozen=True):

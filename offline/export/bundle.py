@@ -125,19 +125,19 @@ def _notes(job: fit.Job, data: MapSet, leak: str) -> tuple[str, ...]:
         "the spotter must gate, and the threshold tells uncertain labels apart.",
     ]
     if not data.feature_digest:
-        notes.append(_frame())
+        notes.append(_frame(data.recut))
     return tuple(notes)
 
 
-def _frame() -> str:
+def _frame(recut: tuple[str, ...]) -> str:
     """How far the frame of maps that others published is the camera's."""
-    spec = FeatureSpec()
+    spec, samm = FeatureSpec(), "were framed otherwise and have been cut anew" if recut else "are framed otherwise"
     figures = "; ".join(
         f"{head} head u {u:.2f}, v {v:.2f}, strain {strain:.2f}" for head, (u, v, strain) in AGREEMENT.items()
     )
     return (
         "Trained on maps published by others. The camera's are framed as those of CASME II and SMIC are: cut by the "
-        f"eyes, {spec.eyes_width:g} of their distances wide and {spec.eyes_height:g} high, no eye mask; SAMM's are "
-        "framed otherwise. Correlation of the camera's maps with published ones put back on portraits, held-out "
+        f"eyes, {spec.eyes_width:g} of their distances wide and {spec.eyes_height:g} high, no eye mask; SAMM's {samm}. "
+        "Correlation of the camera's maps with published ones put back on portraits, held-out "
         f"subjects: {figures} (python bench/labels.py --real-motion)."
     )
