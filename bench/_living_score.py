@@ -131,6 +131,40 @@ def run(todo: list[living.SuiteClip], systems: tuple[str, ...], jobs: int) -> It
             yield result
 
 
+class _Tally:
+    """Counts of some clips, added one by one."""
+
+    def __init__(self) -> None:
+        names = ("micros", "micros_unusable", "macros", "hits", "hits_micro", "macros_found", "micro_found")
+        self.counts = dict.fromkeys(names, 0)
+        self.false = {"micro": 0, "macro": 0}
+        self.apex_ms: list[float] = []
+        self.offset_ms: list[float] = []
+        self.true_called_micro = 0
+
+    def add(self, result: ClipResult) -> None:
+        micros = [move for move in result.truth if move.kind == "micro"]
+        macros = [move for move in result.truth if move.kind == "macro"]
+        called_micro = [found for found in result.found if found.kind == "micro"]
+        pairs, macro_pairs = _pairs(result.found, micros), _pairs(result.found, macros)
+        for j, i in pairs:
+            self.apex_ms.append(1000 * abs(result.found[j].apex - micros[i].apex) / result.fps)
+            self.offset_ms.append(1000 * (result.found[j].offset - micros[i].offset) / result.fps)
+        self.true_called_micro += len(_pairs(called_micro, micros))
+        counts = self.counts
+        counts["micros"] += len(micros)
+        counts["micros_unusable"] += sum(_in_spans(move, result.unusable) for move in micros)
+        counts["macros"] += len(macros)
+        counts["hits"] += len(pairs)
+        counts["hits_micro"] += sum(result.found[j].kind == "micro" for j, _ in pairs)
+        called_macro = [found for found in result.found if found.kind == "macro"]
+        counts["macros_found"] += len(_pairs(called_macro, macros))
+        counts["micro_found"] += len(called_micro)
+        right = {id(result.found[j]) for j, _ in (*pairs, *macro_pairs)}
+        for found in result.found:
+            self.false[found.kind] += id(found) not in right
+
+
 def score(results: list[ClipResult]) -> dict[str, Any]:
     """Figures of one factor.
 
@@ -139,42 +173,19 @@ def score(results: list[ClipResult]) -> dict[str, Any]:
     spotter told are no use count as any others; how many there were stands beside (``micros_unusable``: half of the
     movement and more), as does the share of such frames.
     """
-    counts = dict.fromkeys(
-        ("micros", "micros_unusable", "macros", "hits", "hits_micro", "macros_found", "micro_found"), 0
-    )
-    false = {"micro": 0, "macro": 0}
-    apex_ms: list[float] = []
-    offset_ms: list[float] = []
-    true_called_micro, unusable = 0, 0
+    tally = _Tally()
     for result in results:
-        micros = [move for move in result.truth if move.kind == "micro"]
-        macros = [move for move in result.truth if move.kind == "macro"]
-        called = {kind: [found for found in result.found if found.kind == kind] for kind in false}
-        pairs = _pairs(result.found, micros)
-        for j, i in pairs:
-            apex_ms.append(1000 * abs(result.found[j].apex - micros[i].apex) / result.fps)
-            offset_ms.append(1000 * (result.found[j].offset - micros[i].offset) / result.fps)
-        true_called_micro += len(_pairs(called["micro"], micros))
-        macro_pairs = _pairs(called["macro"], macros)
-        counts["micros"] += len(micros)
-        counts["micros_unusable"] += sum(_in_spans(move, result.unusable) for move in micros)
-        unusable += sum(last - first + 1 for first, last in result.unusable)
-        counts["macros"] += len(macros)
-        counts["hits"] += len(pairs)
-        counts["hits_micro"] += sum(result.found[j].kind == "micro" for j, _ in pairs)
-        counts["macros_found"] += len(macro_pairs)
-        counts["micro_found"] += len(called["micro"])
-        right = {id(result.found[j]) for j, _ in pairs} | {id(result.found[j]) for j, _ in _pairs(result.found, macros)}
-        for found in result.found:
-            false[found.kind] += id(found) not in right
+        tally.add(result)
+    counts, apex_ms, offset_ms = tally.counts, tally.apex_ms, tally.offset_ms
     minutes = sum(result.frames / result.fps for result in results) / 60
     frames = sum(result.frames for result in results)
+    unusable = sum(last - first + 1 for result in results for first, last in result.unusable)
     total = counts["micros"] + counts["micro_found"]
     return {
         **counts,
-        "f1_micro": 2 * true_called_micro / total if counts["micros"] else None,
-        "false_micro_per_minute": false["micro"] / minutes,
-        "false_macro_per_minute": false["macro"] / minutes,
+        "f1_micro": 2 * tally.true_called_micro / total if counts["micros"] else None,
+        "false_micro_per_minute": tally.false["micro"] / minutes,
+        "false_macro_per_minute": tally.false["macro"] / minutes,
         "macro_recall": counts["macros_found"] / counts["macros"] if counts["macros"] else None,
         "apex_error_p50_ms": float(np.median(apex_ms)) if apex_ms else None,
         "apex_error_p90_ms": float(np.percentile(apex_ms, 90)) if apex_ms else None,
