@@ -379,3 +379,29 @@ def test_a_movement_whose_fall_never_quite_calms_is_short_where_it_has_sunk(left
     for event in found:
         assert event.offset / 200 == pytest.approx(3.36, abs=0.04)
         assert event.residual == pytest.approx(left, abs=0.08)
+
+
+def test_it_is_told_where_each_region_went() -> None:
+    moved = course(np.arange(800) / 200, onset=2.0, rise=0.12, hold=0.04, fall=0.16)
+    rows = moved[:, None] * [0.5, -0.8, 0.0, 0.6] + np.random.default_rng(0).normal(0, 0.01, (800, 4))
+    spotter = Spotter(None, 200.0, channels=two_patches())
+    (event,) = [event for k, row in enumerate(rows) if (event := spotter.push(k, k * STEP_NS, row))]
+    assert event.moved["a"] == pytest.approx((0.5, -0.8), abs=0.03)
+    assert event.moved["b"] == pytest.approx((0.0, 0.6), abs=0.03)
+
+
+@pytest.mark.parametrize("left_px", [0.6, 1.0])
+def test_what_a_movement_left_may_fade_and_neither_moves_nor_hides_what_comes_next(left_px: float) -> None:
+    t_s = np.arange(2000) / 200
+    first = course(t_s, onset=3.0, rise=0.15, hold=0.02, fall=0.2)
+    left = left_px * course(t_s, onset=3.17, rise=0.2, hold=0.0, fall=2.5)
+    second = course(t_s, onset=5.0, rise=0.12, hold=0.04, fall=0.16)
+    moved = (1.5 - left_px) * first + left_px * course(t_s, 3.0, 0.15, 9.0, 1.0) * (t_s < 3.37) + left * (t_s >= 3.37)
+    rows = np.random.default_rng(3).normal(0, 0.01, (2000, 4)) + moved[:, None] * [0.1, -1.0, 0.1, -0.9]
+    rows += 0.4 * second[:, None] * [0.1, 1.0, 0.1, 0.9]  # a small one, the other way
+    spotter, found, highest = Spotter(None, 200.0, channels=two_patches()), [], 0.0
+    for k, row in enumerate(rows):
+        found += [event] if (event := spotter.push(k, k * STEP_NS, row)) else []
+        highest = max(highest, float(spotter.threshold().max())) if k > 2.8 * 200 else 0.0
+    assert [(event.kind, round(event.apex / 200, 1)) for event in found] == [("micro", 3.2), ("micro", 5.1)]
+    assert highest < 0.25
