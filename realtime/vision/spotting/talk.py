@@ -35,6 +35,10 @@ _CHIN_WITH, _LIPS_WITH = 0.5, 0.3
 """The jaw opens or closes where lips and chin go up or down together, the chin at least so many times as far as the
 lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
 """
+_SHIFT_PX = 0.8
+"""Movements of the jaw are that large. The whole mouth shifts in one of ten published micro-expressions too, by 0.2 to
+0.6 px, with what is left there of the head's motion.
+"""
 _EVENLY = 0.5
 """The mouth goes to one side as a whole where no corner goes less far than this share of the other's way."""
 _WINDOW_S, _MANY = 3.0, 3
@@ -169,7 +173,7 @@ def is_jaw(event: SpotEvent) -> bool:
 
 def is_shifted(event: SpotEvent) -> bool:
     """Whether the lower face goes as a whole, down, up or to a side: the jaw does that, muscles of expression don't."""
-    if not {"left_mouth", "right_mouth"} <= event.moved.keys():
+    if not {"left_mouth", "right_mouth"} <= event.moved.keys() or max(event.rois.values()) < _SHIFT_PX:
         return False
     (left, left_down), (right, right_down) = event.moved["left_mouth"], event.moved["right_mouth"]
     aside, down, apart = 0.5 * (left + right), 0.5 * (left_down + right_down), 0.5 * abs(left - right)
