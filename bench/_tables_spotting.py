@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Collection
 from typing import Any
 
 from bench._table_parts import load, markdown, number, stamp
@@ -38,8 +39,9 @@ def living() -> str:
 
 
 def living_again() -> str:
-    """Rows in which heads turn away or are hidden, with what was told of it."""
-    return _living("living-heldout-again")
+    """Rows that were measured again since; what the second file has is left out of the first."""
+    later = load("living-heldout-talk")["systems"]["motion"]
+    return _living("living-heldout-again", later) + "\n" + _living("living-heldout-talk")
 
 
 def living_talk() -> str:
@@ -60,10 +62,11 @@ def blind() -> str:
     return _factors(result["systems"]["motion"]) + text + stamp(result)
 
 
-def _living(name: str) -> str:
+def _living(name: str, without: Collection[str] = ()) -> str:
     result = load(name)
     talk = "" if result.get("speech", OWN_TALK) == OWN_TALK else f", {result['speech']}"
-    return _factors(result["systems"]["motion"], talk) + stamp(result)
+    rows = {factor: row for factor, row in result["systems"]["motion"].items() if factor not in without}
+    return _factors(rows, talk) + stamp(result)
 
 
 def _factors(figures: dict[str, dict[str, Any]], talk: str = "") -> str:
