@@ -35,7 +35,7 @@ _CHIN_WITH, _LIPS_WITH = 0.5, 0.3
 """The jaw opens or closes where lips and chin go up or down together, the chin at least so many times as far as the
 lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
 """
-_SHIFT_PX = 0.8
+_SHIFT_PX = 0.65
 """Movements of the jaw are that large. The whole mouth shifts in one of ten published micro-expressions too, by 0.2 to
 0.6 px, with what is left there of the head's motion.
 """
