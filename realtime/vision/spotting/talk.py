@@ -35,9 +35,9 @@ _CHIN_WITH, _LIPS_WITH = 0.5, 0.3
 """The jaw opens or closes where lips and chin go up or down together, the chin at least so many times as far as the
 lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
 """
-_SHIFT_PX = 0.65
-"""Movements of the jaw are that large. The whole mouth shifts in one of ten published micro-expressions too, by 0.2 to
-0.6 px, with what is left there of the head's motion.
+_SHIFT_PX = 0.45
+"""Movements of the jaw are that large. In one of ten published micro-expressions the whole mouth shifts too, with what is
+left there of the head's motion: by less, or beside the brows.
 """
 _EVENLY = 0.5
 """The mouth goes to one side as a whole where no corner goes less far than this share of the other's way."""
