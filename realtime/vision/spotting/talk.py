@@ -36,8 +36,8 @@ _CHIN_WITH, _LIPS_WITH = 0.5, 0.3
 lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
 """
 _SHIFT_PX = 0.45
-"""Movements of the jaw are that large. In one of ten published micro-expressions the whole mouth shifts too, with what is
-left there of the head's motion: by less, or beside the brows.
+"""Movements of the jaw are that large. In one of ten published micro-expressions the whole mouth shifts too, with what
+is left there of the head's motion: by less, or beside the brows.
 """
 _EVENLY = 0.5
 """The mouth goes to one side as a whole where no corner goes less far than this share of the other's way."""
