@@ -102,3 +102,15 @@ def test_maps_that_have_no_samm_are_refused_in_one_line(composite: Path, tmp_pat
         train.main(
             ["--dataset", "flowmaps", "--data", str(tmp_path / "two.npz"), "--recut", "--out", str(tmp_path / "x")]
         )
+
+
+def test_a_dry_run_says_what_would_be_cut(composite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(
+        ["--dataset", "flowmaps", "--data", str(composite), "--recut", "--dry-run", "--out", str(tmp_path / "x")]
+    )
+    assert "of them cut anew: samm" in capsys.readouterr().out
+
+
+def test_what_is_made_from_recordings_is_cut_right_already(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--recut is for published maps"):
+        train.main(["--dataset", "smic", "--data", str(tmp_path), "--recut"])

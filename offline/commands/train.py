@@ -134,6 +134,10 @@ def check(options: argparse.Namespace) -> str:
         raise ConfigError(f"--frames {options.frames}: 1 or more, or 0 for all")
     if bool(options.pretrain) != bool(options.pretrain_data):
         raise ConfigError("--pretrain and --pretrain-data go together")
+    if options.recut and options.dataset != "flowmaps":
+        raise ConfigError(
+            "--recut is for published maps (--dataset flowmaps); what is made from recordings is cut right"
+        )
     check_protocol("--protocol", options.protocol)
     check_protocol("--beside", options.beside, leaky=False)
     if not 0 <= options.freeze < 1:
@@ -178,6 +182,8 @@ def _say(options: argparse.Namespace, out: Path, console: Console) -> None:
     if options.dataset == "flowmaps":
         data = load(options.dataset, options.data, shown, out / "cache", console, frames, entry.inputs)
         lines, people = [dry_run.of_maps(data)], data.person.tolist()
+        if options.recut:
+            lines.append(f"of them cut anew: {', '.join(frames_of_maps.recut(data).recut)}")
     else:
         loaded = dry_run.clips_of(options.dataset, options.data)
         lines = [dry_run.of_loaded(loaded), dry_run.to_make(loaded.clips, out / "cache", shown, frames)]
