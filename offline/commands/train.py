@@ -19,7 +19,7 @@ from offline.commands import cli, dry_run
 from offline.commands.prepare import ALL_FRAMES, prepare, print_notice, print_skipped
 from offline.commands.training_run import LEAKY, NESTED, Plan, Run, check_protocol, digest, identity
 from offline.datasets import CLIP_DATASETS, NAMES, MapSet, flowmaps, load_clips, sessions
-from offline.datasets import frames as frames_of_maps
+from offline.datasets.frames import recut
 from offline.inputs import Input
 from offline.inputs.flow_map import FlowMap
 from offline.training import bundle_start, camera, fit
@@ -95,7 +95,7 @@ def resolved(options: argparse.Namespace, cache: Path, console: Console) -> tupl
     entry, weights = get(options.model), check(options)
     shown, frames = input_of(entry, options.input), frames_of(options, entry)
     data = load(options.dataset, options.data, shown, cache, console, frames, entry.inputs if not options.input else {})
-    data = frames_of_maps.recut(data) if options.recut else data
+    data = recut(data) if options.recut else data
     if tuple(data.labels) != LABELS and not entry.trainer.any_classes():
         raise UserError(
             f"{options.model} tells {', '.join(LABELS)} apart; {options.dataset} has {', '.join(data.labels)}"
@@ -183,7 +183,7 @@ def _say(options: argparse.Namespace, out: Path, console: Console) -> None:
         data = load(options.dataset, options.data, shown, out / "cache", console, frames, entry.inputs)
         lines, people = [dry_run.of_maps(data)], data.person.tolist()
         if options.recut:
-            lines.append(f"of them cut anew: {', '.join(frames_of_maps.recut(data).recut)}")
+            lines.append(f"of them cut anew: {', '.join(recut(data).recut)}")
     else:
         loaded = dry_run.clips_of(options.dataset, options.data)
         lines = [dry_run.of_loaded(loaded), dry_run.to_make(loaded.clips, out / "cache", shown, frames)]

@@ -160,7 +160,7 @@ class Movement:
             if length > self._top:
                 self._top = length
                 self.direction = weights * off / (total * length)
-                self.furthest, self.weights = off.copy(), weights
+                self.furthest, self.weights = off, weights
                 self._fastest, self._noise, self._calm_ns = 0.0, None, 0
         self._now = float(self.direction @ off)
         self._past.append((now_ns, self._now))

@@ -65,6 +65,8 @@ class Rest:
         self._seen = 0
         self._tail_ns = self._ease_ns = 0
         self._left: tuple[Values, Values] | None = None
+        self._off = np.zeros(track.channels)
+        """(C,) as measured last."""
         self._learned_ns = self._solved_ns = 0
 
     @property
@@ -96,7 +98,7 @@ class Rest:
             self._left = None
             return
         direction, pattern = self._left
-        back = float(direction @ self.off(self._track.smooth, self.reference))
+        back = float(direction @ self._off)
         if back < 0.0:
             self.reference[: self._track.channels] += min(dt_s / _EASING_S, 1.0) * back * pattern
 
@@ -125,6 +127,7 @@ class Rest:
     def measure(self, trust: Values, channels: Channels) -> tuple[Values, Values]:
         """(C,) how far each channel, and (R,) each ROI, is from the reference now, the head's part removed."""
         off, size = np.empty(self._track.channels), np.empty(len(channels.names))
+        self._off = off
         law = self._law
         known = law.first, law.learnt, law.low, law.high
         kernels.measure(self._track.smooth, self.reference, *known, trust, channels.roi_of, channels.signed, off, size)
@@ -216,9 +219,9 @@ class Rest:
             self.reference[:] = self._track.smooth
             self.part()
         else:
+            self._fade(dt_s)
             gain = max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
             kernels.approach(self.reference, self._track.smooth, min(gain, 1.0))
-            self._fade(dt_s)
             self._learn_head()
 
     def _learn_head(self) -> None:
