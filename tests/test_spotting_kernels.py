@@ -139,3 +139,11 @@ def test_a_held_expression_is_not_taught_to_the_forecast(period_s):
     events = play(spotter, steps, sway)
     assert [event.kind for event in events] == ["macro"]
     assert np.abs(spotter.forecast.weights).max() < 0.1
+
+
+def test_the_doubt_of_a_pose_is_the_square_root_of_a_quadratic_form():
+    smooth, reference = RNG.normal(size=(2, 9))
+    half = RNG.normal(size=(3, 3))
+    change = smooth[6:] - reference[6:]
+    expected = np.sqrt(change @ (half @ half.T) @ change)
+    assert kernels.doubt(smooth, reference, 6, half @ half.T) == pytest.approx(expected)

@@ -84,6 +84,21 @@ def measure(
 
 
 @jit
+def doubt(smooth: Values, reference: Values, channels: int, covariance: Values) -> float:
+    """How far a patch may be off for what is not known of the head's pose, px: standard deviation.
+
+    smooth, reference: (C + P,); covariance: (P, P) of the forecast, for a pose that differs by 1.
+    """
+    total = 0.0
+    for p in range(len(covariance)):
+        along = 0.0
+        for q in range(len(covariance)):
+            along += covariance[p, q] * (smooth[channels + q] - reference[channels + q])
+        total += along * (smooth[channels + p] - reference[channels + p])
+    return float(np.sqrt(max(total, 0.0)))
+
+
+@jit
 def _hold_together(off: Values, trust: Values, roi_of: NDArray[np.int64], rois: int) -> None:
     """Shorten what a patch, two channels, has moved to ``_ALONE`` times the median of its ROI, and a little, in place.
 

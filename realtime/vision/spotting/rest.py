@@ -157,9 +157,7 @@ class Rest:
         """How far the head's motion since the reference may have moved a patch beyond what is foretold."""
         if self.forecast is None:
             return 0.0
-        split = self._track.channels
-        change = self._track.smooth[split:] - self.reference[split:]
-        return float(np.sqrt(change @ self.forecast.doubt @ change))
+        return float(kernels.doubt(self._track.smooth, self.reference, self._track.channels, self.forecast.doubt))
 
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly. By how it changes from one moment to the next, as a movement may be
