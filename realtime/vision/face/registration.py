@@ -14,10 +14,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.face_image import FaceImage
 from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
 from realtime.vision.face.skull import Skull
-from realtime.vision.face.tracking import PATCH_RADIUS_PX, agree, build_template, change_in, follow, moved
+from realtime.vision.face.tracking import (
+    PATCH_RADIUS_PX,
+    TEMPLATE_SIZE,
+    agree,
+    build_template,
+    change_in,
+    follow,
+    moved,
+)
 from realtime.vision.features.crop import apply, compose, invert
 
 BLUR_PX = 1.0
@@ -43,9 +52,8 @@ _LEARN_PX = 0.6
 """Where no motion of a head fits as well as that, nothing is learnt of its shape."""
 _CHANGED = 0.88
 _SLIPPED = 0.45
-_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _SMALL_PX = 640 * 480
-"""In pictures up to this size every face is blurred at full size: what was measured on them stays as it was."""
+"""In pictures up to this size every face is blurred at full size."""
 
 
 class Anchor:
@@ -69,9 +77,9 @@ class Anchor:
         self.grain = math.sqrt(abs(np.linalg.det(self.to_frame[:, :2])))
         self.shrink = max(1, int(self.grain)) if gray.size > _SMALL_PX else 1
         """Pixels that are taken together before the blur: a large face holds more of them than its image shows."""
-        n, pixels = len(self.layout.centres), (2 * PATCH_RADIUS_PX + 1) ** 2
-        self._descent = np.empty((n, 2, pixels), np.float32)
-        self._norm = np.empty((n, pixels), np.float32)
+        n = len(self.layout.centres)
+        self._descent = np.empty((n, 2, TEMPLATE_SIZE), np.float32)
+        self._norm = np.empty((n, TEMPLATE_SIZE), np.float32)
         self._inverse = np.empty((n, 3), np.float32)
         self.displacement = np.zeros((n, 2), np.float32)
         """(n, 2) px of the face image: of each patch, the head's motion removed."""
@@ -85,8 +93,10 @@ class Anchor:
         self._pose = np.zeros(6)
         self._robust = np.ones(self.layout.rigid)
         self.skull = Skull(self._places[: self.layout.rigid], self.layout.heights[: self.layout.rigid])
+        self._drawing = FaceImage(IMAGE_HEIGHT, IMAGE_WIDTH)
         self.image = self._face_image(gray)
-        self._template = self.image
+        """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the face in the frame just seen, blurred; renewed in place."""
+        self._template = self.image.copy()
         self._eyes = np.zeros(2)
         build_template(self.image, self.layout.centres, self._descent, self._norm, self._inverse)
         self._contrast = np.array([self._contrast_at(x, y) for x, y in self._centres[self.layout.rigid :]])
@@ -116,19 +126,16 @@ class Anchor:
         """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose."""
         sigma, step = BLUR_PX * max(1.0, self.grain), self.shrink
         x0, y0, x1, y1 = on_grid(self.region(gray.shape), step)
-        face = gray[y0:y1, x0:x1].astype(np.float32)
+        face = gray[y0:y1, x0:x1]
         matrix = self.to_frame.copy()
         matrix[:, 2] -= (x0, y0)
         if step > 1:
             size = max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)
-            face = cv2.resize(face, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            face = cv2.resize(face.astype(np.float32), size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
             sigma = math.sqrt(sigma**2 - (step**2 - 1) / 12) / step  # a mean over a square blurs too
             matrix /= step
             matrix[:, 2] += 0.5 / step - 0.5  # pixel centres
-        face = cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-        return cv2.warpAffine(  # type: ignore[return-value]
-            face, matrix, (IMAGE_WIDTH, IMAGE_HEIGHT), flags=_FLAGS, borderMode=cv2.BORDER_REPLICATE
-        )
+        return self._drawing.draw(face, matrix, sigma)
 
     def region(self, shape: tuple[int, ...], margin_px: int = 4) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the face in a frame of ``shape`` at the present pose, at least 8 px wide and high."""

@@ -1,9 +1,9 @@
-"""Sub-pixel displacement of small face patches against a template, and the head's rigid motion among them.
+"""Sub-pixel displacement of small face patches against a template.
 
 Each patch is followed by inverse-compositional Lucas-Kanade (Baker & Matthews 2004, translation). Its steepest
 descent images are made orthogonal to the patch itself and to a constant, so that a change of gain or bias
 (mains flicker, shading) leaves the displacement alone, and one iteration is two dot products with the
-warped patch. The head's motion is the similarity that most of the rigid patches agree on (Tukey weights).
+warped patch. The head's motion is fitted to those over bone in ``head.py``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.vision.jit import jit
+from realtime.vision.jit import inlined, jit
 
 PATCH_RADIUS_PX = 8
 """Patches are (2 r + 1)² px of the face image (face 152 px wide)."""
 _SIDE = 2 * PATCH_RADIUS_PX + 1
+_STRIDE = _SIDE + 1
+TEMPLATE_SIZE = -(-_SIDE * _STRIDE // 16) * 16
+"""Numbers in a patch's template: its rows with a zero behind each, as bilinear interpolation reads a pixel more.
+
+So a patch is one long row, which is done in vectors from end to end; rows of 17 would be done by halves.
+"""
+_INSIDE = np.zeros(TEMPLATE_SIZE, np.float32)
+"""1 where a template holds a pixel."""
+_INSIDE[: _SIDE * _STRIDE].reshape(_SIDE, _STRIDE)[:, :_SIDE] = 1.0
 
 Image = NDArray[np.float32]
 """(H, W) float32, grey levels: the blurred, head-aligned face."""
@@ -35,44 +44,46 @@ def build_template(
 ) -> None:
     """Prepare the patches of ``image`` around ``centres`` (n, 2) as (x, y), px; fills the other three.
 
-    descent: (n, 2, side²) float32, orthogonalised x and y gradients. norm: (n, side²) float32, the patch
-    with mean 0 and length 1. inverse: (n, 3) float32, H⁻¹ as xx, xy, yy; all zero where there is no texture.
+    descent: (n, 2, TEMPLATE_SIZE) float32, orthogonalised x and y gradients. norm: (n, TEMPLATE_SIZE) float32, the
+    patch with mean 0 and length 1. inverse: (n, 3) float32, H⁻¹ as xx, xy, yy; all zero where there is no texture.
     """
+    count = _SIDE * _SIDE
     for i in range(centres.shape[0]):
-        cx, cy = centres[i, 0], centres[i, 1]
-        k = 0
+        left, top = centres[i, 0] - PATCH_RADIUS_PX, centres[i, 1] - PATCH_RADIUS_PX
+        norm[i] = 0.0
+        descent[i] = 0.0
         mean = 0.0
-        for y in range(cy - PATCH_RADIUS_PX, cy + PATCH_RADIUS_PX + 1):
-            for x in range(cx - PATCH_RADIUS_PX, cx + PATCH_RADIUS_PX + 1):
+        for v in range(_SIDE):
+            for u in range(_SIDE):
+                k, y, x = v * _STRIDE + u, top + v, left + u
                 norm[i, k] = image[y, x]
                 descent[i, 0, k] = 0.5 * (image[y, x + 1] - image[y, x - 1])
                 descent[i, 1, k] = 0.5 * (image[y + 1, x] - image[y - 1, x])
                 mean += image[y, x]
-                k += 1
-        mean /= k
+        mean /= count
         square = 0.0
-        for j in range(k):
-            norm[i, j] -= mean
-            square += norm[i, j] * norm[i, j]
+        for k in range(TEMPLATE_SIZE):
+            norm[i, k] -= mean * _INSIDE[k]
+            square += norm[i, k] * norm[i, k]
         scale = 1.0 / math.sqrt(square + 1e-6)
-        for j in range(k):
-            norm[i, j] *= scale
+        for k in range(TEMPLATE_SIZE):
+            norm[i, k] *= scale
         for a in range(2):
             total = 0.0
             along = 0.0
-            for j in range(k):
-                total += descent[i, a, j]
-                along += descent[i, a, j] * norm[i, j]
-            total /= k
-            for j in range(k):
-                descent[i, a, j] -= total + along * norm[i, j]
+            for k in range(TEMPLATE_SIZE):
+                total += descent[i, a, k]
+                along += descent[i, a, k] * norm[i, k]
+            total /= count
+            for k in range(TEMPLATE_SIZE):
+                descent[i, a, k] -= total * _INSIDE[k] + along * norm[i, k]
         xx = xy = yy = 0.0
-        for j in range(k):
-            xx += descent[i, 0, j] * descent[i, 0, j]
-            xy += descent[i, 0, j] * descent[i, 1, j]
-            yy += descent[i, 1, j] * descent[i, 1, j]
+        for k in range(TEMPLATE_SIZE):
+            xx += descent[i, 0, k] * descent[i, 0, k]
+            xy += descent[i, 0, k] * descent[i, 1, k]
+            yy += descent[i, 1, k] * descent[i, 1, k]
         det = xx * yy - xy * xy
-        if det > 1e-3 * (xx + yy) * (xx + yy) * 0.05 and xx + yy > k * 0.02:
+        if det > 1e-3 * (xx + yy) * (xx + yy) * 0.05 and xx + yy > count * 0.02:
             inverse[i, 0] = yy / det
             inverse[i, 1] = -xy / det
             inverse[i, 2] = xx / det
@@ -97,6 +108,7 @@ def follow(
     the image or has no texture.
     """
     height, width = image.shape
+    seen = np.zeros(TEMPLATE_SIZE + _STRIDE + 1, np.float32)
     for i in range(centres.shape[0]):
         likeness[i] = 0.0
         if inverse[i, 0] == 0.0:
@@ -105,6 +117,7 @@ def follow(
             continue
         dx = displacement[i, 0]
         dy = displacement[i, 1]
+        left, top = -1, -1
         for step in range(iterations):
             fx = centres[i, 0] + dx - PATCH_RADIUS_PX
             fy = centres[i, 1] + dy - PATCH_RADIUS_PX
@@ -114,30 +127,13 @@ def follow(
                 dx = np.float32(0.0)
                 dy = np.float32(0.0)
                 break
-            ax = np.float32(fx - x0)
-            ay = np.float32(fy - y0)
-            w00 = (np.float32(1.0) - ax) * (np.float32(1.0) - ay)
-            w01 = ax * (np.float32(1.0) - ay)
-            w10 = (np.float32(1.0) - ax) * ay
-            w11 = ax * ay
-            sx = np.float32(0.0)
-            sy = np.float32(0.0)
-            along = np.float32(0.0)
-            total = np.float32(0.0)
-            square = np.float32(0.0)
-            for v in range(_SIDE):
-                top = image[y0 + v]
-                low = image[y0 + v + 1]
-                for u in range(_SIDE):
-                    value = w00 * top[x0 + u] + w01 * top[x0 + u + 1] + w10 * low[x0 + u] + w11 * low[x0 + u + 1]
-                    k = v * _SIDE + u
-                    sx += descent[i, 0, k] * value
-                    sy += descent[i, 1, k] * value
-                    along += norm[i, k] * value
-                    total += value
-                    square += value * value
-            count = np.float32(_SIDE * _SIDE)
-            spread = square - total * total / count
+            if x0 != left or y0 != top:
+                left, top = x0, y0
+                for v in range(_STRIDE):
+                    seen[v * _STRIDE : (v + 1) * _STRIDE] = image[y0 + v, x0 : x0 + _STRIDE]
+            sx, sy, along, spread = _compare(
+                seen, np.float32(fx - x0), np.float32(fy - y0), descent[i, 0], descent[i, 1], norm[i]
+            )
             likeness[i] = along / math.sqrt(max(spread, np.float32(1e-3)))
             ux = inverse[i, 0] * sx + inverse[i, 1] * sy
             uy = inverse[i, 1] * sx + inverse[i, 2] * sy
@@ -154,67 +150,32 @@ def follow(
         displacement[i, 1] = dy
 
 
-@jit(fastmath=False)
-def fit_similarity(
-    places: NDArray[np.float64],
-    displacement: NDArray[np.float32],
-    weights: NDArray[np.float64],
-    rounds: int,
-    scale_floor_px: float,
-    out: NDArray[np.float64],
-) -> float:
-    """Similarity that moves ``places`` (n, 2) px by ``displacement`` (n, 2) px, robustly.
+@inlined
+def _compare(
+    seen: NDArray[np.float32],
+    right: np.float32,
+    down: np.float32,
+    descent_x: NDArray[np.float32],
+    descent_y: NDArray[np.float32],
+    norm: NDArray[np.float32],
+) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Dot products of a patch with its template's descent images and with the template, and its own squared deviation.
 
-    out: (4,) = tx, ty, a, b with u = tx + a x − b y, v = ty + b x + a y. weights: (n,) ≥ 0, prior trust.
-    Tukey's biweight with 4.7 times the residuals' median length (at least ``scale_floor_px``), ``rounds`` rounds.
-    Returns that median, px.
+    seen: rows of _STRIDE pixels, one after the other; the patch begins (right, down) px from the first, 0..1 each.
     """
-    n = places.shape[0]
-    robust = np.ones(n)
-    lengths = np.empty(n)
-    spread = 0.0
-    for _ in range(rounds):
-        sw = sx = sy = su = sv = 0.0
-        for i in range(n):
-            w = weights[i] * robust[i]
-            sw += w
-            sx += w * places[i, 0]
-            sy += w * places[i, 1]
-            su += w * displacement[i, 0]
-            sv += w * displacement[i, 1]
-        if sw <= 0.0:
-            out[:] = 0.0
-            return math.inf
-        mx, my, mu, mv = sx / sw, sy / sw, su / sw, sv / sw
-        square = along = across = 0.0
-        for i in range(n):
-            w = weights[i] * robust[i]
-            x, y = places[i, 0] - mx, places[i, 1] - my
-            u, v = displacement[i, 0] - mu, displacement[i, 1] - mv
-            square += w * (x * x + y * y)
-            along += w * (x * u + y * v)
-            across += w * (x * v - y * u)
-        a = along / (square + 1e-9)
-        b = across / (square + 1e-9)
-        out[0] = mu - a * mx + b * my
-        out[1] = mv - b * mx - a * my
-        out[2] = a
-        out[3] = b
-        used = 0
-        for i in range(n):
-            x, y = places[i, 0], places[i, 1]
-            u = displacement[i, 0] - (out[0] + a * x - b * y)
-            v = displacement[i, 1] - (out[1] + b * x + a * y)
-            robust[i] = math.sqrt(u * u + v * v)
-            if weights[i] > 0.0:
-                lengths[used] = robust[i]
-                used += 1
-        spread = np.median(lengths[:used]) if used else math.inf
-        cut = 4.7 * max(spread, scale_floor_px)
-        for i in range(n):
-            r = robust[i] / cut
-            robust[i] = (1.0 - r * r) ** 2 if r < 1.0 else 0.0
-    return spread
+    one = np.float32(1.0)
+    w00, w01, w10, w11 = (one - right) * (one - down), right * (one - down), (one - right) * down, right * down
+    beside, below, across = seen[1:], seen[_STRIDE:], seen[_STRIDE + 1 :]
+    sx = sy = along = total = square = np.float32(0.0)
+    for k in range(TEMPLATE_SIZE):
+        value = w00 * seen[k] + w01 * beside[k] + w10 * below[k] + w11 * across[k]
+        sx += descent_x[k] * value
+        sy += descent_y[k] * value
+        along += norm[k] * value
+        value *= _INSIDE[k]
+        total += value
+        square += value * value
+    return sx, sy, along, square - total * total / np.float32(_SIDE * _SIDE)
 
 
 @jit

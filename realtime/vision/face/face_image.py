@@ -1,0 +1,151 @@
+"""The face image of a frame: what lies under the face, blurred and brought upright, in one pass over the cache.
+
+It is what a frame costs most. OpenCV's two calls take longer, and its ``warpAffine`` rounds places: grey levels are
+wrong by up to one (``bench/patches.py``).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.vision.jit import inlined, jit
+
+_PAIRS = 4
+"""Pairs of taps that a pass of the blur adds at once: σ = 1 px needs just these (OpenCV's choice, ± 4 σ)."""
+
+
+class FaceImage:
+    """Draws one face, frame after frame, into memory of its own. Not thread-safe."""
+
+    def __init__(self, height: int, width: int) -> None:
+        """Size of the face image, px."""
+        self._drawn = np.empty((height, width), np.float32)
+        self._scratch = np.empty((3, 0), np.float32)
+        self._sigma, self._taps = 0.0, np.empty(0, np.float32)
+
+    def draw(self, face: NDArray[np.uint8], matrix: NDArray[np.float64], sigma: float) -> NDArray[np.float32]:
+        """(height, width) float32 grey levels, valid until the next call.
+
+        face: (h, w) uint8 or float32, of 2 × 2 px at least. matrix: (2, 3), px of the face image -> px of ``face``.
+        sigma: of the Gaussian that ``face`` is blurred by first, px. Beyond its border the border goes on.
+        """
+        if sigma != self._sigma:
+            self._sigma, self._taps = sigma, _taps(sigma)
+        height, width = face.shape
+        if self._scratch.shape[1] < height * width:
+            self._scratch = np.empty((3, height * width * 5 // 4), np.float32)
+        plain, across, blurred = (memory[: height * width].reshape(height, width) for memory in self._scratch)
+        np.copyto(plain, face)
+        blur(plain, self._taps, across, blurred)
+        warp(blurred, matrix, self._drawn)
+        return self._drawn
+
+
+def _taps(sigma: float) -> NDArray[np.float32]:
+    """(1 + 4 k,) float32: the middle tap of the Gaussian and those on one side of it, zeros at the end."""
+    size = round(sigma * 8 + 1) | 1
+    side = cv2.getGaussianKernel(size, sigma)[size // 2 :, 0]
+    taps = np.zeros(1 + _PAIRS * -(-(len(side) - 1) // _PAIRS), np.float32)
+    taps[: len(side)] = side
+    return taps
+
+
+@jit
+def blur(
+    plain: NDArray[np.float32], taps: NDArray[np.float32], across: NDArray[np.float32], blurred: NDArray[np.float32]
+) -> None:
+    """Blur ``plain`` (h, w) by a symmetric kernel, ``taps`` (1 + 4 k,) from its middle on, first along the rows.
+
+    across, blurred: (h, w), filled. The border is repeated outwards.
+    """
+    height, width = plain.shape
+    reach, last = taps.shape[0] - 1, height - 1
+    wide = np.empty(width + 2 * reach, np.float32)
+    row = wide[reach : reach + width]
+    # every shift is a view of its own: an index that might be negative would keep the loop out of vectors
+    for y in range(height):
+        wide[:reach], wide[reach + width :] = plain[y, 0], plain[y, width - 1]
+        row[:] = plain[y]
+        _first(
+            across[y], row, taps,
+            wide[reach - 1 :], wide[reach + 1 :], wide[reach - 2 :], wide[reach + 2 :],
+            wide[reach - 3 :], wide[reach + 3 :], wide[reach - 4 :], wide[reach + 4 :],
+        )  # fmt: skip
+        for k in range(1 + _PAIRS, reach + 1, _PAIRS):
+            a, b = reach - k, reach + k
+            _more(
+                across[y], taps[k:],
+                wide[a:], wide[b:], wide[a - 1 :], wide[b + 1 :],
+                wide[a - 2 :], wide[b + 2 :], wide[a - 3 :], wide[b + 3 :],
+            )  # fmt: skip
+    for y in range(height):
+        _first(
+            blurred[y], across[y], taps,
+            across[max(y - 1, 0)], across[min(y + 1, last)], across[max(y - 2, 0)], across[min(y + 2, last)],
+            across[max(y - 3, 0)], across[min(y + 3, last)], across[max(y - 4, 0)], across[min(y + 4, last)],
+        )  # fmt: skip
+        for k in range(1 + _PAIRS, reach + 1, _PAIRS):
+            a, b = y - k, y + k
+            _more(
+                blurred[y], taps[k:],
+                across[max(a, 0)], across[min(b, last)], across[max(a - 1, 0)], across[min(b + 1, last)],
+                across[max(a - 2, 0)], across[min(b + 2, last)], across[max(a - 3, 0)], across[min(b + 3, last)],
+            )  # fmt: skip
+
+
+Row = NDArray[np.float32]
+
+
+@inlined
+def _first(
+    out: Row, middle: Row, taps: Row, a0: Row, b0: Row, a1: Row, b1: Row, a2: Row, b2: Row, a3: Row, b3: Row
+) -> None:
+    """The middle tap and the four pairs next to it."""
+    c, c0, c1, c2, c3 = taps[0], taps[1], taps[2], taps[3], taps[4]
+    for x in range(out.shape[0]):
+        near = c * middle[x] + c0 * (a0[x] + b0[x]) + c1 * (a1[x] + b1[x])
+        out[x] = near + c2 * (a2[x] + b2[x]) + c3 * (a3[x] + b3[x])
+
+
+@inlined
+def _more(out: Row, taps: Row, a0: Row, b0: Row, a1: Row, b1: Row, a2: Row, b2: Row, a3: Row, b3: Row) -> None:
+    """Four more pairs."""
+    c0, c1, c2, c3 = taps[0], taps[1], taps[2], taps[3]
+    for x in range(out.shape[0]):
+        near = c0 * (a0[x] + b0[x]) + c1 * (a1[x] + b1[x])
+        out[x] += near + c2 * (a2[x] + b2[x]) + c3 * (a3[x] + b3[x])
+
+
+@jit
+def warp(picture: NDArray[np.float32], matrix: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Fill ``out`` (H, W) from ``picture`` (h, w), bilinearly; ``matrix`` (2, 3): px of ``out`` -> px of ``picture``.
+
+    Places outside take the nearest pixel of the border.
+    """
+    height, width = picture.shape
+    flat = picture.reshape(-1)
+    zero, right, low = np.float32(0.0), np.float32(width - 1), np.float32(height - 1)
+    most_x, most_y, stride = np.int32(width - 2), np.int32(height - 2), np.int32(width)
+    step_x, step_y = np.float32(matrix[0, 0]), np.float32(matrix[1, 0])
+    # first all places of a row, then its pixels: each loop is one that the compiler can do in vectors
+    where = np.empty(out.shape[1], np.int32)
+    part_x = np.empty(out.shape[1], np.float32)
+    part_y = np.empty(out.shape[1], np.float32)
+    for y in range(out.shape[0]):
+        first_x = np.float32(matrix[0, 1] * y + matrix[0, 2])
+        first_y = np.float32(matrix[1, 1] * y + matrix[1, 2])
+        for x in range(out.shape[1]):
+            px = min(max(first_x + step_x * np.float32(x), zero), right)
+            py = min(max(first_y + step_y * np.float32(x), zero), low)
+            column, row = min(np.int32(px), most_x), min(np.int32(py), most_y)
+            part_x[x] = px - np.float32(column)
+            part_y[x] = py - np.float32(row)
+            where[x] = row * stride + column
+        target = out[y]
+        for x in range(out.shape[1]):
+            k = where[x]
+            top = flat[k] + part_x[x] * (flat[k + 1] - flat[k])
+            below = flat[k + stride] + part_x[x] * (flat[k + stride + 1] - flat[k + stride])
+            target[x] = top + part_y[x] * (below - top)

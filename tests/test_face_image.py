@@ -1,0 +1,51 @@
+"""The face image against SciPy: the same blur, the same places, whatever the size, the turn and the border."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from realtime.vision.face.face_image import FaceImage
+
+
+def expected(picture: np.ndarray, matrix: np.ndarray, sigma: float, height: int, width: int) -> np.ndarray:
+    """(height, width) float64."""
+    radius = (round(sigma * 8 + 1) | 1) // 2
+    blurred = gaussian_filter(picture.astype(float), sigma, mode="nearest", radius=radius)
+    v, u = np.mgrid[:height, :width]
+    x = matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2]
+    y = matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2]
+    return map_coordinates(blurred, [y, x], order=1, mode="nearest")
+
+
+@pytest.mark.parametrize("sigma", [0.6, 1.0, 1.02, 1.4, 2.0, 3.7])
+@pytest.mark.parametrize(("turn", "shift"), [(0.0, (3.0, 4.0)), (0.3, (20.0, -15.0)), (-0.05, (-30.5, 12.25))])
+def test_it_is_scipys(sigma: float, turn: float, shift: tuple[float, float]) -> None:
+    """Places off the picture too."""
+    picture = np.random.default_rng(7).integers(0, 256, (90, 70), np.uint8)
+    a, b = sigma * np.cos(turn), sigma * np.sin(turn)
+    matrix = np.array([[a, -b, shift[0]], [b, a, shift[1]]])
+    drawn = FaceImage(50, 40).draw(picture, matrix, sigma)
+    np.testing.assert_allclose(drawn, expected(picture, matrix, sigma, 50, 40), atol=0.01)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 200), (200, 2), (8, 8)])
+def test_a_small_face_is_no_error(shape: tuple[int, int]) -> None:
+    """Smaller than the blur reaches."""
+    picture = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    matrix = np.array([[1.1, 0.1, -5.0], [-0.1, 1.1, -2.0]])
+    drawn = FaceImage(30, 20).draw(picture, matrix, 1.1)
+    np.testing.assert_allclose(drawn, expected(picture, matrix, 1.1, 30, 20), atol=0.01)
+
+
+def test_memory_is_used_again_and_nothing_of_the_last_face_shows() -> None:
+    """A large face, a small one, the large one again; views and float pictures as well."""
+    rng = np.random.default_rng(3)
+    large, small = rng.integers(0, 256, (120, 100), np.uint8), rng.integers(0, 256, (40, 30), np.uint8)
+    matrix = np.array([[1.0, 0.02, 2.5], [-0.02, 1.0, 3.5]])
+    drawing = FaceImage(30, 25)
+    first = drawing.draw(large, matrix, 1.0).copy()
+    np.testing.assert_allclose(drawing.draw(small, matrix, 1.0), expected(small, matrix, 1.0, 30, 25), atol=0.01)
+    np.testing.assert_array_equal(drawing.draw(np.asfortranarray(large), matrix, 1.0), first)
+    np.testing.assert_array_equal(drawing.draw(large.astype(np.float32), matrix, 1.0), first)
