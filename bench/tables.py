@@ -68,9 +68,9 @@ def summary() -> str:
         ("called micro in real video of talk and posed faces, none known",
          f"{number(60 * sum(row['micro'] for row in real_video) / seconds)} a minute"),
         *(
-            (f"right label on a person left out of training, `{name}`",
+            (f"right label on a person left out of training, the built-in `{name}`",
              f"{found['acc']['mean']:.0%} (UF1 {found['uf1']['mean']:.2f}, UAR {found['uar']['mean']:.2f})")
-            for name, found in ((name, models[name]) for name in ("laenet", "fusion"))
+            for name, found in ((name, models[f"{name}, re-cut"]) for name in ("laenet", "fusion"))
         ),
         (f"last frame of a movement → line written, {live['fps_measured']:.0f} fps",
          f"{number(total['p50'])} ms, 99 % within {number(total['p99'])} ms"),
