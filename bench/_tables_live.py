@@ -40,6 +40,29 @@ def cost() -> str:
     return markdown(("process", "of one core", "MB"), rows) + stamp(result)
 
 
+def patches() -> str:
+    """Face image and patches, OpenCV beside them."""
+    result = load("patches")
+    rows = []
+    for step, found in result["steps"].items():
+        ours, opencv = (found["ms"][name]["median"] for name in ("ours", "opencv"))
+        errors = (number(found["error"][name], 4) for name in ("ours", "opencv"))
+        rows.append((step, number(ours, 3), number(opencv, 3), number(opencv / ours), *errors))
+    header = ("step", "ours, ms", "OpenCV, ms", "times", "error, ours", "error, OpenCV")
+    return markdown(header, rows) + stamp(result)
+
+
+def faces() -> str:
+    """What a frame costs the spotter, by how many faces are followed."""
+    result = load("faces")
+    rows = []
+    for count, row in result["faces"].items():
+        steps = (number(ms, 2) for ms in row["steps_ms"].values())
+        rows.append((count, *(number(row[kind]["median"], 2) for kind in ("wall_ms", "cpu_ms")), *steps))
+    header = ("faces", "ms a frame", "CPU ms", *next(iter(result["faces"].values()))["steps_ms"])
+    return markdown(header, rows) + stamp(result)
+
+
 def sweep() -> str:
     """The rates that were tried."""
     result = load("latency_sweep")

@@ -18,7 +18,22 @@ if __package__ in (None, ""):
 
 from bench._table_parts import ROOT, UnclearResultError, load, markdown, number
 from bench._tables_faults import faults, faults_soak
-from bench._tables_live import cameras, check, cost, habits, latency, lsl, own, page, soak, start_up, sweep, throughput
+from bench._tables_live import (
+    cameras,
+    check,
+    cost,
+    faces,
+    habits,
+    latency,
+    lsl,
+    own,
+    page,
+    patches,
+    soak,
+    start_up,
+    sweep,
+    throughput,
+)
 from bench._tables_models import (
     by_unit,
     calibrated,
@@ -92,6 +107,8 @@ TABLES: dict[str, Callable[[], str]] = {
         habits,
         start_up,
         page,
+        patches,
+        faces,
         check,
         own,
         cameras,
