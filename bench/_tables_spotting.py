@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection
 from typing import Any
 
 from bench._table_parts import load, markdown, number, stamp
@@ -38,12 +37,6 @@ def living() -> str:
     return _living("living-heldout")
 
 
-def living_again() -> str:
-    """Rows that were measured again since; what the second file has is left out of the first."""
-    later = load("living-heldout-talk")["systems"]["motion"]
-    return _living("living-heldout-again", later) + "\n" + _living("living-heldout-talk")
-
-
 def living_talk() -> str:
     """Brow movements in the talk of two other recordings, and the talk alone, on five faces."""
     return _living("living-heldout-cap13") + "\n" + _living("living-heldout-franck")
@@ -62,11 +55,10 @@ def blind() -> str:
     return _factors(result["systems"]["motion"]) + text + stamp(result)
 
 
-def _living(name: str, without: Collection[str] = ()) -> str:
+def _living(name: str) -> str:
     result = load(name)
     talk = "" if result.get("speech", OWN_TALK) == OWN_TALK else f", {result['speech']}"
-    rows = {factor: row for factor, row in result["systems"]["motion"].items() if factor not in without}
-    return _factors(rows, talk) + stamp(result)
+    return _factors(result["systems"]["motion"], talk) + stamp(result)
 
 
 def _factors(figures: dict[str, dict[str, Any]], talk: str = "") -> str:
