@@ -3,9 +3,9 @@
     python bench/patches.py [--rounds 300]
 
 The face image: OpenCV's ``GaussianBlur`` and ``warpAffine``. Its 89 patches of 17 px: OpenCV's pyramidal Lucas-Kanade
-with one level and three iterations, which knows no change of light and takes its gradients anew each time. The error is
-against the true shift of a picture that was moved by Fourier's theorem; the face image's against SciPy in double
-precision. One thread each.
+with one level and three iterations, which takes pictures of 8 bits, knows no change of light and takes its gradients
+anew each time. The error is against the true shift of a picture that was moved by Fourier's theorem; the face image's
+against SciPy in double precision. One thread each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench._harness import ROOT, interleaved_ms, machine, write_json
 from realtime.synthesis import Portrait
 from realtime.vision.face.face_image import FaceImage
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH
-from realtime.vision.face.registration import Anchor
+from realtime.vision.face.registration import BLUR_PX, Anchor
 from realtime.vision.face.tracking import PATCH_RADIUS_PX, TEMPLATE_SIZE, build_template, follow
 
 SHIFT_PX = (0.37, -0.21)
@@ -39,7 +39,11 @@ FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 def image_case(frame: np.ndarray, anchor: Anchor) -> tuple[dict[str, object], dict[str, float]]:
     """What to time of the face image, and each one's largest error, grey levels."""
     x0, y0, x1, y1 = anchor.region(frame.shape)
-    matrix, sigma, drawing = anchor.to_frame - [[0, 0, x0], [0, 0, y0]], anchor.grain, FaceImage(*anchor.image.shape)
+    matrix, sigma, drawing = (
+        anchor.to_frame - [[0, 0, x0], [0, 0, y0]],
+        BLUR_PX * max(1.0, anchor.grain),
+        FaceImage(*anchor.image.shape),
+    )
     face = frame[y0:y1, x0:x1]
 
     def opencv() -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from realtime.errors import MerealtimeError
 from realtime.vision.face.face_image import FaceImage
 
 
@@ -30,13 +31,25 @@ def test_it_is_scipys(sigma: float, turn: float, shift: tuple[float, float]) -> 
     np.testing.assert_allclose(drawn, expected(picture, matrix, sigma, 50, 40), atol=0.01)
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (3, 200), (200, 2), (8, 8)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (2, 2), (3, 200), (200, 2), (8, 8)])
 def test_a_small_face_is_no_error(shape: tuple[int, int]) -> None:
     """Smaller than the blur reaches."""
     picture = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     matrix = np.array([[1.1, 0.1, -5.0], [-0.1, 1.1, -2.0]])
-    drawn = FaceImage(30, 20).draw(picture, matrix, 1.1)
+    drawing = FaceImage(30, 20)
+    drawing.draw(np.full((40, 40), np.nan, np.float32), matrix, 1.1)  # what lies beside the small one in memory
+    drawn = drawing.draw(picture, matrix, 1.1)
     np.testing.assert_allclose(drawn, expected(picture, matrix, 1.1, 30, 20), atol=0.01)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e39, 1e12])
+@pytest.mark.parametrize("at", [(0, 0), (0, 2), (1, 1)])
+def test_what_is_no_pose_is_refused(wrong: float, at: tuple[int, int]) -> None:
+    """A kernel would read anywhere in memory."""
+    matrix = np.array([[1.0, 0.0, 5.0], [0.0, 1.0, 5.0]])
+    matrix[at] = wrong
+    with pytest.raises(MerealtimeError, match="a face can't be at"):
+        FaceImage(30, 20).draw(np.zeros((40, 40), np.uint8), matrix, 1.0)
 
 
 def test_memory_is_used_again_and_nothing_of_the_last_face_shows() -> None:

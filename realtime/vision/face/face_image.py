@@ -1,7 +1,7 @@
-"""The face image of a frame: what lies under the face, blurred and brought upright, in one pass over the cache.
+"""The face image of a frame: what lies under the face, blurred and brought upright.
 
-It is what a frame costs most. OpenCV's two calls take longer, and its ``warpAffine`` rounds places: grey levels are
-wrong by up to one (``bench/patches.py``).
+OpenCV's two calls take longer, and its ``warpAffine`` rounds places: grey levels are wrong by up to one
+(``bench/patches.py``).
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.errors import MerealtimeError
 from realtime.vision.jit import inlined, jit
 
 _PAIRS = 4
 """Pairs of taps that a pass of the blur adds at once: σ = 1 px needs just these (OpenCV's choice, ± 4 σ)."""
+
+
+_FAR_PX = 1e7
 
 
 class FaceImage:
@@ -25,12 +29,17 @@ class FaceImage:
         self._scratch = np.empty((3, 0), np.float32)
         self._sigma, self._taps = 0.0, np.empty(0, np.float32)
 
-    def draw(self, face: NDArray[np.uint8], matrix: NDArray[np.float64], sigma: float) -> NDArray[np.float32]:
+    def draw(
+        self, face: NDArray[np.uint8] | NDArray[np.float32], matrix: NDArray[np.float64], sigma: float
+    ) -> NDArray[np.float32]:
         """(height, width) float32 grey levels, valid until the next call.
 
-        face: (h, w) uint8 or float32, of 2 × 2 px at least. matrix: (2, 3), px of the face image -> px of ``face``.
-        sigma: of the Gaussian that ``face`` is blurred by first, px. Beyond its border the border goes on.
+        face: (h, w) uint8 or float32. matrix: (2, 3), px of the face image -> px of ``face``. sigma: of the Gaussian
+        that ``face`` is blurred by first, px. Beyond its border the border goes on. MerealtimeError for a matrix that
+        is no pose: the kernels don't check where they read.
         """
+        if not sum(map(abs, matrix.ravel().tolist())) < _FAR_PX:  # not a number, too
+            raise MerealtimeError(f"a face can't be at {matrix.tolist()}")
         if sigma != self._sigma:
             self._sigma, self._taps = sigma, _taps(sigma)
         height, width = face.shape
@@ -127,7 +136,8 @@ def warp(picture: NDArray[np.float32], matrix: NDArray[np.float64], out: NDArray
     height, width = picture.shape
     flat = picture.reshape(-1)
     zero, right, low = np.float32(0.0), np.float32(width - 1), np.float32(height - 1)
-    most_x, most_y, stride = np.int32(width - 2), np.int32(height - 2), np.int32(width)
+    most_x, most_y, stride = np.int32(max(width - 2, 0)), np.int32(max(height - 2, 0)), np.int32(width)
+    beside, under = np.int32(min(width - 1, 1)), np.int32(width if height > 1 else 0)
     step_x, step_y = np.float32(matrix[0, 0]), np.float32(matrix[1, 0])
     # first all places of a row, then its pixels: each loop is one that the compiler can do in vectors
     where = np.empty(out.shape[1], np.int32)
@@ -146,6 +156,6 @@ def warp(picture: NDArray[np.float32], matrix: NDArray[np.float64], out: NDArray
         target = out[y]
         for x in range(out.shape[1]):
             k = where[x]
-            top = flat[k] + part_x[x] * (flat[k + 1] - flat[k])
-            below = flat[k + stride] + part_x[x] * (flat[k + stride + 1] - flat[k + stride])
+            top = flat[k] + part_x[x] * (flat[k + beside] - flat[k])
+            below = flat[k + under] + part_x[x] * (flat[k + under + beside] - flat[k + under])
             target[x] = top + part_y[x] * (below - top)

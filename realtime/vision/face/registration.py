@@ -123,7 +123,7 @@ class Anchor:
             self.roi_weights[own] = np.minimum(info, top)
 
     def _face_image(self, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose."""
+        """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose, valid until the next call."""
         sigma, step = BLUR_PX * max(1.0, self.grain), self.shrink
         x0, y0, x1, y1 = on_grid(self.region(gray.shape), step)
         face = gray[y0:y1, x0:x1]

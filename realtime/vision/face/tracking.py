@@ -20,9 +20,8 @@ PATCH_RADIUS_PX = 8
 _SIDE = 2 * PATCH_RADIUS_PX + 1
 _STRIDE = _SIDE + 1
 TEMPLATE_SIZE = -(-_SIDE * _STRIDE // 16) * 16
-"""Numbers in a patch's template: its rows with a zero behind each, as bilinear interpolation reads a pixel more.
-
-So a patch is one long row, which is done in vectors from end to end; rows of 17 would be done by halves.
+"""Numbers in a patch's template: its rows with a zero behind each, as bilinear interpolation reads a pixel more, and
+zeros up to whole vectors. So a patch is one long row; rows of 17 would be done by halves.
 """
 _INSIDE = np.zeros(TEMPLATE_SIZE, np.float32)
 """1 where a template holds a pixel."""
