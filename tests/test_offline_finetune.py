@@ -120,7 +120,8 @@ def test_a_run_that_starts_from_a_bundle(own: MapSet, tmp_path: Path, capsys: py
     assert "(laenet-composite) → " in capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["selection"] == "none"
-    assert results["config"]["weights"].startswith("laenet-composite (SHA-256 8cd549b4661769f1; casme2 145")
+    digest = bundle.load("laenet-composite").card.network.sha256[:16]
+    assert results["config"]["weights"].startswith(f"laenet-composite (SHA-256 {digest}; casme2 145")
     tests = {test["metric"]: test for test in results["beside_bundle"]["tests"]}
     assert tests["uar"]["first"] == pytest.approx(results["metrics"]["full"]["uar"]["mean"])
     assert tests["uar"]["subjects"] == 6
