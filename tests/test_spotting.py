@@ -80,6 +80,38 @@ def test_any_micro_movement_is_found_once(rise: float, hold: float, fall: float,
     assert shared / (max(event.offset, high) - min(event.onset, low) + 1) >= 0.7
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    fps=st.sampled_from([60.0, 100.0, 200.0, 500.0]),
+    late=st.floats(0.0, 0.09),
+    rise=st.floats(0.09, 0.3),
+    fall=st.floats(0.1, 0.2),
+    peak=st.floats(0.6, 2.0),
+    seed=st.integers(0, 10_000),
+)
+def test_a_clip_may_begin_with_the_onset(
+    fps: float, late: float, rise: float, fall: float, peak: float, seed: int
+) -> None:
+    """As the data sets give them out: no rest before the movement from which the noise could be learnt."""
+    curve = curves(fps, late + rise + fall + 0.2, peak, seed, onset=late, rise=rise, hold=0.0, fall=fall)
+    (event,) = spot(curve, fps)
+    assert event.kind == "micro"
+    assert event.onset / fps == pytest.approx(late, abs=0.05)
+    assert event.apex / fps == pytest.approx(late + rise, abs=0.05)
+
+
+@pytest.mark.parametrize("fps", [60.0, 200.0])
+def test_what_was_moving_before_the_first_frame_is_no_event(fps: float) -> None:
+    """Somebody who talks when the camera is switched on: the beginning of that movement was not seen."""
+    whole = curves(fps, 6, 2.0, onset=1.0, rise=0.3, hold=0.0, fall=0.3)
+    for begun in (1.11, 1.14, 1.17, 1.2):
+        assert spot(whole[round(begun * fps) :], fps) == []
+
+
+def test_a_movement_of_the_first_frames_that_lasts_is_no_event() -> None:
+    assert spot(curves(200, 6, 2.0, onset=0.0, rise=0.25, hold=1.0, fall=0.3), 200) == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_alone_is_no_event(seed: int) -> None:
     assert spot(curves(200, 30, 0.0, seed), 200) == []

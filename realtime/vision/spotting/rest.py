@@ -109,6 +109,13 @@ class Rest:
         self._seen = 1
         self.stale = False
 
+    def take_start(self, reference: Values, level: Values, variance: Values) -> None:
+        """The face was at rest at the very start, and has moved since: reference (C + P,), level and variance (R,)."""
+        self.take()
+        self.reference[:] = reference
+        self.level[:], self.variance[:] = level, variance
+        self._survey[:] = 0.0
+
     def take_channels(self, which: NDArray[np.bool_]) -> None:
         """Take these channels (C,) as they are now: they had been lost."""
         split = self._track.channels
@@ -147,17 +154,24 @@ class Rest:
 
     def threshold(self) -> Values:
         """(R,) rise above the resting level that opens an event, in the unit of the difference."""
-        limit = np.empty(len(self.variance))
+        return self.threshold_of(self.variance)
+
+    def threshold_of(self, variance: Values) -> Values:
+        """``threshold``, if the noise were that: (R,)."""
+        limit = np.empty(len(variance))
         floor = max(self.floor, _LEAST_FLOOR)
         most = _CEILING * floor if self.floor else _NO_LIMIT
-        kernels.limits(self.variance, self.params.threshold_sigmas, floor, most, limit)
+        kernels.limits(variance, self.params.threshold_sigmas, floor, most, limit)
         return limit
 
-    def doubt_px(self) -> float:
-        """How far the head's motion since the reference may have moved a patch beyond what is foretold."""
+    def doubt_px(self, then: Values | None = None) -> float:
+        """How far the head's motion since the reference, or ``then`` (C + P,), may have moved a patch beyond what is
+        foretold.
+        """
         if self.forecast is None:
             return 0.0
-        return float(kernels.doubt(self._track.smooth, self.reference, self._track.channels, self.forecast.doubt))
+        then = self.reference if then is None else then
+        return float(kernels.doubt(self._track.smooth, then, self._track.channels, self.forecast.doubt))
 
     def settle(self, size: Values, dt_s: float) -> None:
         """The first moments: the noise, quickly. By how it changes from one moment to the next, as a movement may be

@@ -228,7 +228,7 @@ class Spotter:
     def is_settled(self) -> bool:
         """The noise has been learnt for long enough to be stated."""
         watch = self._watch
-        return watch is not None and watch.track.now_ns - watch.settle_ns > self.params.noise_window_s * 1e9
+        return watch is not None and watch.track.now_ns - watch.beginning.settled_ns > self.params.noise_window_s * 1e9
 
     @property
     def is_in_play(self) -> bool:

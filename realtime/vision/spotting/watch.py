@@ -17,6 +17,7 @@ from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
 from realtime.vision.spotting.flanks import Course, fit_course
 from realtime.vision.spotting.movement import Hold, Movement, Track
+from realtime.vision.spotting.opening import Beginning, look_back
 from realtime.vision.spotting.rest import Rest
 
 Values = NDArray[np.float64]
@@ -24,8 +25,6 @@ Moment = tuple[int, int]
 """(frame number, ns)."""
 
 _CONFIRM_S = 0.010
-_SETTLE_S, _RESTLESS_S = 0.10, 0.30
-"""The noise is learnt for so long at the start; for longer where it is large: speech, or a hand that passes."""
 _BEFORE_S = 0.60
 _TAIL, _TAIL_S = 0.3, 0.25
 """An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
@@ -80,12 +79,14 @@ class Watch:
         self.track = track
         self.rest = rest
         self.movement: Movement | None = None
+        self._opening: Movement | None = None
+        """The movement that the first frames showed already."""
         self.hold: Hold | None = None
         self.ended_hold = False
         """The last movement began or ended an open macro-expression."""
         self.alive = True
         self.size = np.zeros(len(channels.names))
-        self.settle_ns = self._calm_ns = 0
+        self.beginning = Beginning()
         self._fps = fps
         self._frame_s = 1.0 / fps
         self._hits = 0
@@ -107,17 +108,19 @@ class Watch:
         if not self._in_play(share):
             return None
         if rest.settled == 0:
-            self._calm_ns, self.settle_ns = (track.now_ns + round(s * 1e9) for s in (_SETTLE_S, _RESTLESS_S))
+            self.beginning.begin(track.now_ns)
         off, size = rest.measure(trust, self.channels)
         self.size = size
         if self.hold is not None:
             size = np.abs(size)  # an open macro-expression may come down: that is a movement too
         if not rest.surveyed:
-            if track.now_ns < self.settle_ns:
+            if track.now_ns < self.beginning.settled_ns:
                 rest.survey(size)
             elif self.movement is None and self._hits == 0:
                 rest.end_survey()
-        if rest.settled < 3 or track.now_ns < (self.settle_ns if rest.is_restless else self._calm_ns):
+        if self.beginning.may_look(track.now_ns) and self.movement is None and self._look_back(trust):
+            return None
+        if rest.settled < 3 or not self.beginning.is_over(track.now_ns, restless=rest.is_restless):
             rest.settle(size, dt_s)
             return None
         if self.movement is not None:
@@ -169,6 +172,16 @@ class Watch:
             self._closed_ns = self.track.now_ns
         self.alive = alive
         return alive
+
+    def _look_back(self, trust: Values) -> bool:
+        """Have the first moments been a movement? Then it is followed from its first frame on."""
+        since_ns = self.beginning.began_ns
+        began = look_back(self.track, self.rest, self.channels, trust, since_ns, self._frame_s, _DOUBT)
+        if began is None:
+            return False
+        self.rest.take_start(began.reference, began.level, began.variance)
+        self.movement = self._opening = began.movement
+        return True
 
     # --- at rest ----------------------------------------------------------------------------------------
 
@@ -298,6 +311,8 @@ class Watch:
                 moments = [self.track.identity(placed.first + at) for at in (onset, apex, offset)]
                 left = max(0.0, residual_px) / max(course.peak, 1e-9)
                 event = self._make(moments, movement.peak, self._moved(movement), self._score(movement.peak), left)
+                if movement is self._opening and event.kind == "macro":
+                    event = None  # who films somebody who talks begins in the middle of a movement
         self._after()
         if movement.stopped:
             self.rest.let_fade(movement.direction, movement.pattern)
@@ -342,7 +357,8 @@ class Watch:
         placed, told = self._place(movement), None
         if placed.course is not None:
             onset, apex, _ = placed.course.frames(placed.times_s)
-            if not self._is_head(movement, placed, onset) and not self._is_hidden(movement):
+            own = movement is not self._opening and not self._is_hidden(movement)
+            if own and not self._is_head(movement, placed, onset):
                 if self.hold is None:
                     self.hold = Hold(
                         reference=self.rest.reference.copy(),
