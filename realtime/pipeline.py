@@ -62,7 +62,7 @@ class Stage:
 
 CHANNELS = (
     Channel(name="motion", carries=("Spotted", "Ended"), guarantee="reliable"),
-    Channel(name="classify", carries=("Mapped", "Ended"), guarantee="reliable"),
+    Channel(name="classify", carries=("Coming", "Mapped", "Ended"), guarantee="reliable"),
     Channel(name="poses", carries=("Pose",), guarantee="lossy"),
     Channel(name="ticks", carries=("Tick", "Curves", "Dense", "Hello"), guarantee="lossy"),
     Channel(name="outlines", carries=("Outline",), guarantee="lossy"),

@@ -255,8 +255,9 @@ def test_an_event_goes_before_the_dense_frames_that_wait(context: Context) -> No
     sender = bus.Sender(context.zmq, context.endpoint("motion"))
     dense = Dense()
     motion_stage.Motion(context, inbox, FeatureSpec(), "cpu", dense).run()  # type: ignore[arg-type]
-    got = [messages.decode_work(outbox.receive(5.0) or b"") for _ in range(4)]
-    assert [getattr(message, "id", "end") for message in got] == [0, 1, 2, "end"]
+    got = [messages.decode_work(outbox.receive(5.0) or b"") for _ in range(7)]
+    kinds = [(type(message).__name__, getattr(message, "id", None)) for message in got]
+    assert kinds == [(kind, n) for n in range(3) for kind in ("Coming", "Mapped")] + [("Ended", None)]
     assert context.drains[0] == {"events": 3.0, "refused": 0.0, "dense_frames": 7.0}
     sender.close()
     outbox.close()
@@ -283,10 +284,12 @@ def test_an_event_that_fails_costs_itself_alone(context: Context, monkeypatch: p
     stage = motion_stage.Motion(context, inbox, FeatureSpec(), "cpu", None)  # type: ignore[arg-type]
     thread = threading.Thread(target=stage.run)
     thread.start()
-    got = [messages.decode_work(outbox.receive(20.0) or b"") for _ in range(3)]
+    got = [messages.decode_work(outbox.receive(20.0) or b"") for _ in range(6)]
     context.stopping.set()
     thread.join()
-    assert [getattr(message, "id", "end") for message in got] == [0, 2, "end"]
+    kinds = [(type(message).__name__, getattr(message, "id", None)) for message in got]
+    first, last = ([("Coming", n), ("Mapped", n)] for n in (0, 2))
+    assert kinds == [*first, ("Coming", 1), *last, ("Ended", None)]
     failed = messages.Unclassified(id=1, stage="motion", reason="InputError: flow needs finite grey levels")
     assert context.reports == [failed]
     assert context.counters["frames"] == 3

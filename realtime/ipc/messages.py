@@ -178,6 +178,12 @@ class Spotted(Message, frozen=True, kw_only=True):
     sent_ns: int
 
 
+class Coming(Message, frozen=True, kw_only=True):
+    """Motion → classify: a map follows within milliseconds. Lost or late it costs nothing but time."""
+
+    id: int
+
+
 class Mapped(Message, frozen=True, kw_only=True):
     """Motion → classify: an event with its feature map instead of its crops."""
 
@@ -284,7 +290,7 @@ class Hello(Message, frozen=True, kw_only=True):
 Report = Opened | Ready | Progress | Gap | Notice | Failed | Ended | Classified | Unclassified | Command
 """What stages tell the supervisor, reliably."""
 
-Work = Spotted | Mapped | Ended
+Work = Spotted | Coming | Mapped | Ended
 """What travels down the pipeline, reliably."""
 
 

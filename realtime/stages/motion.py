@@ -1,4 +1,4 @@
-"""Motion: spotted event → feature map. Consumes ``Spotted`` (PULL), emits ``Mapped`` (PUSH).
+"""Motion: spotted event → feature map. Consumes ``Spotted`` (PULL), emits ``Coming`` and ``Mapped`` (PUSH).
 
 TV-L1 between the onset's and the apex' crop, optical strain, eye mask, 28×28×3: one call of
 ``realtime.vision.features``, the same that made the training data. In dense mode the time between events goes to
@@ -98,6 +98,7 @@ class Motion:
             own = {"events": float(row.get("frames")), "refused": float(self._inbox.refused)}
             self._context.drained(own | figures)
         elif isinstance(message, messages.Spotted):
+            self._outbox.send(messages.Coming(id=message.id))
             mapped = self._attempts.make(message.id, functools.partial(map_event, message, self._spec, self._backend))
             if mapped is not None:
                 self._outbox.send(mapped)
