@@ -24,7 +24,9 @@ Scores = npt.NDArray[np.float32]
 
 
 class FoldModels:
-    """``predict`` by the fold that held a map's subject out: LAENet's first seed; fusion of five and the machines."""
+    """``predict`` by the fold that held a map's subject out: LAENet by each of five seeds; fusion of the five and the
+    machines.
+    """
 
     def __init__(self, data: MapSet, folder: Path) -> None:
         self._names, self._of = np.unique(data.person, return_inverse=True)
@@ -69,8 +71,9 @@ class FoldModels:
             return chosen, [pooled_flow.Linear(saved[f"w{k}"], saved[f"b{k}"]) for k in range(count)]
 
     def predict(self, maps: Maps, people: list[str]) -> dict[str, Scores]:
-        """(n, 28, 28, 3) 0..255 and whose each is → model → (n, 3), rows sum to 1."""
-        scores = {name: np.zeros((len(maps), 3), np.float32) for name in MODELS}
+        """(n, 28, 28, 3) 0..255 and whose each is → model → (seeds, n, 3), rows sum to 1."""
+        seeds = {"laenet": len(self._networks), "fusion": 1}
+        scores = {name: np.zeros((seeds[name], len(maps), 3), np.float32) for name in MODELS}
         folds = np.array([self.fold_of(person) for person in people])
         for fold in np.unique(folds):
             own = folds == fold
@@ -84,6 +87,6 @@ class FoldModels:
                 pooled_flow.describe(maps[own], d) @ m.weights + m.bias for d, m in zip(which, machines, strict=True)
             ]
             flow = pooled_flow.softmax(pooled_flow.SHARPNESS * np.mean(margins, axis=0))
-            scores["laenet"][own] = each[0]
-            scores["fusion"][own] = 0.5 * (flow + shallow.averaged(each))
+            scores["laenet"][:, own] = each
+            scores["fusion"][0, own] = 0.5 * (flow + shallow.averaged(each))
         return scores

@@ -54,9 +54,9 @@ def _means(likeness: npt.NDArray[np.float64]) -> dict[str, float]:
 
 
 def right(scores: npt.NDArray[np.float32], label: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy and UAR of scores (n, 3)."""
-    found = metrics(confusion(label, scores.argmax(1)))
-    return {name: round(float(found[name]), 3) for name in ("acc", "uar")}
+    """Accuracy and UAR of scores (seeds, n, 3): the mean over the seeds."""
+    found = [metrics(confusion(label, each.argmax(1))) for each in scores]
+    return {name: round(float(np.mean([each[name] for each in found])), 3) for name in ("acc", "uar")}
 
 
 def table(found: list[Row], title: str) -> Table:

@@ -47,7 +47,8 @@ def told(shown: list[Shown], data: MapSet, models: FoldModels, head: str) -> lis
     """A row for each map."""
     spotted = [one for one in shown if one.score > 0]
     people = [str(data.person[one.number]) for one in spotted]
-    scores = models.predict(np.stack([one.stages[STAGE] for one in spotted]), people)
+    each = models.predict(np.stack([one.stages[STAGE] for one in spotted]), people)
+    scores = {name: each[name][0] for name in MODELS}  # LAENet by its first seed
     right = {name: scores[name].argmax(1) == data.label[[one.number for one in spotted]] for name in MODELS}
     found = [
         {

@@ -26,12 +26,12 @@ _NEVER = 2**62
 _START_S = 0.012
 """The face as it was at first is the mean of so long."""
 _MEAN_S = 0.015
+_CONFIRM_S = 0.012
+"""It must be away for so long now."""
 _APART_S = 0.016
 """Means so far apart share no frame."""
 _STILL = 0.4
 """What begins with the first frame is slow there: a movement that was going on before has this share of its fastest."""
-_LEVEL = 2.0
-"""A size at rest is about so many of its standard deviations."""
 
 
 class Beginning:
@@ -91,12 +91,13 @@ def look_back(
     apart = max(1, int(np.searchsorted(times_s, _APART_S)))
     if len(size) < 2 * apart + 2:
         return None
-    bend = size[2 * apart :] - 2.0 * size[apart:-apart] + size[: -2 * apart]
-    variance = np.mean(bend * bend, axis=0) / 6.0
-    level = _LEVEL * np.sqrt(variance)
+    variance = np.mean(_bend(size, apart) ** 2, axis=0) / 6.0
+    shake = np.array([channels.size(row, trust) for row in _bend(off, apart)])
+    # at rest a mean and the start differ by the noise of both
+    level = np.sqrt(np.mean(shake * shake, axis=0) / 3.0)
     limit = np.maximum(rest.threshold_of(variance), doubt * rest.doubt_px(reference))
     risen = size - level > limit
-    if not risen[-1].any():
+    if not risen[times_s > times_s[-1] - _CONFIRM_S].all(axis=0).any():
         return None
     along = (off * trust) @ off[int(np.argmax((size / limit).max(axis=1)))]
     speed = along[apart:] - along[:-apart]
@@ -107,3 +108,11 @@ def look_back(
     for at in range(opened, len(size)):
         movement.follow(size[at] - level, off[at], trust, channels, int(stamps[at]))
     return Opening(reference, variance, level, movement)
+
+
+def _bend(curve: Values, apart: int) -> Values:
+    """(T, N) → how far each moment is off the line between those before and after it: six times the noise's variance,
+    and next to nothing of a movement.
+    """
+    bend: Values = curve[2 * apart :] - 2.0 * curve[apart:-apart] + curve[: -2 * apart]
+    return bend
