@@ -228,3 +228,11 @@ def test_where_each_region_went_is_measured_from_its_patches() -> None:
     off, trust = np.array([1.0, 2.0, 3.0, 2.0, 9.0, 9.0]), np.array([3.0, 3.0, 1.0, 1.0, 0.0, 0.0])
     assert channels.moved(off, trust) == {"lips": (1.5, 2.0)}
     assert Channels.of_differences(2).moved(off[:2], trust[:2]) == {}
+
+
+@pytest.mark.parametrize(("brow_s", "count"), [(1.2, 1), (4.4, 2)])
+def test_a_brow_that_is_drawn_down_while_a_smile_fades_is_a_movement_of_its_own(brow_s: float, count: int) -> None:
+    smile = event(1.0, 1.3, 5.0, "macro", left_mouth=2.0, right_mouth=2.0)
+    brow = event(brow_s, brow_s + 0.2, brow_s + 0.9, "macro", left_eye_brow=1.2)
+    found = Assembler().flush([("mouth", smile), ("left_brow", brow)])
+    assert [e.onset for e in found] == [smile.onset, brow.onset][:count]

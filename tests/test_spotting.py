@@ -328,6 +328,15 @@ def two_patches() -> Channels:
     return Channels.of_patches(("a", "b"), np.array([0, 1]), np.ones(2))
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_noisy_beginning_is_no_event(seed: int) -> None:
+    """Dark pictures: patches shake by tenths of a pixel, and the start that they are held against does too."""
+    channels = Channels.of_patches(("nose",), np.zeros(12, int), np.ones(12))
+    spotter, rng = Spotter(None, 200.0, channels=channels), np.random.default_rng(seed)
+    found = [spotter.push(k, k * STEP_NS, 0.15 * rng.normal(size=24)) for k in range(120)]
+    assert [event for event in [*found, spotter.flush()] if event] == []
+
+
 def test_a_hand_that_passed_while_it_settled_is_soon_forgotten() -> None:
     t_s = np.arange(1200) / 200
     rng = np.random.default_rng(5)

@@ -22,6 +22,8 @@ _WAIT_S = 0.35
 _SAME_APEX_S = 0.08
 _SAME = 0.5
 """Share of the shorter of two movements that lies within the other, to be one."""
+_SAME_ONSET_S = 1.0
+"""A brow that is drawn down while a smile fades is a movement of its own, though most of it lies within the smile."""
 _ECHO = 4.0
 """What moves so many times less than its neighbour in the same moment is dragged along by it."""
 _FAR_ECHO, _FAR_ECHO_OF_MOUTH = 8.0, 25.0
@@ -198,7 +200,8 @@ def is_same(a: SpotEvent, b: SpotEvent) -> bool:
     """Whether two groups saw one movement."""
     if abs(a.apex_t_ns - b.apex_t_ns) <= _SAME_APEX_S * 1e9:
         return True
-    return a.kind == b.kind and _shared(a, b) >= _SAME
+    begun_together = abs(a.onset_t_ns - b.onset_t_ns) <= _SAME_ONSET_S * 1e9
+    return a.kind == b.kind and begun_together and _shared(a, b) >= _SAME
 
 
 def merge(events: list[SpotEvent]) -> SpotEvent:
