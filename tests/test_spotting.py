@@ -100,6 +100,18 @@ def test_a_clip_may_begin_with_the_onset(
     assert event.apex / fps == pytest.approx(late + rise, abs=0.06)
 
 
+def test_what_a_new_template_changes_in_the_first_moments_is_no_movement() -> None:
+    curve = curves(200, 1.0, 0.0)
+    curve[9:60, 3] += 0.8  # held against another picture from here on, and then against the first one again
+    spotter = Spotter(None, 200.0)
+    found = []
+    for k, row in enumerate(curve):
+        if k == 9:
+            spotter.rebase()
+        found.append(spotter.push(k, k * STEP_NS, row))
+    assert [event for event in [*found, spotter.flush()] if event] == []
+
+
 @pytest.mark.parametrize("fps", [60.0, 200.0])
 def test_what_was_moving_before_the_first_frame_is_no_event(fps: float) -> None:
     """Somebody who talks when the camera is switched on: the beginning of that movement was not seen."""

@@ -52,6 +52,10 @@ class Beginning:
         """The noise is known well enough; of a restless face it takes longer."""
         return now_ns >= (self.settled_ns if restless else self._calm_ns)
 
+    def break_off(self) -> None:
+        """What was measured so far is held against something else: there is nothing to look back at."""
+        self._look_ns = _NEVER
+
     def may_look(self, now_ns: int) -> bool:
         """Is it time for ``look_back``?"""
         if now_ns < self._look_ns:

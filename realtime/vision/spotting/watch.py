@@ -118,7 +118,8 @@ class Watch:
                 rest.survey(size)
             elif self.movement is None and self._hits == 0:
                 rest.end_survey()
-        if self.beginning.may_look(track.now_ns) and self.movement is None and self._look_back(trust):
+        free = self.movement is None and not rest.in_tail
+        if self.beginning.may_look(track.now_ns) and free and self._look_back(trust):
             return None
         if rest.settled < 3 or not self.beginning.is_over(track.now_ns, restless=rest.is_restless):
             rest.settle(size, dt_s)
@@ -132,6 +133,7 @@ class Watch:
         self.movement = None
         self._hits = 0
         self.track.restart()
+        self.beginning.break_off()
         self._closed_ns = self.track.now_ns
         self.rest.stale = True
 
