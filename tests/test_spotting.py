@@ -111,6 +111,17 @@ def test_the_first_moments_are_not_looked_at_across_a_new_reference(rebased: boo
     assert spotter.active is not rebased
 
 
+@pytest.mark.parametrize("fps", [24.0, 30.0, 60.0])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_what_is_there_in_one_frame_is_a_jump_of_the_picture(fps: float, frames: int) -> None:
+    """A camera or codec that repeats frames goes on with a jump."""
+    rise = np.clip(np.arange(round(6 * fps)) - round(3 * fps), 0, frames) / frames
+    fall = course(np.arange(len(rise)) / fps, 3 + frames / fps, 0.2, 9.0, 0.2)
+    curve = curves(fps, 6, 0.0)
+    curve[:, 3] = np.hypot(curve[:, 3], 0.8 * (rise - fall))
+    assert [event.kind for event in spot(curve, fps)] == ([] if frames == 1 else ["micro"])
+
+
 @pytest.mark.parametrize("fps", [60.0, 200.0])
 def test_what_was_moving_before_the_first_frame_is_no_event(fps: float) -> None:
     """Somebody who talks when the camera is switched on: the beginning of that movement was not seen."""

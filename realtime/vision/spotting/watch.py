@@ -315,6 +315,8 @@ class Watch:
                 event = self._make(moments, movement.peak, self._moved(movement), self._score(movement.peak), left)
                 if movement is self._opening and event.kind == "macro":
                     event = None  # who films somebody who talks begins in the middle of a movement
+                elif apex - onset == 1 and event.kind == "micro":
+                    event = None  # a face takes 60 ms and more: this is where a camera or codec left frames out
         self._after()
         if movement.stopped:
             self.rest.let_fade(movement.direction, movement.pattern)
