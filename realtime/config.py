@@ -151,6 +151,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
 
     cpus: dict[str, list[Annotated[int, msgspec.Meta(ge=0)]]] = {}
     fifo_priority: Annotated[int, msgspec.Meta(ge=0, le=98)] = 0
+    event_priority: Annotated[int, msgspec.Meta(ge=0, le=98)] = 1
     lock_memory: bool = False
     slice_us: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 500
     freeze_gc: bool = True

@@ -43,6 +43,8 @@ class Stage:
     """All load side by side; those that take longest are spawned first."""
     real_time: bool = False
     """Frames wait for it: ``runtime.fifo_priority`` is for this one."""
+    prompt: bool = False
+    """What it does takes a millisecond an event: ``runtime.event_priority`` is for this one."""
     optional: bool = False
     """Runs only where the settings ask for it, and the session goes on without it."""
     keeps: bool = False
@@ -98,7 +100,7 @@ STAGES = (
         dense_emits=("ticks",),
         start_rank=2,
     ),
-    Stage(name="classify", consumes=("classify",), start_rank=0),
+    Stage(name="classify", consumes=("classify",), start_rank=0, prompt=True),
     Stage(name="record", consumes=(RING, "curves"), start_rank=4, optional=True, keeps=True, holds_back=True),
     Stage(name="web", consumes=(RING, "outlines", "page"), start_rank=5, optional=True),
 )

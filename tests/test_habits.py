@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+import zmq
 
-from realtime.config import load
+from realtime.config import RuntimeSettings, load
 from realtime.stages import habits, procfs
 
 
@@ -25,6 +27,66 @@ def test_refused_habits_are_told_not_fatal(monkeypatch: pytest.MonkeyPatch) -> N
     assert "refused" in habits.pin("spot", runtime)[0]
     assert habits.settle("classify", runtime) == []
     assert habits.pin("motion", runtime) == []
+
+
+def _policies() -> dict[int, int]:
+    return {int(tid): os.sched_getscheduler(int(tid)) for tid in os.listdir("/proc/self/task")}
+
+
+def _messengers_threads(runtime: RuntimeSettings, folder: Path) -> list[int]:
+    """Scheduling of the threads that a stage's ZeroMQ context starts, when they have carried a message."""
+    before = _policies()
+    context = habits.messenger(runtime)
+    try:
+        with context.socket(zmq.PULL) as inbox, context.socket(zmq.PUSH) as outbox:
+            inbox.bind(f"ipc://{folder}/inbox")
+            outbox.connect(f"ipc://{folder}/inbox")
+            outbox.send(b"")
+            assert inbox.recv() == b""
+        return [policy for tid, policy in _policies().items() if tid not in before]
+    finally:
+        context.destroy()
+
+
+def test_messages_are_carried_first_where_the_system_allows_it(tmp_path: Path) -> None:
+    if not habits.may_be_first(1):
+        pytest.skip("SCHED_FIFO is not allowed here (ulimit -r)")
+    ordinary = load(overrides={"runtime.event_priority": 0}).runtime
+    assert os.SCHED_FIFO in _messengers_threads(load().runtime, tmp_path)
+    assert os.SCHED_FIFO not in _messengers_threads(ordinary, tmp_path)
+
+
+def test_messages_are_carried_where_the_system_allows_no_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(habits.os, "sched_setscheduler", refuse)
+    threads = _messengers_threads(load().runtime, tmp_path)
+    assert threads
+    assert os.SCHED_FIFO not in threads
+
+
+def test_the_classifier_goes_first_and_what_it_starts_does_not() -> None:
+    if not habits.may_be_first(1):
+        pytest.skip("SCHED_FIFO is not allowed here (ulimit -r)")
+    told: list[int] = []
+
+    def look() -> None:
+        habits.settle("motion", runtime)
+        told.append(os.sched_getscheduler(0))
+        habits.settle("classify", runtime)
+        told.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+        inner = threading.Thread(target=lambda: told.append(os.sched_getscheduler(0)))
+        inner.start()
+        inner.join()
+
+    runtime = load(overrides={"runtime.freeze_gc": False}).runtime
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert told == [os.SCHED_OTHER, os.SCHED_FIFO, os.SCHED_OTHER]
 
 
 def test_thread_environment_limits_each_library() -> None:

@@ -4,10 +4,14 @@ reported.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
+import threading
+
+import zmq
 
 from realtime import pipeline
 from realtime.config import RuntimeSettings
@@ -99,6 +103,31 @@ def ask_for_turns(length_us: int) -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).syscall(number, 0, ctypes.byref(attr), 0) == 0)
 
 
+def may_be_first(priority: int) -> bool:
+    """Whether the system lets our threads have SCHED_FIFO at this priority (0: not asked for)."""
+    told: list[bool] = []
+
+    def ask() -> None:  # in a thread of its own: what it becomes ends with it
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+            told.append(True)
+
+    if priority:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+    return bool(told)
+
+
+def messenger(settings: RuntimeSettings) -> zmq.Context[zmq.Socket[bytes]]:
+    """A stage's ZeroMQ context. What carries its messages works for microseconds: it goes first where it may."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    if may_be_first(settings.event_priority):  # libzmq ends the process where the system refuses
+        context.set(zmq.THREAD_SCHED_POLICY, os.SCHED_FIFO)
+        context.set(zmq.THREAD_PRIORITY, settings.event_priority)
+    return context
+
+
 def settle(stage: str, settings: RuntimeSettings) -> list[str]:
     """After warm-up: freeze the heap, lock memory, real-time scheduling of this thread. Returns refusals."""
     refused = []
@@ -115,4 +144,8 @@ def settle(stage: str, settings: RuntimeSettings) -> list[str]:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(settings.fifo_priority))
         except OSError as error:
             refused.append(f"{stage}: SCHED_FIFO refused ({error.strerror}); ordinary scheduling; raise ulimit -r")
+    elif settings.event_priority and pipeline.BY_NAME[stage].prompt:
+        with contextlib.suppress(OSError):  # not asked for by the user: no refusal to tell of
+            policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+            os.sched_setscheduler(0, policy, os.sched_param(settings.event_priority))
     return refused

@@ -21,7 +21,6 @@ from collections import deque
 from typing import Any
 
 import msgspec
-import zmq
 
 from realtime import pipeline
 from realtime.config import Settings
@@ -68,7 +67,7 @@ class StageContext:
         self.loaded = loaded
         self.stage = spec.stage
         self.settings = spec.settings
-        self.zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.zmq = habits.messenger(spec.settings.runtime)
         self.board = Board.attach(spec.board)
         self.row = self.board.row(spec.stage)
         self.row.put("heartbeat_ns", time.monotonic_ns())
