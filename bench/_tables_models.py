@@ -135,7 +135,7 @@ def faint() -> str:
             f"{one['from']:g} to {one['to']:g}" if one["to"] else f"{one['from']:g} and more",
             one["maps"],
             *(number(value, 2) for value in one["alike"]),
-            *(f"{round(one['right'][name] * one['maps'])}" for name in ("laenet", "fusion")),
+            *(f"{one['right'][name] * one['maps']:.3g}" for name in ("laenet", "fusion")),
         )
         for one in result["bins"]
     ]
