@@ -8,24 +8,19 @@ macro-expression, from whose level the group watches on until it comes back.
 from __future__ import annotations
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from realtime.config import SpotSettings
-from realtime.types import Kind, SpotEvent
+from realtime.types import SpotEvent
 from realtime.vision.spotting import kernels
 from realtime.vision.spotting.channels import Channels
-from realtime.vision.spotting.flanks import Course, fit_course
 from realtime.vision.spotting.movement import Hold, Movement, Track
 from realtime.vision.spotting.opening import Beginning, look_back
 from realtime.vision.spotting.rest import Rest
+from realtime.vision.spotting.telling import Placed, Telling
 
 Values = NDArray[np.float64]
-Moment = tuple[int, int]
-"""(frame number, ns)."""
-
 _CONFIRM_S = 0.010
-_BEFORE_S = 0.60
 _TAIL, _TAIL_S = 0.3, 0.25
 """An event is closed before its fall is over: share of apex to offset that may still come, and at most so long."""
 _EACH = 2.0
@@ -53,21 +48,6 @@ _DOUBT = 1.5
 """A movement must be so many times as large as what the head's turn since the reference may have done, for all that is
 known yet.
 """
-_TURNED_PX = 0.35
-_HEAD_SHARE = 0.35
-"""A movement of which the head's pose leaves no more than this was the head's."""
-_HEAD_NOISE_PX = 0.1
-
-
-class _Placed(Struct):
-    """A movement's stored rows (T, C + P), its curve (T,), what was fitted to it."""
-
-    rows: Values
-    curve: Values
-    times_s: Values
-    first: int
-    """Index of the first row in the track."""
-    course: Course | None
 
 
 class Watch:
@@ -87,7 +67,7 @@ class Watch:
         self.alive = True
         self.size = np.zeros(len(channels.names))
         self.beginning = Beginning()
-        self._fps = fps
+        self._telling = Telling(params, fps, channels, track, rest)
         self._frame_s = 1.0 / fps
         self._hits = 0
         self._first_ns = 0
@@ -278,29 +258,11 @@ class Watch:
         return True
 
     def _still_noise(self, direction: Values) -> float:
-        """How much the projected curve's short means differ from one to the next while nothing moves."""
-        movement = self.movement
-        assert movement is not None
-        rows, times_s, _ = self.track.since(movement.opened_ns - 400_000_000, movement.opened_ns - 50_000_000)
-        if len(rows) < 6:
-            return 0.0
-        count = max(1, round(movement.step_s / max(np.diff(times_s).mean(), 1e-6)))
-        if len(rows) < 3 * count:
-            return 0.0
-        means = np.convolve(self.rest.project(rows, direction), np.full(count, 1.0 / count), "valid")
-        change = means[count:] - means[:-count]
-        return float(np.sqrt(np.mean(change * change))) if len(change) else 0.0
+        assert self.movement is not None
+        return self._telling.still_noise(self.movement, direction)
 
-    def _place(self, movement: Movement, residual_px: float = 0.0) -> _Placed:
-        """Fit the movement and what was before it."""
-        begin_ns = max(self._closed_ns + 1, movement.opened_ns - round(_BEFORE_S * 1e9))
-        rows, times_s, first = self.track.since(begin_ns, self.track.now_ns)
-        opened = int(np.searchsorted(self.track.stamps(first), movement.opened_ns))
-        curve = self.rest.project(rows, movement.direction)
-        if not self.channels.signed and self.hold is None:  # differences have a resting level above zero
-            curve = np.maximum(curve - movement.direction @ self.rest.level[self.channels.roi_of], 0.0)
-        course = fit_course(curve, times_s, min(opened, len(rows) - 1), residual_px)
-        return _Placed(rows, curve, times_s, first, course)
+    def _place(self, movement: Movement, residual_px: float = 0.0) -> Placed:
+        return self._telling.place(movement, self._closed_ns, held=self.hold is not None, residual_px=residual_px)
 
     def _close(self, movement: Movement) -> SpotEvent | None:
         """Place onset, apex and offset; None for what is too short to be a movement, or was the head's."""
@@ -309,10 +271,12 @@ class Watch:
         course, event = placed.course, None
         if course is not None and course.offset - course.onset >= self.params.min_duration_s:
             onset, apex, offset = course.frames(placed.times_s)
-            if onset < apex < offset and not self._is_head(movement, placed, onset):
+            if onset < apex < offset and not self._telling.is_head(movement, placed, onset):
                 moments = [self.track.identity(placed.first + at) for at in (onset, apex, offset)]
                 left = max(0.0, residual_px) / max(course.peak, 1e-9)
-                event = self._make(moments, movement.peak, self._moved(movement), self._score(movement.peak), left)
+                event = self._telling.event(
+                    moments, movement.peak, self._telling.moved(movement), self._telling.score(movement.peak), left
+                )
                 if movement is self._opening and event.kind == "macro":
                     event = None  # who films somebody who talks begins in the middle of a movement
                 elif apex - onset == 1 and event.kind == "micro":
@@ -334,26 +298,6 @@ class Watch:
         if of_hold:
             self.rest.let_settle()
 
-    def _is_head(self, movement: Movement, placed: _Placed, onset: int) -> bool:
-        """Does the head's pose, with a bolder forecast than what was learnt so far, explain this movement?"""
-        forecast = self.rest.forecast
-        if forecast is None:
-            return False
-        begin = max(0, onset - 4)
-        change = placed.rows[begin:, self.track.channels :] - placed.rows[begin, self.track.channels :]
-        target = placed.curve[begin:] - placed.curve[begin]
-        before = float(np.sqrt(np.mean(target * target)))
-        if before <= 0 or np.ptp(change[:, :2], axis=0).max() < _TURNED_PX:
-            return False
-        boldness = np.maximum(2.0 * forecast.uncertainty(movement.direction), 1e-6)
-        system = change.T @ change + np.diag((_HEAD_NOISE_PX / boldness) ** 2)
-        more = np.clip(np.linalg.solve(system, change.T @ target), -boldness, boldness)
-        left = target - change @ more
-        if np.sqrt(np.mean(left * left)) > _HEAD_SHARE * before:
-            return False
-        self.rest.learn_rows(placed.rows, self._fps)
-        return True
-
     # --- open macro-expressions -------------------------------------------------------------------------
 
     def _keep_as_hold(self, movement: Movement) -> SpotEvent | None:
@@ -362,15 +306,15 @@ class Watch:
         if placed.course is not None:
             onset, apex, _ = placed.course.frames(placed.times_s)
             own = movement is not self._opening and not self._is_hidden(movement)
-            if own and not self._is_head(movement, placed, onset):
+            if own and not self._telling.is_head(movement, placed, onset):
                 if self.hold is None:
                     self.hold = Hold(
                         reference=self.rest.reference.copy(),
                         direction=movement.direction.copy(),
                         peak=max(placed.course.peak, 1e-9),
                         peaks=movement.peak.copy(),
-                        moved=self._moved(movement),
-                        score=self._score(movement.peak),
+                        moved=self._telling.moved(movement),
+                        score=self._telling.score(movement.peak),
                         onset=self.track.identity(placed.first + onset),
                         apex=self.track.identity(placed.first + apex),
                         law=None if self.rest.forecast is None else self.rest.forecast.law.copy(),
@@ -401,47 +345,7 @@ class Watch:
         if offset[1] <= hold.apex[1]:
             return None
         left = min(max(self.share(hold), 0.0), 1.0)
-        return self._make([hold.onset, hold.apex, offset], hold.peaks, hold.moved, hold.score, left)
-
-    # --- events -----------------------------------------------------------------------------------------
-
-    def _score(self, peak: Values) -> float:
-        """Peak over noise of the strongest ROI; the noise is at least what the floor allows for."""
-        threshold = self.rest.threshold()
-        strongest = int(np.argmax(peak / threshold))
-        least = max(self.rest.floor / self.params.threshold_sigmas, 1e-9)
-        return float(peak[strongest] / max(float(np.sqrt(self.rest.variance[strongest])), least))
-
-    def _moved(self, movement: Movement) -> dict[str, tuple[float, float]]:
-        return self.channels.moved(movement.furthest, movement.weights)
-
-    def _make(
-        self, moments: list[Moment], peak: Values, moved: dict[str, tuple[float, float]], score: float, residual: float
-    ) -> SpotEvent:
-        """moments: onset, apex, offset."""
-        onset, apex, offset = moments
-        return SpotEvent(
-            kind=self._kind(onset[1], apex[1], offset[1]),
-            onset=onset[0],
-            apex=apex[0],
-            offset=offset[0],
-            onset_t_ns=onset[1],
-            apex_t_ns=apex[1],
-            offset_t_ns=offset[1],
-            score=score,
-            rois={name: round(float(v), 4) for name, v in zip(self.channels.names, peak, strict=True)},
-            moved=moved,
-            residual=round(residual, 3),
-            decided=self.track.identity(self.track.count - 1)[0],
-        )
-
-    def _kind(self, onset_ns: int, apex_ns: int, offset_ns: int) -> Kind:
-        """micro or macro, by the total, or as CASME has it by the total or the rise (``spot.micro_rule``)."""
-        total_s, rise_s = (offset_ns - onset_ns) / 1e9, (apex_ns - onset_ns) / 1e9
-        short = total_s <= self.params.micro_max_s + 1e-6
-        if self.params.micro_rule == "casme":
-            short = short or rise_s <= 0.5 * self.params.micro_max_s + 1e-6
-        return "micro" if short else "macro"
+        return self._telling.event([hold.onset, hold.apex, offset], hold.peaks, hold.moved, hold.score, left)
 
     def flush(self) -> SpotEvent | None:
         """The end: see ``Spotter.flush``."""
