@@ -240,6 +240,7 @@ def habits() -> str:
             row["dropped"],
             number(row["frame_ms"]["p99"], 2),
             number(row["frame_ms"]["max"], 2),
+            number(row["latency_ms"]["classify"].get("p99"), 2),
             number(row["latency_ms"]["total"].get("p50")),
             number(row["latency_ms"]["total"].get("p99")),
             number(row["cores_used"], 2),
@@ -247,7 +248,7 @@ def habits() -> str:
         )
         for name, row in result["habits"].items()
     ]
-    header = ("", "dropped", "frame p99", "frame max", "total p50", "total p99", "cores", "refused")
+    header = ("", "dropped", "frame p99", "frame max", "classify p99", "total p50", "total p99", "cores", "refused")
     return markdown(header, rows) + stamp(result)
 
 
