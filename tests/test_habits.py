@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -30,7 +31,11 @@ def test_refused_habits_are_told_not_fatal(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def _policies() -> dict[int, int]:
-    return {int(tid): os.sched_getscheduler(int(tid)) for tid in os.listdir("/proc/self/task")}
+    found = {}
+    for tid in map(int, os.listdir("/proc/self/task")):
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            found[tid] = os.sched_getscheduler(tid)
+    return found
 
 
 def _messengers_threads(runtime: RuntimeSettings, folder: Path) -> list[int]:
