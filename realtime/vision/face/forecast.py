@@ -120,7 +120,7 @@ class Forecast:
         return left
 
 
-@jit
+@jit(fastmath=False)  # fast arithmetic rounds by how the arrays lie in memory: runs over the same frames would differ
 def _accumulate(moments: Matrix, mean: Matrix, weight: Matrix, features: Matrix, values: Matrix, fade: float) -> None:
     """One more row (f, x) of a stretch: its mean (P + C,), the moments (P, P + C) about the means of all stretches.
 
