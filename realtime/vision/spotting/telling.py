@@ -36,7 +36,10 @@ class Placed(Struct):
 
 
 class Telling:
-    """Reads a group's buffers when something in them is over."""
+    """Reads a group's buffers when something in them is over.
+
+    Of the channels only what stays is read: their weights change with the template, and come with a movement.
+    """
 
     def __init__(self, params: SpotSettings, fps: float, channels: Channels, track: Track, rest: Rest) -> None:
         self._params = params
