@@ -27,6 +27,7 @@ class FaceImage:
         """Size of the face image, px."""
         self._drawn = np.empty((height, width), np.float32)
         self._scratch = np.empty((3, 0), np.float32)
+        self._pairs = np.empty(0, np.int64)
         self._sigma, self._taps = 0.0, np.empty(0, np.float32)
 
     def draw(
@@ -43,12 +44,15 @@ class FaceImage:
         if sigma != self._sigma:
             self._sigma, self._taps = sigma, _taps(sigma)
         height, width = face.shape
+        if width == 1:  # pixels are read in pairs
+            face, width = np.repeat(face, 2, axis=1), 2
         if self._scratch.shape[1] < height * width:
             self._scratch = np.empty((3, height * width * 5 // 4), np.float32)
+            self._pairs = in_pairs(self._scratch[2])
         plain, across, blurred = (memory[: height * width].reshape(height, width) for memory in self._scratch)
         np.copyto(plain, face)
         blur(plain, self._taps, across, blurred)
-        warp(blurred, matrix, self._drawn)
+        warp(self._pairs, height, width, matrix, self._drawn)
         return self._drawn
 
 
@@ -127,35 +131,47 @@ def _more(out: Row, taps: Row, a0: Row, b0: Row, a1: Row, b1: Row, a2: Row, b2: 
         out[x] += near + c2 * (a2[x] + b2[x]) + c3 * (a3[x] + b3[x])
 
 
-@jit
-def warp(picture: NDArray[np.float32], matrix: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """Fill ``out`` (H, W) from ``picture`` (h, w), bilinearly; ``matrix`` (2, 3): px of ``out`` -> px of ``picture``.
+def in_pairs(pixels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(n − 1,) view of (n,): each pixel with the one behind it, as one number of 64 bits that overlaps the next."""
+    return np.ndarray((len(pixels) - 1,), np.int64, pixels, strides=(4,))
 
-    Places outside take the nearest pixel of the border.
+
+@jit
+def warp(
+    pairs: NDArray[np.int64], height: int, width: int, matrix: NDArray[np.float64], out: NDArray[np.float32]
+) -> None:
+    """Fill ``out`` (H, W) from a picture (height, width), bilinearly; ``matrix`` (2, 3): px of ``out`` -> px of it.
+
+    pairs: its pixels, see ``in_pairs``; width ≥ 2. Places outside take the nearest pixel of the border.
     """
-    height, width = picture.shape
-    flat = picture.reshape(-1)
     zero, right, low = np.float32(0.0), np.float32(width - 1), np.float32(height - 1)
-    most_x, most_y, stride = np.int32(max(width - 2, 0)), np.int32(max(height - 2, 0)), np.int32(width)
-    beside, under = np.int32(min(width - 1, 1)), np.int32(width if height > 1 else 0)
+    most_x, most_y, stride = np.int32(width - 2), np.int32(max(height - 2, 0)), np.int32(width)
+    under = np.uint64(width if height > 1 else 0)
     step_x, step_y = np.float32(matrix[0, 0]), np.float32(matrix[1, 0])
-    # first all places of a row, then its pixels: each loop is one that the compiler can do in vectors
-    where = np.empty(out.shape[1], np.int32)
-    part_x = np.empty(out.shape[1], np.float32)
-    part_y = np.empty(out.shape[1], np.float32)
+    # a row in three loops: places and arithmetic are for vectors; fetching pixels is not, and two at once are half
+    # the work. Indices without a sign: no negative one has to be looked for
+    columns = out.shape[1]
+    steps = np.arange(columns).astype(np.float32)
+    where = np.empty(columns, np.uint32)
+    part_x, part_y = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    above, below = np.empty(columns, np.int64), np.empty(columns, np.int64)
+    upper, lower = above.view(np.float32), below.view(np.float32)
     for y in range(out.shape[0]):
         first_x = np.float32(matrix[0, 1] * y + matrix[0, 2])
         first_y = np.float32(matrix[1, 1] * y + matrix[1, 2])
-        for x in range(out.shape[1]):
-            px = min(max(first_x + step_x * np.float32(x), zero), right)
-            py = min(max(first_y + step_y * np.float32(x), zero), low)
-            column, row = min(np.int32(px), most_x), min(np.int32(py), most_y)
+        for x in range(columns):
+            px = min(max(first_x + step_x * steps[x], zero), right)
+            py = min(max(first_y + step_y * steps[x], zero), low)
+            column, row = np.int32(min(np.int32(px), most_x)), np.int32(min(np.int32(py), most_y))
             part_x[x] = px - np.float32(column)
             part_y[x] = py - np.float32(row)
-            where[x] = row * stride + column
+            where[x] = np.int32(row * stride) + column
+        for x in range(columns):
+            k = np.uint64(where[x])
+            above[x] = pairs[k]
+            below[x] = pairs[k + under]
         target = out[y]
-        for x in range(out.shape[1]):
-            k = where[x]
-            top = flat[k] + part_x[x] * (flat[k + beside] - flat[k])
-            below = flat[k + under] + part_x[x] * (flat[k + under + beside] - flat[k + under])
-            target[x] = top + part_y[x] * (below - top)
+        for x in range(columns):
+            top = upper[2 * x] + part_x[x] * (upper[2 * x + 1] - upper[2 * x])
+            bottom = lower[2 * x] + part_x[x] * (lower[2 * x + 1] - lower[2 * x])
+            target[x] = top + part_y[x] * (bottom - top)
