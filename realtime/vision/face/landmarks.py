@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from realtime.errors import InputError, UserError
+from realtime.vision.face.mesh_points import looker
 from realtime.vision.face.scheme68 import MESH_TO_68
 
 MODEL = "face_landmarker.task"
@@ -85,6 +86,7 @@ class FaceMesh:
                 min_tracking_confidence=min_confidence,
             )
         )
+        self._ask = looker(self._task)
         self._fills = _FILLS if faces == 1 else _FILLS_OF_SEVERAL
         self._t_ms = 0
         self.depth: NDArray[np.float32] | None = None
@@ -141,12 +143,13 @@ class FaceMesh:
         self._rgb = cv2.cvtColor(gray[y0:y1, x0:x1], cv2.COLOR_GRAY2RGB, self._rgb)  # the network wants three channels
         self._t_ms = max(t_ms, self._t_ms + 1)  # it must rise
         image = self._image(image_format=self._format, data=self._rgb)
+        side = x1 - x0
         return [
             FoundFace(
-                np.array([(x0 + p.x * (x1 - x0), y0 + p.y * (y1 - y0)) for p in points], np.float32),
-                np.array([p.z * (x1 - x0) for p in points], np.float32),
+                (points[:, :2] * (side, y1 - y0) + (x0, y0)).astype(np.float32),
+                (points[:, 2] * side).astype(np.float32),
             )
-            for points in self._task.detect_for_video(image, self._t_ms).face_landmarks
+            for points in self._ask(image, self._t_ms)
         ]
 
     def _search(self, gray: NDArray[np.uint8], t_ms: int) -> list[FoundFace]:
