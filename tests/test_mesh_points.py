@@ -1,4 +1,4 @@
-"""MediaPipe's landmarks read from its memory: the same numbers as its public way gives, and that way where it differs."""
+"""MediaPipe's landmarks read from its memory: the same numbers as in its public way, and that way where it differs."""
 
 from __future__ import annotations
 

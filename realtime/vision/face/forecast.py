@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.cholesky import factorise, substitute
 from realtime.vision.jit import jit
 
 Matrix = NDArray[np.float64]
@@ -26,6 +27,8 @@ order, of which little is known before.
 """
 _ALIKE = 20.0
 """So many samples in a row err alike: they count for one."""
+_LEAST = 8.0
+"""Fewer samples teach nothing."""
 _BEYOND_PX = 0.6
 """The features may go so far beyond those that were learnt from before the mean depth alone is trusted (1° of turn)."""
 
@@ -74,6 +77,8 @@ class Forecast:
         self._memory_s = memory_s
         self._noise_px = noise_px
         self._feature_noise = feature_noise_px
+        # an expression moves the "rigid" skin a little, and would be explained by a head of impossible depth
+        self._reach = np.where(prior_px == prior_px[0], _REACH, _FREE) * prior_px
         self._mean = np.zeros(features + channels)
         self._moments = np.zeros((features, features + channels))
         """Sums of squares and products about the means of the stretches."""
@@ -82,10 +87,8 @@ class Forecast:
 
     def learn(self, features: Matrix, values: Matrix, dt_s: float) -> None:
         """One more sample (P,), (C,) of this stretch of rest, taken ``dt_s`` after the one before."""
-        fade = math.exp(-dt_s / self._memory_s)
-        _accumulate(self._moments, self._mean, self._weight, features, values, fade)
-        np.minimum(self.law.low, features - _BEYOND_PX, out=self.law.low)
-        np.maximum(self.law.high, features + _BEYOND_PX, out=self.law.high)
+        fade, law = math.exp(-dt_s / self._memory_s), self.law
+        _accumulate(self._moments, self._mean, self._weight, features, values, fade, _BEYOND_PX, law.low, law.high)
 
     def part(self) -> None:
         """A stretch of rest is over: the next has other means."""
@@ -93,26 +96,16 @@ class Forecast:
 
     def solve(self) -> None:
         """Bring W up to date."""
-        total, p = self._weight[1], len(self._moments)
-        if total < 8.0:
+        if self._weight[1] < _LEAST:
             return
-        spread, cross = self._moments[:, :p] / total, self._moments[:, p:] / total
-        ridge = (self._noise_px / self._prior_px) ** 2 / total + self._feature_noise**2
-        system = spread + np.diag(ridge)
-        first = self.law.first
-        found = np.linalg.solve(system, cross + ridge[:, None] * first.T).T
-        # an expression moves the "rigid" skin a little, and would be explained by a head of impossible depth
-        reach = np.where(self._prior_px == self._prior_px[0], _REACH, _FREE) * self._prior_px
-        self.weights = np.ascontiguousarray(np.clip(found, first - reach, first + reach))
-        self.law.learnt[:] = self.weights - first
-        known = self._moments[:, :p] / (_ALIKE * self._noise_px**2) + np.diag(self._prior_px**-2.0)
-        self.doubt = np.asarray(np.linalg.inv(known), np.float64)
+        law, known = self.law, (self._prior_px, self._feature_noise, self._noise_px, self._reach)
+        _solve(self._moments, self._weight[1], *known, law.first, law.learnt, self.weights, self.doubt)
 
     def uncertainty(self, direction: Matrix) -> Matrix:
         """(P,) how wrong W may still be along ``direction`` (C,), px per px of each feature."""
         size = float(np.sqrt((direction * direction).sum()))
         total, p = self._weight[1], len(self._prior_px)
-        if total < 8.0:
+        if total < _LEAST:
             return size * self._prior_px
         spread = np.diag(self._moments[:, :p]) / total
         ridge = (self._noise_px / self._prior_px) ** 2 / total + self._feature_noise**2
@@ -121,10 +114,14 @@ class Forecast:
 
 
 @jit(fastmath=False)  # fast arithmetic rounds by how the arrays lie in memory: runs over the same frames would differ
-def _accumulate(moments: Matrix, mean: Matrix, weight: Matrix, features: Matrix, values: Matrix, fade: float) -> None:
+def _accumulate(
+    moments: Matrix, mean: Matrix, weight: Matrix, features: Matrix, values: Matrix, fade: float, beyond: float,
+    low: Matrix, high: Matrix,
+) -> None:  # fmt: skip
     """One more row (f, x) of a stretch: its mean (P + C,), the moments (P, P + C) about the means of all stretches.
 
-    weight: (2,) of the stretch, of all; features: (P,); values: (C,). Welford 1962, with samples that fade.
+    weight: (2,) of the stretch, of all; features: (P,); values: (C,). Welford 1962, with samples that fade. low, high:
+    (P,), widened to hold the features and ``beyond``.
     """
     p = len(features)
     weight[0] = weight[0] * fade + 1.0
@@ -137,6 +134,38 @@ def _accumulate(moments: Matrix, mean: Matrix, weight: Matrix, features: Matrix,
         mean[k] = value if first else mean[k] + apart[k] / weight[0]
     left = 1.0 - 1.0 / weight[0]
     for i in range(p):
+        low[i], high[i] = min(low[i], features[i] - beyond), max(high[i], features[i] + beyond)
         a = apart[i] * left
         for j in range(len(mean)):
             moments[i, j] = fade * moments[i, j] + a * apart[j]
+
+
+@jit(fastmath=False)
+def _solve(
+    moments: Matrix, total: float, prior_px: Matrix, feature_noise: Matrix, noise_px: float, reach: Matrix,
+    first: Matrix, learnt: Matrix, weights: Matrix, doubt: Matrix,
+) -> None:  # fmt: skip
+    """Fills weights and learnt (C, P), no further than ``reach`` (P,) from ``first`` (C, P), and doubt (P, P)."""
+    p, channels = len(prior_px), len(first)
+    system, known, ridge = np.empty((p, p)), np.empty((p, p)), np.empty(p)
+    for i in range(p):
+        ridge[i] = (noise_px / prior_px[i]) ** 2 / total + feature_noise[i] ** 2
+        for j in range(p):
+            system[i, j] = moments[i, j] / total
+            known[i, j] = moments[i, j] / (_ALIKE * noise_px**2)
+        system[i, i] += ridge[i]
+        known[i, i] += prior_px[i] ** -2.0
+    factorise(system)
+    slope = np.empty(p)
+    for c in range(channels):
+        for i in range(p):
+            slope[i] = moments[i, p + c] / total + ridge[i] * first[c, i]
+        substitute(system, slope)
+        for i in range(p):
+            weights[c, i] = min(max(slope[i], first[c, i] - reach[i]), first[c, i] + reach[i])
+            learnt[c, i] = weights[c, i] - first[c, i]
+    factorise(known)
+    doubt[:] = 0.0
+    for i in range(p):
+        doubt[i, i] = 1.0
+        substitute(known, doubt[i])

@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.cholesky import factorise, substitute
 from realtime.vision.jit import jit
 
 PARAMETERS = 6
@@ -130,7 +131,9 @@ def fit_head(
                 normal[:, k] = 0.0
                 normal[k, k] = 1.0
                 right[k] = 0.0
-        _solve(normal, right, out)
+        out[:] = right
+        factorise(normal)
+        substitute(normal, out)
         used = 0
         for i in range(n):
             x, y, h = places[i, 0], places[i, 1], heights[i]
@@ -146,26 +149,3 @@ def fit_head(
             r = robust[i] / cut
             robust[i] = min((1.0 - r * r) ** 2, most[i]) if r < 1.0 else 0.0
     return spread
-
-
-@jit
-def _solve(matrix: NDArray[np.float64], right: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    """Cholesky for a small symmetric positive definite system; ``matrix`` is used up."""
-    n = right.shape[0]
-    for j in range(n):
-        for k in range(j):
-            matrix[j, j] -= matrix[j, k] * matrix[j, k]
-        matrix[j, j] = math.sqrt(max(matrix[j, j], 1e-12))
-        for i in range(j + 1, n):
-            for k in range(j):
-                matrix[i, j] -= matrix[i, k] * matrix[j, k]
-            matrix[i, j] /= matrix[j, j]
-    for i in range(n):
-        out[i] = right[i]
-        for k in range(i):
-            out[i] -= matrix[i, k] * out[k]
-        out[i] /= matrix[i, i]
-    for i in range(n - 1, -1, -1):
-        for k in range(i + 1, n):
-            out[i] -= matrix[k, i] * out[k]
-        out[i] /= matrix[i, i]

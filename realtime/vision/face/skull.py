@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face.cholesky import factorise, substitute
 from realtime.vision.face.forecast import Forecast
 from realtime.vision.jit import jit
 
@@ -77,14 +78,11 @@ class Skull:
         self._unsolved_s += min(dt_s, 1.0)
         if self._waited_s < _LEARN_S:
             return
-        left = displacement.reshape(-1).astype(np.float64) - pose @ self._model
-        # what a head's motion explains is not shape, or both would wander
-        twice = np.repeat(weights, 2)
-        weighted = self._model * twice
-        left -= np.linalg.solve(weighted @ self._model.T + 1e-6 * np.eye(6), weighted @ left) @ self._model
+        left = np.empty(self._model.shape[1])
         known = self.foretold(turned).reshape(-1)
-        left = np.where((twice > 0.0) & (np.abs(left - known) < _STRANGE_PX), left, known)  # lost: nothing new of it
-        self._seen = np.array([np.minimum(self._seen[0], turned), np.maximum(self._seen[1], turned)])
+        _leave(displacement.reshape(-1), pose, weights, self._model, known, left)
+        np.minimum(self._seen[0], turned, out=self._seen[0])
+        np.maximum(self._seen[1], turned, out=self._seen[1])
         self._forecast.learn(_features(turned), left, self._waited_s)
         self._waited_s = 0.0
         if self._unsolved_s >= _SOLVE_S:
@@ -121,3 +119,34 @@ def _foretell(weights: Values, start: Values, seen: Values, yaw: float, pitch: f
     if longest > _MOST_PX:
         for i in range(out.shape[0]):
             out[i] *= _MOST_PX / longest
+
+
+@jit(fastmath=False)
+def _leave(
+    displacement: NDArray[np.float32], pose: Values, weights: Values, model: Values, known: Values, left: Values
+) -> None:
+    """left: (2n,) px, filled with what no motion of a head explains, or no shape of one would be found in it; where
+    a patch is lost, nothing new: what is known.
+
+    displacement, known: (2n,); weights: (n,); model: (6, 2n); pose: (6,).
+    """
+    n, count = len(left), len(pose)
+    system, more = np.zeros((count, count)), np.zeros(count)
+    for i in range(n):
+        left[i] = displacement[i]
+        for k in range(count):
+            left[i] -= pose[k] * model[k, i]
+        for k in range(count):
+            weighted = weights[i // 2] * model[k, i]
+            more[k] += weighted * left[i]
+            for j in range(k + 1):
+                system[k, j] += weighted * model[j, i]
+    for k in range(count):
+        system[k, k] += 1e-6
+    factorise(system)
+    substitute(system, more)
+    for i in range(n):
+        for k in range(count):
+            left[i] -= more[k] * model[k, i]
+        if weights[i // 2] <= 0.0 or not abs(left[i] - known[i]) < _STRANGE_PX:
+            left[i] = known[i]
