@@ -6,6 +6,9 @@ The ring in shared memory holds a second or so; a movement may last longer. So e
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+
 import cv2
 import numpy as np
 from msgspec import Struct
@@ -28,8 +31,8 @@ class KeptFace(Struct, frozen=True):
 
     pixels: NDArray[np.uint8]
     """(h, w): valid until the history has gone once around."""
-    to_pixels: NDArray[np.float64]
-    """(2, 3): px of the face image -> px of ``pixels``."""
+    box: tuple[int, int, int, int]
+    """x0, y0, x1, y1 of ``pixels`` in the frame."""
     mesh: NDArray[np.float32]
     """(478, 2) px in the face image."""
     to_first: NDArray[np.float64]
@@ -40,6 +43,16 @@ class KeptFace(Struct, frozen=True):
     """(yaw, pitch) of the head since the first template of this face, rad."""
     heights: NDArray[np.float64]
     """(478,) of the mesh towards the camera, px of the face image."""
+
+    @property
+    def to_pixels(self) -> NDArray[np.float64]:
+        """(2, 3): px of the face image -> px of ``pixels``."""
+        x0, y0, x1, y1 = self.box
+        height, width = self.pixels.shape
+        scale = np.array([width / (x1 - x0), height / (y1 - y0)])
+        matrix: NDArray[np.float64] = self.to_frame * scale[:, None]
+        matrix[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
+        return matrix
 
 
 class FaceHistory:
@@ -72,16 +85,9 @@ class FaceHistory:
         old = self._entries[slot]
         if old is not None:
             self._where.pop(old[0], None)
-        scale = np.array([width / (x1 - x0), height / (y1 - y0)])
-        to_pixels = anchor.to_frame * scale[:, None]
-        to_pixels[:, 2] += scale * (0.5 - np.array([x0, y0])) - 0.5  # pixel centres
         layout = anchor.layout
-        self._entries[slot] = (
-            number,
-            KeptFace(
-                target, to_pixels, layout.mesh, anchor.to_first, anchor.to_frame, anchor.turned, layout.mesh_heights
-            ),
-        )
+        kept = anchor.to_first, anchor.to_frame, anchor.turned, layout.mesh_heights
+        self._entries[slot] = (number, KeptFace(target, (x0, y0, x1, y1), layout.mesh, *kept))
         self._where[number] = slot
 
     def _allocate(self, height: int, width: int, grain: float) -> None:
@@ -93,7 +99,11 @@ class FaceHistory:
         while 1.6 * height * width / self._shrink**2 * self._frames > MAX_BYTES:
             self._shrink *= 2
         rows, columns = (int(1.25 * side / self._shrink) + 2 for side in (height, width))
-        self._pixels = np.zeros((self._frames, rows, columns), np.uint8)
+        # NumPy would ask for huge pages, and to clear one of them stops a frame for up to 6 ms
+        memory = mmap.mmap(-1, self._frames * rows * columns, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with contextlib.suppress(OSError):  # a kernel without any
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        self._pixels = np.frombuffer(memory, np.uint8).reshape(self._frames, rows, columns)
 
     def drop(self, number: int) -> None:
         """Forget a frame: it was torn."""
