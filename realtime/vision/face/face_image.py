@@ -26,32 +26,40 @@ class FaceImage:
     def __init__(self, height: int, width: int) -> None:
         """Size of the face image, px."""
         self._drawn = np.empty((height, width), np.float32)
-        self._scratch = np.empty((3, 0), np.float32)
+        self._scratch = np.empty((2, 0), np.float32)
         self._pairs = np.empty(0, np.int64)
         self._sigma, self._taps = 0.0, np.empty(0, np.float32)
 
     def draw(
-        self, face: NDArray[np.uint8] | NDArray[np.float32], matrix: NDArray[np.float64], sigma: float
+        self,
+        picture: NDArray[np.uint8] | NDArray[np.float32],
+        matrix: NDArray[np.float64],
+        sigma: float,
+        box: tuple[int, int, int, int] | None = None,
     ) -> NDArray[np.float32]:
         """(height, width) float32 grey levels, valid until the next call.
 
-        face: (h, w) uint8 or float32. matrix: (2, 3), px of the face image -> px of ``face``. sigma: of the Gaussian
-        that ``face`` is blurred by first, px. Beyond its border the border goes on. MerealtimeError for a matrix that
-        is no pose: the kernels don't check where they read.
+        picture: (H, W) uint8 or float32. box: x0, y0, x1, y1, px: the part of it that is looked at, without: all.
+        matrix: (2, 3), px of the face image -> px of that part. sigma: of the Gaussian that the part is blurred by
+        first, px. Beyond its border the border goes on. MerealtimeError for a matrix that is no pose: the kernels
+        don't check where they read.
         """
         if not sum(map(abs, matrix.ravel().tolist())) < _FAR_PX:  # not a number, too
             raise MerealtimeError(f"a face can't be at {matrix.tolist()}")
         if sigma != self._sigma:
             self._sigma, self._taps = sigma, _taps(sigma)
-        height, width = face.shape
-        if width == 1:  # pixels are read in pairs
-            face, width = np.repeat(face, 2, axis=1), 2
+        if box is None or box[2] - box[0] == 1 or not picture.flags.c_contiguous:
+            x0, y0, x1, y1 = box or (0, 0, *picture.shape[::-1])
+            # pixels are read in pairs: one column is two alike
+            part = np.repeat(picture[y0:y1, x0:x1], 2, 1) if x1 - x0 == 1 else picture[y0:y1, x0:x1]
+            picture, box = np.ascontiguousarray(part), (0, 0, *part.shape[::-1])
+        x0, y0, x1, y1 = box
+        height, width = y1 - y0, x1 - x0
         if self._scratch.shape[1] < height * width:
-            self._scratch = np.empty((3, height * width * 5 // 4), np.float32)
-            self._pairs = in_pairs(self._scratch[2])
-        plain, across, blurred = (memory[: height * width].reshape(height, width) for memory in self._scratch)
-        np.copyto(plain, face)
-        blur(plain, self._taps, across, blurred)
+            self._scratch = np.empty((2, height * width * 5 // 4), np.float32)
+            self._pairs = in_pairs(self._scratch[1])
+        across, blurred = (memory[: height * width].reshape(height, width) for memory in self._scratch)
+        blur(picture, x0, y0, self._taps, across, blurred)
         warp(self._pairs, height, width, matrix, self._drawn)
         return self._drawn
 
@@ -67,20 +75,28 @@ def _taps(sigma: float) -> NDArray[np.float32]:
 
 @jit
 def blur(
-    plain: NDArray[np.float32], taps: NDArray[np.float32], across: NDArray[np.float32], blurred: NDArray[np.float32]
+    picture: NDArray[np.uint8] | NDArray[np.float32],
+    left: int,
+    top: int,
+    taps: NDArray[np.float32],
+    across: NDArray[np.float32],
+    blurred: NDArray[np.float32],
 ) -> None:
-    """Blur ``plain`` (h, w) by a symmetric kernel, ``taps`` (1 + 4 k,) from its middle on, first along the rows.
+    """Blur the part of ``picture`` that begins at (left, top), px, by a symmetric kernel, ``taps`` (1 + 4 k,) from its
+    middle on, first along the rows.
 
-    across, blurred: (h, w), filled. The border is repeated outwards.
+    across, blurred: (h, w), the size of the part, filled. The part's border is repeated outwards.
     """
-    height, width = plain.shape
+    height, width = blurred.shape
     reach, last = taps.shape[0] - 1, height - 1
     wide = np.empty(width + 2 * reach, np.float32)
     row = wide[reach : reach + width]
     # every shift is a view of its own: an index that might be negative would keep the loop out of vectors
     for y in range(height):
-        wide[:reach], wide[reach + width :] = plain[y, 0], plain[y, width - 1]
-        row[:] = plain[y]
+        plain = picture[top + y, left : left + width]
+        for x in range(width):
+            row[x] = plain[x]
+        wide[:reach], wide[reach + width :] = row[0], row[width - 1]
         _first(
             across[y], row, taps,
             wide[reach - 1 :], wide[reach + 1 :], wide[reach - 2 :], wide[reach + 2 :],

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.vision.face import residue
 from realtime.vision.face.face_image import FaceImage
 from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
@@ -21,7 +22,6 @@ from realtime.vision.face.skull import Skull
 from realtime.vision.face.tracking import (
     PATCH_RADIUS_PX,
     TEMPLATE_SIZE,
-    agree,
     build_template,
     change_in,
     follow,
@@ -87,11 +87,13 @@ class Anchor:
         self._centres = self.layout.centres.copy()
         self._carried = np.zeros((n, 2), np.float32)
         """(n, 2) px: how far a patch whose template was renewed was from its first place then."""
+        self._some_carried = False
         self._places = self.layout.centres.astype(np.float64) - _CENTRE
         self._step = np.zeros(4)
         self._speed = np.zeros(4)
         self._pose = np.zeros(6)
         self._robust = np.ones(self.layout.rigid)
+        self._weights = np.empty(self.layout.rigid)
         self.skull = Skull(self._places[: self.layout.rigid], self.layout.heights[: self.layout.rigid])
         self._drawing = FaceImage(IMAGE_HEIGHT, IMAGE_WIDTH)
         self.image = self._face_image(gray)
@@ -125,17 +127,17 @@ class Anchor:
     def _face_image(self, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(IMAGE_HEIGHT, IMAGE_WIDTH) float32: the blurred face at the present pose, valid until the next call."""
         sigma, step = BLUR_PX * max(1.0, self.grain), self.shrink
-        x0, y0, x1, y1 = on_grid(self.region(gray.shape), step)
-        face = gray[y0:y1, x0:x1]
+        box = x0, y0, x1, y1 = on_grid(self.region(gray.shape), step)
         matrix = self.to_frame.copy()
         matrix[:, 2] -= (x0, y0)
-        if step > 1:
-            size = max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)
-            face = cv2.resize(face.astype(np.float32), size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-            sigma = math.sqrt(sigma**2 - (step**2 - 1) / 12) / step  # a mean over a square blurs too
-            matrix /= step
-            matrix[:, 2] += 0.5 / step - 0.5  # pixel centres
-        return self._drawing.draw(face, matrix, sigma)
+        if step == 1:
+            return self._drawing.draw(gray, matrix, sigma, box)
+        size = max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)
+        face = cv2.resize(gray[y0:y1, x0:x1].astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        sigma = math.sqrt(sigma**2 - (step**2 - 1) / 12) / step  # a mean over a square blurs too
+        matrix /= step
+        matrix[:, 2] += 0.5 / step - 0.5  # pixel centres
+        return self._drawing.draw(face, matrix, sigma)  # type: ignore[arg-type]
 
     def region(self, shape: tuple[int, ...], margin_px: int = 4) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the face in a frame of ``shape`` at the present pose, at least 8 px wide and high."""
@@ -162,7 +164,8 @@ class Anchor:
         """
         self._move(self._speed)
         self.image = self._face_image(gray)
-        self.displacement -= self._carried
+        if self._some_carried:
+            self.displacement -= self._carried
         follow(
             self.image,
             self._centres,
@@ -173,34 +176,19 @@ class Anchor:
             self.displacement,
             self.likeness,
         )
-        self.displacement += self._carried
-        rigid = self.layout.rigid
-        weights = np.where(self.likeness[:rigid] > _LIKE, self._rigid_weights, 0.0)
+        if self._some_carried:
+            self.displacement += self._carried
+        rigid, weights = self.layout.rigid, self._weights
         shape = self.skull.foretold(self.turned)
-        self.displacement[:rigid] -= shape
+        residue.begin(self.displacement, self.likeness, _LIKE, self._rigid_weights, shape, weights)
         self._fit(weights, min(1.0, frame_s / _RETURN_S), held)
-        self.displacement[:rigid] += shape
+        residue.put_back(self.displacement, shape)
         if resting and self.misfit_px < _LEARN_PX:
             self.skull.learn(self.turned, self.displacement[:rigid], self._pose, weights, frame_s)
         self._step[:] = self._pose[:4]
-        parallax = (self.layout.heights[rigid:, None] * self._pose[4:6]).astype(np.float32)
-        self.displacement[rigid:] -= parallax
-        agree(
-            self.displacement[rigid:],
-            self.likeness[rigid:],
-            self._inverse[rigid:],
-            self._contrast,
-            self.layout.roi_of,
-            len(ROI_NAMES),
-            _NOISE_GREY,
-            _ALIEN,
-            _SLID,
-        )
-        self.displacement[rigid:] += parallax
-        tx, ty, a, b = self._step
-        x, y = self._places[:, 0], self._places[:, 1]
-        self.displacement[:, 0] -= tx + a * x - b * y
-        self.displacement[:, 1] -= ty + b * x + a * y
+        own = self.likeness, self._inverse, self._contrast, self.layout.roi_of, len(ROI_NAMES)
+        limits = _NOISE_GREY, _ALIEN, _SLID
+        residue.take_head_out(self.displacement, *own, *limits, self.layout.heights, self._places, self._pose)
         self._move(self._step)
         # half the correction becomes speed: a steady drift is foreseen, noise is not
         self._speed = 0.9 * self._speed + 0.5 * self._step
@@ -238,12 +226,14 @@ class Anchor:
         here = np.clip(np.rint(self.layout.centres[rows] + self.displacement[rows]), margin, limit).astype(np.int64)
         self._templates(rows, here, self.image)
         self._carried[rows] = self.displacement[rows]
+        self._some_carried = True
 
     def restore(self, patches: NDArray[np.int64]) -> None:
         """Follow these region patches by their first template again."""
         rows = patches + self.layout.rigid
         self._templates(rows, self.layout.centres[rows], self._template)
         self._carried[rows] = 0.0
+        self._some_carried = bool(self._carried.any())
 
     def _templates(self, rows: NDArray[np.int64], centres: NDArray[np.int64], image: NDArray[np.float32]) -> None:
         descent, norm, inverse = self._descent[rows], self._norm[rows], self._inverse[rows]
@@ -260,21 +250,20 @@ class Anchor:
     @property
     def roll_rad(self) -> float:
         """Angle of the face in the frame, rad, clockwise."""
-        return float(np.arctan2(self.to_frame[1, 0], self.to_frame[0, 0]))
+        return math.atan2(self.to_frame[1, 0], self.to_frame[0, 0])
 
     def rigid_shift(self) -> NDArray[np.float64]:
         """(rigid, 2) px: what the head's turn since the anchor has moved the rigid patches by in the face image."""
         heights = self.layout.heights[: self.layout.rigid]
         return heights[:, None] * self._pose[4:6] + self.skull.foretold(self.turned)
 
-    def roi_trust(self) -> NDArray[np.float64]:
-        """(n − rigid,) weight of each region patch in this frame: 0 where it shows something else.
+    def trust_channels(self, steady: bool, trust: NDArray[np.float64]) -> None:
+        """Fill trust (2 (n − rigid),), two channels a region patch: 0 where it shows something else, and where the
+        head is not steady.
 
         Skin that is raised by many px is stretched and folded, and looks less like itself; a hand looks like nothing.
         """
-        likeness = self.likeness[self.layout.rigid :]
-        trust = self.roi_weights / (1.0 + ((1.0 - likeness) / _FOLDED) ** 2)
-        return np.where(likeness > _ALIEN, trust, 0.0)
+        residue.trust_in(self.likeness[self.layout.rigid :], self.roi_weights, _ALIEN, _FOLDED, float(steady), trust)
 
     @property
     def turn(self) -> tuple[float, float]:
@@ -302,7 +291,7 @@ class Anchor:
     def lids(self) -> float:
         """How much both eyes' openings differ from the template, 0..2: high while they blink."""
         change_in(self.image, self._template, self.layout.eyes, self._eyes)
-        return float(self._eyes.min())
+        return min(self._eyes.tolist())
 
     @property
     def slipped(self) -> bool:

@@ -30,6 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "nose": ("nose",),
     "mouth": ("left_mouth", "right_mouth", "chin"),
 }
+_ROIS_OF = {group: np.array([ROI_NAMES.index(name) for name in names]) for group, names in GROUPS.items()}
 _MEMORY_S = 12.0
 _NOISE_PX = 0.1
 """Of a patch in one frame, for the regression: more than the sensor's, because neighbouring frames err alike."""
@@ -53,7 +54,7 @@ class Detector(Protocol):
     """Rise of the mouth, in that unit, above which a short movement is a word: of the lips alone, and with the jaw."""
     difference: Values
     """(ROIs,) how far each region is from rest now, in the unit of the detector."""
-    turn_rad: Values
+    turn_rad: tuple[float, float]
     """(yaw, pitch) of the head since the face was found."""
 
     def begin(self, anchor: Anchor) -> None:
@@ -87,22 +88,21 @@ class MotionDetector:
         self._fps = fps
         self.difference = np.zeros(len(ROI_NAMES))
         self.spotters: dict[str, Spotter] = {}
-        self.turn_rad = np.zeros(2)
-        """(yaw, pitch) since the face was found."""
+        self.turn_rad = 0.0, 0.0
 
     def begin(self, anchor: Anchor) -> None:
         layout = anchor.layout
         own = layout.centres[layout.rigid :]
         self._offset = np.zeros((len(own), 2))
         self._features = np.zeros(len(_FEATURE_NOISE))
-        self._pose_offset = -_pose(anchor)
+        self._pose_offset = [-value for value in _pose(anchor)]
         self._patches: dict[str, NDArray[np.int64]] = {}
         self._channels: dict[str, slice] = {}
         self._renewed: set[str] = set()
         self.spotters = {}
         prior = _prior(own, layout.heights[layout.rigid :])
         for group, names in GROUPS.items():
-            rois = np.array([ROI_NAMES.index(name) for name in names])
+            rois = _ROIS_OF[group]
             patches = np.flatnonzero(np.isin(layout.roi_of, rois))
             self._patches[group] = patches
             self._channels[group] = slice(2 * int(patches[0]), 2 * int(patches[-1]) + 2)  # ROIs follow each other
@@ -117,7 +117,8 @@ class MotionDetector:
     def go_on(self, anchor: Anchor, old: Anchor) -> None:
         rigid = anchor.layout.rigid
         self._offset += old.displacement[rigid:]
-        self._pose_offset += _pose(old) - _pose(anchor)
+        between = zip(self._pose_offset, _pose(old), _pose(anchor), strict=True)
+        self._pose_offset = [offset + (then - now) for offset, then, now in between]
         self._renewed = {
             group for group, spotter in self.spotters.items() if spotter.is_displaced
         }  # by the new template
@@ -131,13 +132,13 @@ class MotionDetector:
     def push(self, anchor: Anchor, number: int, t_ns: int, *, steady: bool = True) -> list[tuple[str, SpotEvent]]:
         self._feel(anchor)
         where = (anchor.displacement[anchor.layout.rigid :] + self._offset).ravel()
-        trust = np.repeat(anchor.roi_trust(), 2) * steady
+        trust = np.empty(len(where))
+        anchor.trust_channels(steady, trust)
         found = []
         for group, spotter in self.spotters.items():
             own = self._channels[group]
             event = spotter.push(number, t_ns, where[own], self._features, trust[own])
-            for name, size in zip(GROUPS[group], spotter.size, strict=True):
-                self.difference[ROI_NAMES.index(name)] = size
+            self.difference[_ROIS_OF[group]] = spotter.size
             if event is not None:
                 found.append((group, event))
             self._retake(anchor, group)
@@ -161,16 +162,17 @@ class MotionDetector:
 
     def _feel(self, anchor: Anchor) -> None:
         """The head's pose as the forecast takes it."""
-        yaw, pitch, growth, roll = _pose(anchor) + self._pose_offset
-        self.turn_rad[:] = yaw, pitch
-        self._features[:4] = yaw * _LINEAR_PX, pitch * _LINEAR_PX, growth * _SQUARE_PX, roll * _SQUARE_PX
-        self._features[4:] = yaw * yaw * _SQUARE_PX, yaw * pitch * _SQUARE_PX, pitch * pitch * _SQUARE_PX
+        yaw, pitch, growth, roll = (a + b for a, b in zip(_pose(anchor), self._pose_offset, strict=True))
+        self.turn_rad = yaw, pitch
+        linear = yaw * _LINEAR_PX, pitch * _LINEAR_PX, growth * _SQUARE_PX, roll * _SQUARE_PX
+        square = yaw * yaw * _SQUARE_PX, yaw * pitch * _SQUARE_PX, pitch * pitch * _SQUARE_PX
+        self._features[:] = *linear, *square
 
 
-def _pose(anchor: Anchor) -> Values:
+def _pose(anchor: Anchor) -> tuple[float, float, float, float]:
     """(yaw, pitch, logarithm of the scale, roll) of an anchored face, rad."""
-    a, b = anchor.to_frame[0, 0], anchor.to_frame[1, 0]
-    return np.array([*anchor.turn, np.log(np.hypot(a, b)), np.arctan2(b, a)])
+    (a, _, _), (b, _, _) = anchor.to_frame.tolist()
+    return *anchor.turn, math.log(math.hypot(a, b)), math.atan2(b, a)
 
 
 def _prior(centres: NDArray[np.int64], heights: Values) -> Values:
@@ -195,7 +197,7 @@ class LbpDetector:
         self._fps = fps
         self.difference = np.zeros(len(ROI_NAMES))
         self.spotters: dict[str, Spotter] = {}
-        self.turn_rad = np.zeros(2)
+        self.turn_rad = 0.0, 0.0
 
     def begin(self, anchor: Anchor) -> None:
         self.spotters = {group: Spotter(self._settings, self._fps) for group in GROUPS}

@@ -1,6 +1,7 @@
 """The inner loops of ``Spotter`` while a face rests: a few thousand additions a frame, in one pass each.
 
-In NumPy each line would be a call of its own, and the calls cost ten times what the sums do.
+In NumPy each line would be a call of its own, and the calls cost ten times what the sums do. Plain arithmetic: fast
+arithmetic rounds by how small arrays lie in memory, and two runs over the same frames would differ.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _ALONE, _ALONE_PX = 3.0, 0.2
 """No patch counts as having moved more than so many times as far as the median of its ROI, and so far."""
 
 
-@jit
+@jit(fastmath=False)
 def store(
     rows: Values, numbers: NDArray[np.int64], times: NDArray[np.int64], total: Values, smooth: Values, latest: Values,
     values: Values, features: Values, count: int, held: int, number: int, t_ns: int, window_ns: int,
@@ -48,7 +49,34 @@ def store(
     return held
 
 
-@jit
+@jit(fastmath=False)
+def look(
+    smooth: Values, reference: Values, first: Values, learnt: Values, low: Values, high: Values, own: Values,
+    trust: Values, roi_of: NDArray[np.int64], signed: bool, variance: Values, sigmas: float, floor: float,
+    ceiling: float, covariance: Values, doubted: float, off: Values, size: Values, limit: Values,
+) -> float:  # fmt: skip
+    """One frame of a group, all at once: returns ``alive``, fills off and size by ``measure``, and limit (R,) with the
+    larger of ``limits`` and ``doubted`` times ``doubt``.
+    """
+    measure(smooth, reference, first, learnt, low, high, trust, roi_of, signed, off, size)
+    limits(variance, sigmas, floor, ceiling, limit)
+    unknown = doubted * doubt(smooth, reference, len(own), covariance)
+    for r in range(len(limit)):
+        limit[r] = max(limit[r], unknown)
+    return alive(own, trust)
+
+
+@jit(fastmath=False)
+def stay(
+    size: Values, below: Values, above: float, gain: float, quick_gain: float, calmer: float, level: Values,
+    variance: Values, lately: Values, reference: Values, smooth: Values, pace: float,
+) -> None:  # fmt: skip
+    """One frame at rest: ``follow_noise``, and the reference goes ``pace`` of the way to the face."""
+    follow_noise(size, below, above, gain, quick_gain, calmer, level, variance, lately)
+    approach(reference, smooth, pace)
+
+
+@jit(fastmath=False)
 def measure(
     smooth: Values, reference: Values, first: Values, learnt: Values, low: Values, high: Values, trust: Values,
     roi_of: NDArray[np.int64], signed: bool, off: Values, size: Values,
@@ -83,7 +111,7 @@ def measure(
         size[r] = np.sqrt(2.0 * size[r] / max(shares[r], 1e-9))  # two channels make one patch
 
 
-@jit
+@jit(fastmath=False)
 def doubt(smooth: Values, reference: Values, channels: int, covariance: Values) -> float:
     """How far a patch may be off for what is not known of the head's pose, px: standard deviation.
 
@@ -98,7 +126,7 @@ def doubt(smooth: Values, reference: Values, channels: int, covariance: Values) 
     return float(np.sqrt(max(total, 0.0)))
 
 
-@jit
+@jit(fastmath=False)
 def _hold_together(off: Values, trust: Values, roi_of: NDArray[np.int64], rois: int) -> None:
     """Shorten what a patch, two channels, has moved to ``_ALONE`` times the median of its ROI, and a little, in place.
 
@@ -122,7 +150,7 @@ def _hold_together(off: Values, trust: Values, roi_of: NDArray[np.int64], rois: 
                     off[c + 1] *= most / length
 
 
-@jit
+@jit(fastmath=False)
 def alive(own: Values, trust: Values) -> float:
     """Share of the group's weight (C,) that shows the skin that it should, well or badly; 2 if every channel does."""
     total = shown = 0.0
@@ -138,7 +166,7 @@ def alive(own: Values, trust: Values) -> float:
     return shown / total if total > 0.0 else 0.0
 
 
-@jit
+@jit(fastmath=False)
 def rises(size: Values, level: Values, limit: Values) -> bool:
     """Whether a ROI (R,) has risen by more than its limit."""
     for r in range(len(size)):  # noqa: SIM110 (numba has no any() of a generator)
@@ -147,21 +175,21 @@ def rises(size: Values, level: Values, limit: Values) -> bool:
     return False
 
 
-@jit
+@jit(fastmath=False)
 def limits(variance: Values, sigmas: float, floor: float, ceiling: float, limit: Values) -> None:
     """Fills (R,) so many standard deviations, between floor and ceiling."""
     for r in range(len(variance)):
         limit[r] = min(max(sigmas * np.sqrt(variance[r]), floor), ceiling)
 
 
-@jit
+@jit(fastmath=False)
 def approach(reference: Values, smooth: Values, gain: float) -> None:
     """reference (N,) goes ``gain`` of the way to ``smooth``."""
     for k in range(len(reference)):
         reference[k] += gain * (smooth[k] - reference[k])
 
 
-@jit
+@jit(fastmath=False)
 def follow_noise(
     size: Values, below: Values, above: float, gain: float, quick_gain: float, calmer: float, level: Values,
     variance: Values, lately: Values,

@@ -26,6 +26,7 @@ _LATELY_FRAMES = 25.0
 _LEAST_FLOOR = 1e-9
 """With the floor set to 0 the noise alone decides; a curve without noise needs something above 0 still."""
 _NO_LIMIT = 1e300
+_NO_DOUBT = np.zeros((0, 0))
 _LEARN_S, _SOLVE_S = 0.01, 0.1
 _RENEWED_S = 0.06
 _APART_S = 0.016
@@ -42,6 +43,9 @@ class Rest:
     def __init__(self, params: SpotSettings, floor: float, track: Track, rois: int, forecast: Forecast | None) -> None:
         self.params = params
         self.floor = floor
+        least = max(floor, _LEAST_FLOOR)
+        self._bounds = params.threshold_sigmas, least, _CEILING * least if floor else _NO_LIMIT
+        """Of a threshold: standard deviations, at least, at most."""
         self.forecast = forecast
         self.reference = np.zeros(track.channels + track.features)
         self.level = np.zeros(rois)
@@ -90,14 +94,11 @@ class Rest:
         self._left = direction, pattern
         self._ease_ns = self._track.now_ns + round(_EASE_S * 1e9)
 
-    def _fade(self, dt_s: float) -> None:
+    def _fade(self, dt_s: float, direction: Values, pattern: Values) -> None:
         """Follow what goes back the way that the last movement came."""
-        if self._left is None:
-            return
         if self._track.now_ns > self._ease_ns:
             self._left = None
             return
-        direction, pattern = self._left
         back = float(direction @ self._off)
         if back < 0.0:
             self.reference[: self._track.channels] += min(dt_s / _EASING_S, 1.0) * back * pattern
@@ -131,14 +132,19 @@ class Rest:
         left: Values = now[:split] - then[:split] - (law or self._law).foretold(now[split:], then[split:])
         return left
 
-    def measure(self, trust: Values, channels: Channels) -> tuple[Values, Values]:
-        """(C,) how far each channel, and (R,) each ROI, is from the reference now, the head's part removed."""
-        off, size = np.empty(self._track.channels), np.empty(len(channels.names))
+    def look(self, trust: Values, channels: Channels, doubted: float) -> tuple[float, Values, Values, Values]:
+        """The frame stored last: the share of the group that shows the skin that it should (``kernels.alive``); (C,)
+        how far each channel, and (R,) each ROI, is from the reference, the head's part removed; (R,) the rise that
+        opens an event, ``doubted`` times what the head's motion may do beyond what is foretold at least.
+        """
+        off, (size, limit) = np.empty(self._track.channels), np.empty((2, len(channels.names)))
         self._off = off
-        law = self._law
-        known = law.first, law.learnt, law.low, law.high
-        kernels.measure(self._track.smooth, self.reference, *known, trust, channels.roi_of, channels.signed, off, size)
-        return off, size
+        law, doubt = self._law, _NO_DOUBT if self.forecast is None else self.forecast.doubt
+        share = kernels.look(
+            self._track.smooth, self.reference, law.first, law.learnt, law.low, law.high, channels.weights, trust,
+            channels.roi_of, channels.signed, self.variance, *self._bounds, doubt, doubted, off, size, limit,
+        )  # fmt: skip
+        return share, off, size, limit
 
     def part(self) -> None:
         """What moved since then is an expression's, or a new template's: no effect of the head's pose."""
@@ -159,9 +165,7 @@ class Rest:
     def threshold_of(self, variance: Values) -> Values:
         """``threshold``, if the noise were that: (R,)."""
         limit = np.empty(len(variance))
-        floor = max(self.floor, _LEAST_FLOOR)
-        most = _CEILING * floor if self.floor else _NO_LIMIT
-        kernels.limits(variance, self.params.threshold_sigmas, floor, most, limit)
+        kernels.limits(variance, *self._bounds, limit)
         return limit
 
     def doubt_px(self, then: Values | None = None) -> float:
@@ -179,7 +183,7 @@ class Rest:
         """
         self.settled += 1
         size = self._bounded(size)
-        self.learn_noise(size, np.full(len(size), _NO_LIMIT), 1.0, 1.0 / self.settled)
+        self._stay(size, np.full(len(size), _NO_LIMIT), 1.0, 1.0 / self.settled, dt_s)
         now_ns = self._track.now_ns
         self._firsts.append((now_ns, size))
         while now_ns - self._firsts[0][0] > _APART_S * 1e9 and now_ns - self._firsts[1][0] >= _APART_S * 1e9:
@@ -189,7 +193,6 @@ class Rest:
             self._restless += (0.5 * change * change - self._restless) / (self.settled - 1)
             np.minimum(self.variance, self._restless, out=self.variance)
             np.minimum(self.level, _REST * np.sqrt(self.variance), out=self.level)
-        self.roll(dt_s)
 
     def _bounded(self, size: Values) -> Values:
         """Not so far from rest that one movement would make a face restless for long."""
@@ -216,24 +219,27 @@ class Rest:
         """So much noise that some region would have to move far."""
         return bool(self.floor and self.variance.max() > (_RESTLESS * self.floor / self.params.threshold_sigmas) ** 2)
 
-    def learn_noise(self, size: Values, below: Values, above: float, gain: float) -> None:
-        """Follow the resting level and its variance; a hand that has passed is forgotten once all is calm.
+    def stay(self, size: Values, limit: Values, dt_s: float) -> None:
+        """One frame in which nothing moves: the noise, the reference, what the head's pose does."""
+        # what is half-way to an event is no noise, but a level that drifts must be followed in the end
+        self._stay(size, limit, 0.5, min(1.0, dt_s / self.params.noise_window_s), dt_s)
 
-        below: (R,) under the level a size is no noise, nor ``above`` times that over it.
+    def _stay(self, size: Values, below: Values, above: float, gain: float, dt_s: float) -> None:
+        """below: (R,) under the level a size is no noise, nor ``above`` times that over it. A hand that has passed is
+        forgotten once all is calm.
         """
-        quick = max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES))
-        kernels.follow_noise(size, below, above, gain, quick, _CALMER, self.level, self.variance, self._lately)
-
-    def roll(self, dt_s: float) -> None:
-        """Let the reference follow the face, and learn what the head's pose does to it."""
         self._seen += 1
-        if self.in_tail:
+        in_tail = self.in_tail
+        pace = 0.0 if in_tail else min(max(dt_s / self.params.reference_window_s, 1.0 / self._seen), 1.0)
+        if self._left is not None and not in_tail:
+            self._fade(dt_s, *self._left)
+        quick = max(gain, min(_LATELY * gain, 1.0 / _LATELY_FRAMES))
+        noise = self.level, self.variance, self._lately
+        kernels.stay(size, below, above, gain, quick, _CALMER, *noise, self.reference, self._track.smooth, pace)
+        if in_tail:
             self.reference[:] = self._track.smooth
             self.part()
         else:
-            self._fade(dt_s)
-            gain = max(dt_s / self.params.reference_window_s, 1.0 / self._seen)
-            kernels.approach(self.reference, self._track.smooth, min(gain, 1.0))
             self._learn_head()
 
     def _learn_head(self) -> None:

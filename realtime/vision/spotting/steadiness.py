@@ -6,9 +6,6 @@ from __future__ import annotations
 
 from collections import deque
 
-import numpy as np
-from numpy.typing import NDArray
-
 _FAR_DEG, _NEAR_DEG = 16.0, 15.0
 """Turn from where the face usually looks: unusable beyond the one, usable within the other."""
 _PROFILE_DEG = 35.0
@@ -43,14 +40,14 @@ class Steadiness:
         self._past: deque[tuple[int, float, float]] = deque()
         self._since_ns: int | None = None
         self._begun_ns: int | None = None
-        self._usual = np.zeros(2)
+        self._usual = 0.0, 0.0
         self.steady = True
 
     def note(self, t_ns: int, yaw_deg: float, pitch_deg: float, facing_deg: float | None = None) -> str:
         """One frame's pose, against the frame in which the face was found; facing_deg: yaw against the camera's axis,
         where it is known. "head turned away", "head back" where that has changed, else nothing.
         """
-        facing = np.array([yaw_deg if facing_deg is None else facing_deg, pitch_deg])
+        facing = (yaw_deg if facing_deg is None else facing_deg, pitch_deg)
         speed, turned = self._speed(t_ns, yaw_deg, pitch_deg), self._turned(t_ns, facing)
         if self.steady:
             if turned > _FAR_DEG or speed > _FAST_DEG_S:
@@ -71,16 +68,17 @@ class Steadiness:
         turned, dt_s = _turn_over(self._past, t_ns, yaw_deg, pitch_deg, _STEP_S)
         return turned / dt_s if dt_s >= 0.5 * _STEP_S else 0.0
 
-    def _turned(self, t_ns: int, facing: NDArray[np.float64]) -> float:
+    def _turned(self, t_ns: int, facing: tuple[float, float]) -> float:
         """How far it is turned from where it usually looks, degrees."""
         if self._begun_ns is None:
             self._begun_ns = self._last_ns = t_ns
         seen_s = min(_PRIOR_S + (t_ns - self._begun_ns) / 1e9, _MEMORY_S)
-        self._usual += min(1.0, (t_ns - self._last_ns) / 1e9 / seen_s) * (facing - self._usual)
-        self._last_ns = t_ns
+        gain = min(1.0, (t_ns - self._last_ns) / 1e9 / seen_s)
+        yaw, pitch = (usual + gain * (now - usual) for usual, now in zip(self._usual, facing, strict=True))
+        self._usual, self._last_ns = (yaw, pitch), t_ns
         if abs(facing[0]) > _PROFILE_DEG:
-            return float(abs(facing[0]))
-        return float(np.abs(facing - self._usual).max())
+            return abs(facing[0])
+        return max(abs(facing[0] - yaw), abs(facing[1] - pitch))
 
 
 class Jerks:

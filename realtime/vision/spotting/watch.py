@@ -81,15 +81,17 @@ class Watch:
         track, rest = self.track, self.rest
         if rest.stale:
             rest.take()
-        share = kernels.alive(self.channels.weights, trust)
+        share, off, size, limit = rest.look(trust, self.channels, _DOUBT)
         if share < _EACH or self._some_strange:
             trust = self._known(trust)
-            share = kernels.alive(self.channels.weights, trust)
+            share, off, size, limit = rest.look(trust, self.channels, _DOUBT)
+        was_alive = self.alive
         if not self._in_play(share):
             return None
+        if not was_alive:
+            _, off, size, limit = rest.look(trust, self.channels, _DOUBT)
         if rest.settled == 0:
             self.beginning.begin(track.now_ns)
-        off, size = rest.measure(trust, self.channels)
         self.size = size
         if self.hold is not None:
             size = np.abs(size)  # an open macro-expression may come down: that is a movement too
@@ -98,6 +100,7 @@ class Watch:
                 rest.survey(size)
             elif self.movement is None and self._hits == 0:
                 rest.end_survey()
+                limit = np.maximum(limit, rest.threshold())
         free = self.movement is None and not rest.in_tail
         if self.beginning.may_look(track.now_ns) and free and self._look_back(trust):
             return None
@@ -106,7 +109,7 @@ class Watch:
             return None
         if self.movement is not None:
             return self._follow(size, off, trust)
-        return self._watch(size, off, trust, dt_s)
+        return self._watch(size, off, trust, limit, dt_s)
 
     def rebase(self) -> None:
         """Take the face as it is in the next frame for rest. The noise learnt is kept."""
@@ -167,16 +170,12 @@ class Watch:
 
     # --- at rest ----------------------------------------------------------------------------------------
 
-    def _watch(self, size: Values, off: Values, trust: Values, dt_s: float) -> SpotEvent | None:
+    def _watch(self, size: Values, off: Values, trust: Values, limit: Values, dt_s: float) -> SpotEvent | None:
         """At rest: does a movement begin?"""
         rest, now_ns = self.rest, self.track.now_ns
-        limit = np.maximum(rest.threshold(), _DOUBT * rest.doubt_px())
         if rest.in_tail or not kernels.rises(size, rest.level, limit):
             self._hits = 0
-            # what is half-way to an event is no noise, but a level that drifts must be followed in the end
-            gain = min(1.0, dt_s / self.params.noise_window_s)
-            rest.learn_noise(size, limit, 0.5, gain)
-            rest.roll(dt_s)
+            rest.stay(size, limit, dt_s)
             return None if self.hold is None else self._watch_hold(self.hold, size, limit)
         if self._hits == 0:
             self._first_ns = now_ns
