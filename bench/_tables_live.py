@@ -94,7 +94,9 @@ def throughput() -> str:
         f"**{result['fps']:.0f} frames a second**, whole pipeline, {result['size']}, no frame left out "
         f"(rounds: {', '.join(f'{fps:.0f}' for fps in result['rounds_fps'])}). "
         f"Alone: capture {alone['capture'] or 0:.0f}, spotter {alone['spot']:.0f} frames a second; "
-        f"flow {result['ms_an_event']['motion']:.1f} ms, model {result['ms_an_event']['classify']:.1f} ms an event.\n\n"
+        f"flow {result['ms_an_event']['motion']:.1f} ms, model {result['ms_an_event']['classify']:.1f} ms an event. "
+        f"**A frame costs the spotter {result['spot_ms_a_frame']:.2f} ms**; the landmark network runs beside it, in a "
+        f"thread of its own, and is waited for where a recording is read faster than it runs.\n\n"
     )
     return head + markdown(("spotter, step", "µs a frame", "share"), rows) + stamp(result)
 

@@ -33,6 +33,7 @@ class Share:
 
     def __init__(self, patience_ns: int) -> None:
         self.patience_ns = patience_ns
+        self.waited_ns = 0  # ``CrowdFinder`` waits
         self.newcomer: _Newcomer | None = None
         self.answer: Answer | None = None
 
@@ -97,6 +98,11 @@ class CrowdFinder:
             self.shares[number].answer = Answer(asked_ns, known, crowded=crowded, final=final)
         for number, face in seating.new.items():
             self.shares[number].newcomer = _Newcomer(asked_ns, asked, face)
+
+    @property
+    def waited_ns(self) -> int:
+        """See ``Finder``."""
+        return self._schedule.waited_ns
 
     def warm_up(self, height: int, width: int) -> None:
         """Run the networks once."""

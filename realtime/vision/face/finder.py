@@ -6,6 +6,7 @@ same result however fast the thread is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
@@ -38,6 +39,10 @@ class Finder(Protocol):
     patience_ns: int
     """How long an answer may take: one about an older frame is void."""
 
+    @property
+    def waited_ns(self) -> int:
+        """How long frames have waited for the networks: a recording is read faster than they run."""
+
     def search(self, gray: Gray, t_ns: int) -> FoundFace | None:
         """No face is followed: one that is in this very frame (H, W), if it is time to look."""
 
@@ -68,6 +73,7 @@ class Schedule(Generic[T]):
         self._lag_ns = self._period_ns // 2
         self._request: tuple[int, Gray, Future[T]] | None = None
         self._asked_ns: int | None = None
+        self.waited_ns = 0
 
     def now(self, gray: Gray, t_ns: int) -> T | None:
         """In this thread, if the last time is a period ago."""
@@ -82,7 +88,10 @@ class Schedule(Generic[T]):
         """
         if self._request is not None and t_ns - self._request[0] >= self._lag_ns:
             (asked_ns, asked, future), self._request = self._request, None
-            return asked_ns, asked, future.result()
+            begun = time.perf_counter_ns()
+            found = future.result()
+            self.waited_ns += time.perf_counter_ns() - begun
+            return asked_ns, asked, found
         if self._request is None and (self._asked_ns is None or t_ns - self._asked_ns >= self._period_ns):
             self._asked_ns = t_ns
             asked = gray.copy()
@@ -116,6 +125,10 @@ class LandmarkFinder:
     def _detect(self, gray: Gray, t_ns: int) -> FoundFace | None:
         mesh = self._mesh.detect(gray, t_ns)
         return None if mesh is None else FoundFace(mesh, getattr(self._mesh, "depth", None))
+
+    @property
+    def waited_ns(self) -> int:
+        return self._schedule.waited_ns
 
     def search(self, gray: Gray, t_ns: int) -> FoundFace | None:
         return self._schedule.now(gray, t_ns)

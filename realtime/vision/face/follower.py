@@ -88,6 +88,11 @@ class FaceFollower:
         """Free what finds the landmarks."""
         self._finder.close()
 
+    @property
+    def waited_ns(self) -> int:
+        """See ``Finder``."""
+        return self._finder.waited_ns
+
     def warm_up(self, height: int, width: int) -> None:
         """Run the networks once."""
         self._finder.warm_up(height, width)

@@ -61,4 +61,4 @@ def _in_place(task: Any) -> Look:
 def _read(first: Any, count: int, size: int) -> Points:
     """A copy of what lies in the library's memory. first: pointer to the first point; size: of one, bytes."""
     memory = (ctypes.c_char * (count * size)).from_address(ctypes.addressof(first.contents))
-    return np.ndarray((count, 3), np.float32, memory, strides=(size, 4)).astype(np.float64)
+    return np.ndarray((count, 3), np.float32, memoryview(memory), strides=(size, 4)).astype(np.float64)

@@ -140,7 +140,8 @@ class Crowd:
 
     def timings(self) -> dict[str, int]:
         """Time spent so far by step, ns, of all faces together; ``frames`` counts the frames."""
-        spent = Counter({"landmarks": self._looking_ns})
+        waited = self._finder.waited_ns
+        spent = Counter({"landmarks": self._looking_ns - waited, "network": waited})
         for meter in self._meters:
             spent.update(meter.timings())
         return {**spent, "frames": self._frames}

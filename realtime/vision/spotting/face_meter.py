@@ -7,6 +7,7 @@ frames' time stamps.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -171,10 +172,11 @@ class FaceMeter:
         if jerk is not None:
             self.detector.jerked(jerk)
             self._assembler.jerked(jerk)
-        facing = self.follower.facing_rad
-        what = self._steadiness.note(t_ns, *self._head[:2], None if facing is None else float(np.degrees(facing)))
+        rad = self.follower.facing_rad
+        facing = None if rad is None else math.degrees(rad)
+        what = self._steadiness.note(t_ns, *self._head[:2], facing)
         if what:
-            axis = "" if facing is None else f", {abs(np.degrees(facing)):.0f}° from the camera"
+            axis = "" if facing is None else f", {abs(facing):.0f}° from the camera"
             notices.append((what, f"frame {number}: yaw {self._head[0]:.0f}°, pitch {self._head[1]:.0f}°{axis}"))
         told, states = self._assembler.push(t_ns, found, self.detector.spotters)
         events += told
@@ -259,9 +261,9 @@ class FaceMeter:
         )
 
     def _note_head(self, anchor: Anchor, t_ns: int) -> None:
-        yaw, pitch = np.degrees(self.detector.turn_rad)
-        roll = float(np.degrees(anchor.roll_rad - self._roll0))
-        self._head = (round(float(yaw), 2), round(float(pitch), 2), round((roll + 180.0) % 360.0 - 180.0, 2))
+        yaw, pitch = map(math.degrees, self.detector.turn_rad)
+        roll = math.degrees(anchor.roll_rad - self._roll0)
+        self._head = (round(yaw, 2), round(pitch, 2), round((roll + 180.0) % 360.0 - 180.0, 2))
         if not self._heads or t_ns - self._heads[-1][0] >= 20_000_000:
             self._heads.append((t_ns, self._head))
             if t_ns - self._heads[0][0] > self.settings.known_s() * 1e9:
@@ -328,10 +330,10 @@ class FaceMeter:
         self.follower.close()
 
     def timings(self) -> dict[str, int]:
-        """Time spent so far by step, ns; ``frames`` counts the frames."""
-        return self._spent | {"frames": self._frames}
-
-    # --- what an event needs ----------------------------------------------------------------------------
+        """Time spent so far by step, ns; ``network``: waiting for landmarks. ``frames`` counts the frames."""
+        waited = self.follower.waited_ns
+        spent = self._spent | {"landmarks": self._spent["landmarks"] - waited, "network": waited}
+        return spent | {"frames": self._frames}
 
     def crops(
         self, event: SpotEvent, spec: FeatureSpec | None = None
