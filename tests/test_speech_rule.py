@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec import structs
@@ -148,6 +149,27 @@ def short(begin_s: float, **rois: float) -> SpotEvent:
 )
 def test_one_word_is_no_expression(rois: dict[str, float], is_told: bool) -> None:
     assert bool(told([(1.0, 1.3)], 5.0, ("mouth", short(1.0, **rois)))) == is_told
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "chin", "is_told"),
+    [
+        ((1.8, -2.4), (-1.8, -2.4), 0.4, True),  # smiled
+        ((1.8, -2.4), (0.1, 0.0), 0.4, True),  # smirked
+        ((1.8, -2.4), (-1.8, -2.4), 1.8, False),  # the jaw closes
+        ((1.8, 2.4), (-1.8, 2.4), 0.4, False),  # the corners go down: pressed
+        ((2.9, -0.8), (-2.9, -0.8), 0.4, False),  # drawn apart, hardly up: "ee"
+        ((1.8, -2.4), (-1.8, 1.2), 0.4, False),  # one up, one down: to a side
+    ],
+)
+def test_a_smile_that_flashes_up_is_no_word(
+    left: tuple[float, float], right: tuple[float, float], chin: float, is_told: bool
+) -> None:
+    """However large; where no way of the corners is known, as with histograms, it is one."""
+    smile = short(1.0, left_mouth=3.0, right_mouth=3.0, chin=chin)
+    ways = msgspec.structs.replace(smile, moved={"left_mouth": left, "right_mouth": right})
+    assert bool(told([(1.0, 1.3)], 5.0, ("mouth", ways))) == is_told
+    assert not told([(1.0, 1.3)], 5.0, ("mouth", smile))
 
 
 def test_a_long_word_is_one_too_and_a_smile_or_a_long_laugh_is_none() -> None:

@@ -96,13 +96,13 @@ def _features(turned: tuple[float, float]) -> Values:
     return out
 
 
-@jit
+@jit(fastmath=False)
 def _fill(yaw: float, pitch: float, out: Values) -> None:
     out[0], out[1] = yaw * _LINEAR_PX, pitch * _LINEAR_PX
     out[2], out[3], out[4] = yaw * yaw * _SQUARE_PX, yaw * pitch * _SQUARE_PX, pitch * pitch * _SQUARE_PX
 
 
-@jit
+@jit(fastmath=False)
 def _foretell(weights: Values, start: Values, seen: Values, yaw: float, pitch: float, out: Values) -> None:
     """out: (2n,) px, filled."""
     features = np.empty(weights.shape[1])

@@ -3,7 +3,9 @@
 Each patch is followed by inverse-compositional Lucas-Kanade (Baker & Matthews 2004, translation). Its steepest
 descent images are made orthogonal to the patch itself and to a constant, so that a change of gain or bias
 (mains flicker, shading) leaves the displacement alone, and one iteration is two dot products with the
-warped patch. The head's motion is fitted to those over bone in ``head.py``.
+warped patch. The head's motion is fitted to those over bone in ``head.py``. What works on a few numbers a patch has
+plain arithmetic: fast arithmetic rounds by how small arrays lie in memory, and two runs over the same frames would
+differ.
 """
 
 from __future__ import annotations
@@ -196,7 +198,7 @@ def change_in(image: Image, template: Image, boxes: NDArray[np.int64], out: NDAr
         out[i] = 1.0 - (sab - sa * sb / n) / math.sqrt(spread) if spread > 1e-6 else 0.0
 
 
-@jit
+@jit(fastmath=False)
 def agree(
     displacement: NDArray[np.float32],
     likeness: NDArray[np.float32],
@@ -253,13 +255,13 @@ def agree(
         displacement[i, 1] = (xx * by - xy * bx) / full
 
 
-@jit
+@jit(fastmath=False)
 def _stray(x: float, y: float) -> float:
     """px that a patch may stray from its region where that has moved by (x, y) px: skin stretches."""
     return 0.7 + 0.15 * math.sqrt(x * x + y * y)
 
 
-@jit
+@jit(fastmath=False)
 def _let_go_of_slid(
     displacement: NDArray[np.float32],
     likeness: NDArray[np.float32],
@@ -286,7 +288,7 @@ def _let_go_of_slid(
                 likeness[i] = 0.0
 
 
-@jit
+@jit(fastmath=False)
 def moved(to_frame: Affine, step: NDArray[np.float64], centre: NDArray[np.float64]) -> Affine:
     """First the similarity ``step`` (tx, ty, a, b) about ``centre`` (2,), then ``to_frame``."""
     tx, ty, a, b = step[0], step[1], step[2], step[3]

@@ -7,6 +7,7 @@ rule than what the lips do alone.
 from __future__ import annotations
 
 import itertools
+import math
 
 import msgspec
 
@@ -30,7 +31,10 @@ WORD_PX = 2.2
 """Further than real micro-expressions go (0.3 to 1.6 px): what the mouth does shortly is a word."""
 _WORD_S = {False: 0.6, True: 1.0}
 """How short that is; by whether the jaw goes with the lips. Smiles, however large, take the chin half as far along as
-the lips at most, and last longer."""
+the lips at most."""
+_UP, _WITH_SMILE = 0.5, 0.5
+"""A smile that flashes up is no word: a corner goes up by such a share of its way at least, and takes the chin along by
+so much of it at most. Of the large, short movements of a mouth that talks none did."""
 _CHIN_WITH, _LIPS_WITH = 0.5, 0.3
 """The jaw opens or closes where lips and chin go up or down together, the chin at least so many times as far as the
 lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
@@ -156,7 +160,7 @@ class Talk:
         """Somebody says "yes", or presses the lips: one short, large movement."""
         jaw = _has_jaw(event)
         short = event.offset_t_ns - event.onset_t_ns <= _WORD_S[jaw] * 1e9
-        return short and max(event.rois.values()) > self._word[jaw]
+        return short and max(event.rois.values()) > self._word[jaw] and not is_raised(event)
 
     def _may_be_word(self, event: SpotEvent, t_ns: int) -> bool:
         """The first long word of a sentence looks like an expression of the mouth, until others follow."""
@@ -181,6 +185,15 @@ def is_shifted(event: SpotEvent) -> bool:
     chin = event.moved.get("chin", (0.0, 0.0))[1]
     with_jaw = abs(chin) >= _CHIN_WITH * max(abs(down), apart) and abs(down) >= _LIPS_WITH * abs(chin)
     return (evenly and abs(aside) > abs(down)) or (with_jaw and chin * down > 0)
+
+
+def is_raised(event: SpotEvent) -> bool:
+    """Whether the corners of the mouth, or one of them, go up, and the jaw stays: smiled, smirked."""
+    corners = [event.moved[name] for name in ("left_mouth", "right_mouth") if name in event.moved]
+    if not corners or event.rois.get("chin", 0.0) > _WITH_SMILE * _lips(event):
+        return False
+    right, down = max(corners, key=lambda way: math.hypot(*way))
+    return down < -_UP * math.hypot(right, down) and all(way[1] <= 0.0 for way in corners)
 
 
 def is_opened(event: SpotEvent) -> bool:
