@@ -156,7 +156,7 @@ def live(
         "spot_ms_a_frame": round(spot["busy_s"] / max(analysed, 1) * 1e3, 3),
         "spot_steps_ms": {
             step: round(spot[f"{step}_s"] / max(analysed, 1) * 1e3, 4)
-            for step in ("landmarks", "track", "decide", "keep")
+            for step in ("landmarks", "network", "track", "decide", "keep")
         },
         **shares(samples, ballast_mb),
         "ring_mb": round(ring_mb(size, fps), 1),

@@ -3,7 +3,8 @@
     python bench/faces.py [--faces 3] [--blocks 15]
 
 Pictures of one size with 1, 2, … generated faces, and for each a meter that follows them all; they take turns, a block
-of frames each. Wall-clock time is that of a recording, which waits for the landmark network; CPU time counts its thread too.
+of frames each. Wall-clock time is that of a recording, which waits for the landmark network; CPU time counts its thread
+too.
 """
 
 from __future__ import annotations

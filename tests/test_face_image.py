@@ -62,3 +62,21 @@ def test_memory_is_used_again_and_nothing_of_the_last_face_shows() -> None:
     np.testing.assert_allclose(drawing.draw(small, matrix, 1.0), expected(small, matrix, 1.0, 30, 25), atol=0.01)
     np.testing.assert_array_equal(drawing.draw(np.asfortranarray(large), matrix, 1.0), first)
     np.testing.assert_array_equal(drawing.draw(large.astype(np.float32), matrix, 1.0), first)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 60, 50), (7, 3, 41, 50), (59, 0, 60, 50), (0, 49, 60, 50), (12, 9, 13, 10)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_part_of_a_frame_is_as_if_it_were_cut_out(box: tuple[int, int, int, int], kind: type) -> None:
+    """Nothing beside it shows; frames of the ring can't be written to, and a view is no error."""
+    rng = np.random.default_rng(5)
+    frame = rng.integers(0, 256, (50, 60)).astype(kind)
+    x0, y0, x1, y1 = box
+    matrix = np.array([[1.05, 0.03, -1.5], [-0.03, 1.05, 2.25]])
+    drawing = FaceImage(24, 20)
+    cut = drawing.draw(frame[y0:y1, x0:x1].copy(), matrix, 1.05).copy()
+    np.testing.assert_allclose(cut, expected(frame[y0:y1, x0:x1], matrix, 1.05, 24, 20), atol=0.01)
+    np.testing.assert_array_equal(drawing.draw(frame, matrix, 1.05, box), cut)
+    np.testing.assert_array_equal(drawing.draw(np.repeat(frame, 2, 1)[:, ::2], matrix, 1.05, box), cut)
+    assert frame.flags.writeable
+    frame.flags.writeable = False
+    np.testing.assert_array_equal(drawing.draw(frame, matrix, 1.05, box), cut)

@@ -29,17 +29,38 @@ def test_both_ways_read_the_same_points() -> None:
     np.testing.assert_array_equal(found[0].depth, again[0].depth)
 
 
-def test_points_outlive_the_call() -> None:
-    """They are a copy: the library frees its own."""
+def test_points_are_a_copy_and_what_the_library_holds_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a look, also where reading fails."""
     mesh = FaceMesh()
+    closed = []
+    free = mesh._task._lib.MpFaceLandmarkerCloseResult
+    monkeypatch.setattr(mesh._task._lib, "MpFaceLandmarkerCloseResult", lambda r: (closed.append(1), free(r))[1])
+    mesh._ask = mesh_points.looker(mesh._task)
+    seen = []
+    read = mesh_points._read
+    monkeypatch.setattr(mesh_points, "_read", lambda *words: seen.append(read(*words)) or seen[-1])
     try:
-        first = mesh.detect_all(GRAY)[0].mesh
-        kept = first.copy()
-        mesh.detect_all(np.ascontiguousarray(GRAY[:, ::-1]))
-        assert mesh.detect_all(np.zeros_like(GRAY)) == []
+        assert len(mesh.detect_all(GRAY)) == 1
+        assert seen[0].base is None  # no view of the library's memory
+        before = len(closed)
+        monkeypatch.setattr(mesh_points, "_read", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mesh.detect_all(GRAY)
+        assert (before, len(closed)) == (1, 2)
     finally:
         mesh.close()
-    np.testing.assert_array_equal(first, kept)
+
+
+def test_several_faces_and_none() -> None:
+    face = GRAY[20:260, 100:360]
+    two, none = np.hstack([face, face[:, ::-1]]), np.full_like(face, 128)
+    mesh = FaceMesh(faces=2)
+    try:
+        left, right = sorted(mesh.detect_all(two), key=lambda face: float(face.mesh[:, 0].mean()))
+        assert mesh.detect_all(none) == []
+    finally:
+        mesh.close()
+    assert left.mesh[:, 0].max() < face.shape[1] < right.mesh[:, 0].min()
 
 
 @pytest.mark.parametrize("missing", ["_lib", "_handle"])

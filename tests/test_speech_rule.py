@@ -155,7 +155,7 @@ def test_one_word_is_no_expression(rois: dict[str, float], is_told: bool) -> Non
     ("left", "right", "chin", "is_told"),
     [
         ((1.8, -2.4), (-1.8, -2.4), 0.4, True),  # smiled
-        ((1.8, -2.4), (0.1, 0.0), 0.4, True),  # smirked
+        ((1.8, -2.4), (0.1, 0.02), 0.4, True),  # smirked
         ((1.8, -2.4), (-1.8, -2.4), 1.8, False),  # the jaw closes
         ((1.8, 2.4), (-1.8, 2.4), 0.4, False),  # the corners go down: pressed
         ((2.9, -0.8), (-2.9, -0.8), 0.4, False),  # drawn apart, hardly up: "ee"

@@ -127,8 +127,9 @@ class _Job:
         for label, count in tally.labels.items():
             setattr(row, label, count)
         row.start_s, row.decode_s = spent.get("start"), spent.get("decode")
-        row.landmarks_s = round(spent.get("landmarks", 0.0) + spent.get("network", 0.0), 3)
-        row.track_s = spent.get("track")
+        row.landmarks_s, row.track_s = spent.get("landmarks"), spent.get("track")
+        if row.landmarks_s is not None:  # and what it waited for them
+            row.landmarks_s = round(row.landmarks_s + spent.get("network", 0.0), 3)
         row.spot_s = round(spent.get("decide", 0.0) + spent.get("keep", 0.0), 3)
         row.flow_s, row.classify_s = spent.get("motion"), spent.get("classify")
         return row

@@ -53,6 +53,9 @@ class FaceImage:
             # pixels are read in pairs: one column is two alike
             part = np.repeat(picture[y0:y1, x0:x1], 2, 1) if x1 - x0 == 1 else picture[y0:y1, x0:x1]
             picture, box = np.ascontiguousarray(part), (0, 0, *part.shape[::-1])
+        if picture.flags.writeable:  # the ring's frames are not, and to a kernel that is another type: compiled anew
+            picture = picture.view()
+            picture.flags.writeable = False
         x0, y0, x1, y1 = box
         height, width = y1 - y0, x1 - x0
         if self._scratch.shape[1] < height * width:
@@ -62,6 +65,13 @@ class FaceImage:
         blur(picture, x0, y0, self._taps, across, blurred)
         warp(self._pairs, height, width, matrix, self._drawn)
         return self._drawn
+
+
+def warm_up() -> None:
+    """Compile, or load from the cache, what draws from frames and from what larger pictures were shrunk to."""
+    drawing = FaceImage(8, 8)
+    drawing.draw(np.zeros((8, 8), np.uint8), np.eye(2, 3), 1.0)
+    drawing.draw(np.zeros((8, 8), np.float32), np.eye(2, 3), 1.0)
 
 
 def _taps(sigma: float) -> NDArray[np.float32]:

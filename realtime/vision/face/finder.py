@@ -41,7 +41,7 @@ class Finder(Protocol):
 
     @property
     def waited_ns(self) -> int:
-        """How long frames have waited for the networks: a recording is read faster than they run."""
+        """How long frames have waited for the networks' thread: a recording is read faster than it runs."""
 
     def search(self, gray: Gray, t_ns: int) -> FoundFace | None:
         """No face is followed: one that is in this very frame (H, W), if it is time to look."""
@@ -88,10 +88,7 @@ class Schedule(Generic[T]):
         """
         if self._request is not None and t_ns - self._request[0] >= self._lag_ns:
             (asked_ns, asked, future), self._request = self._request, None
-            begun = time.perf_counter_ns()
-            found = future.result()
-            self.waited_ns += time.perf_counter_ns() - begun
-            return asked_ns, asked, found
+            return asked_ns, asked, self._result(future)
         if self._request is None and (self._asked_ns is None or t_ns - self._asked_ns >= self._period_ns):
             self._asked_ns = t_ns
             asked = gray.copy()
@@ -105,7 +102,14 @@ class Schedule(Generic[T]):
     def wait(self) -> None:
         """Until what has been asked is found."""
         if self._request is not None:
-            self._request[2].result()
+            self._result(self._request[2])
+
+    def _result(self, future: Future[T]) -> T:
+        begun = time.perf_counter_ns()
+        try:
+            return future.result()
+        finally:
+            self.waited_ns += time.perf_counter_ns() - begun
 
     def close(self) -> None:
         """Stop the thread."""

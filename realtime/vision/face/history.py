@@ -101,7 +101,7 @@ class FaceHistory:
         rows, columns = (int(1.25 * side / self._shrink) + 2 for side in (height, width))
         # NumPy would ask for huge pages, and to clear one of them stops a frame for up to 6 ms
         memory = mmap.mmap(-1, self._frames * rows * columns, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        with contextlib.suppress(OSError):  # a kernel without any
+        with contextlib.suppress(OSError, AttributeError):  # a system without any
             memory.madvise(mmap.MADV_NOHUGEPAGE)
         self._pixels = np.frombuffer(memory, np.uint8).reshape(self._frames, rows, columns)
 

@@ -24,7 +24,7 @@ def looker(task: Any) -> Look:
     """What asks ``task``, a face landmarker in video mode."""
     try:
         return _in_place(task)
-    except AttributeError:
+    except (AttributeError, ImportError):
         return _by_objects(task)
 
 
@@ -37,12 +37,13 @@ def _by_objects(task: Any) -> Look:
 
 
 def _in_place(task: Any) -> Look:
-    """AttributeError where MediaPipe is built otherwise."""
+    """AttributeError or ImportError where MediaPipe is built otherwise."""
     package: Any = importlib.import_module("mediapipe.tasks.python.vision.face_landmarker")
-    result_type, point = package.MpFaceLandmarkerResultC, package.landmark_c_lib.MpNormalizedLandmarkC
+    result_type, structs = package.MpFaceLandmarkerResultC, package.landmark_c_lib
+    point, points = structs.MpNormalizedLandmarkC, structs.MpNormalizedLandmarksC
     handle, ask, close = task._handle, task._lib.MpFaceLandmarkerDetectForVideo, task._lib.MpFaceLandmarkerCloseResult
     size = ctypes.sizeof(point)
-    known = {"face_landmarks", "face_landmarks_count"} <= {field[0] for field in result_type._fields_}
+    known = _has(result_type, "face_landmarks") and _has(points, "landmarks")
     if not known or (point.x.offset, point.y.offset, point.z.offset, point.x.size) != (0, 4, 8, 4):
         raise AttributeError("other structures")
 
@@ -56,6 +57,11 @@ def _in_place(task: Any) -> Look:
             close(ctypes.byref(result))
 
     return look
+
+
+def _has(struct: Any, name: str) -> bool:
+    """Whether a structure of MediaPipe's has such a pointer, and next to it how many there are."""
+    return {name, f"{name}_count"} <= {field[0] for field in struct._fields_}
 
 
 def _read(first: Any, count: int, size: int) -> Points:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.vision.face import residue
-from realtime.vision.face.face_image import FaceImage
+from realtime.vision.face.face_image import FaceImage, warm_up
 from realtime.vision.face.head import fit_head
 from realtime.vision.face.regions import IMAGE_HEIGHT, IMAGE_WIDTH, ROI_NAMES, Layout, lay_out
 from realtime.vision.face.skull import Skull
@@ -192,6 +192,13 @@ class Anchor:
         self._move(self._step)
         # half the correction becomes speed: a steady drift is foreseen, noise is not
         self._speed = 0.9 * self._speed + 0.5 * self._step
+
+    def warm_up(self) -> None:
+        """Compile, or load from the cache, what only a face at rest or of another size would call; spoils the skull."""
+        warm_up()
+        for _ in range(20):
+            rigid = self.displacement[: self.layout.rigid]
+            self.skull.learn((0.0, 0.0), rigid, self._pose, self._weights, 0.05)
 
     def _fit(self, weights: NDArray[np.float64], rise: float, held: bool) -> None:
         """The head's motion: from the last frame's inliers, so that skin that an expression has begun to carry away

@@ -29,8 +29,6 @@ _BEYOND_RAD, _MOST_PX = 0.01, 4.0
 """The forecast stands still so far beyond the turns that were learnt, and is never larger."""
 _STRANGE_PX = 2.0
 """Further from what was foretold a patch shows something else."""
-_REACH = 3.0
-"""No coefficient is larger than so many times that: no head has such a shape."""
 _FEATURE_NOISE = np.array([0.1, 0.1, 0.03, 0.03, 0.03])
 """px: a head that turns less teaches nothing (0.2°), or the jitter of the pose would be taken for shape."""
 

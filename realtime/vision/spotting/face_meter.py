@@ -82,7 +82,7 @@ class FaceMeter:
         self._steadiness = Steadiness()
         self._jerks = Jerks()
         self._history = FaceHistory(round(self.settings.known_s() * fps))
-        self._spent = dict.fromkeys(("landmarks", "track", "decide", "keep"), 0)
+        self._spent = dict.fromkeys(("landmarks", "network", "track", "decide", "keep"), 0)
         self._frames = 0
         self._last_ns: int | None = None
         self._cut: list[SpotEvent] = []
@@ -205,8 +205,9 @@ class FaceMeter:
             self._blinks.note(t_ns, before.lids())
         eyes = Eyes(self._blinks.under_way, self._blinks.lasting_s(t_ns))
         held = any(spotter.holding for spotter in self.detector.spotters.values())
+        waited = self.follower.waited_ns
         step = self.follower.check(gray, number, t_ns, busy=self.busy, held=held, eyes=eyes)
-        checked = time.perf_counter_ns()
+        waited, checked = self.follower.waited_ns - waited, time.perf_counter_ns()
         if step.anchor is not None and not step.anchor.slipped:
             self._history.keep(number, gray, step.anchor)
         if is_whole is not None and not is_whole():
@@ -217,7 +218,8 @@ class FaceMeter:
                 before.go_back(state)
             return None
         self._spent["track"] += tracked - begun
-        self._spent["landmarks"] += checked - tracked
+        self._spent["landmarks"] += checked - tracked - waited
+        self._spent["network"] += waited
         self._spent["keep"] += time.perf_counter_ns() - checked
         return step
 
@@ -331,9 +333,9 @@ class FaceMeter:
 
     def timings(self) -> dict[str, int]:
         """Time spent so far by step, ns; ``network``: waiting for landmarks. ``frames`` counts the frames."""
-        waited = self.follower.waited_ns
-        spent = self._spent | {"landmarks": self._spent["landmarks"] - waited, "network": waited}
-        return spent | {"frames": self._frames}
+        return self._spent | {"frames": self._frames}
+
+    # --- what an event needs ----------------------------------------------------------------------------
 
     def crops(
         self, event: SpotEvent, spec: FeatureSpec | None = None
@@ -351,6 +353,7 @@ class FaceMeter:
         self.follower.warm_up(height, width)
         anchor = Anchor(picture, _plain_mesh(height, width))
         anchor.update(picture)
+        anchor.warm_up()
         anchor.lids()
         counts = np.zeros((len(anchor.layout.block_roi), lbp.BINS), np.float32)
         lbp.histograms(anchor.image, anchor.layout.blocks, anchor.layout.spans, lbp.UNIFORM_BINS, counts)

@@ -168,13 +168,10 @@ class Rest:
         kernels.limits(variance, *self._bounds, limit)
         return limit
 
-    def doubt_px(self, then: Values | None = None) -> float:
-        """How far the head's motion since the reference, or ``then`` (C + P,), may have moved a patch beyond what is
-        foretold.
-        """
+    def doubt_px(self, then: Values) -> float:
+        """How far the head's motion since ``then`` (C + P,) may have moved a patch beyond what is foretold."""
         if self.forecast is None:
             return 0.0
-        then = self.reference if then is None else then
         return float(kernels.doubt(self._track.smooth, then, self._track.channels, self.forecast.doubt))
 
     def settle(self, size: Values, dt_s: float) -> None:

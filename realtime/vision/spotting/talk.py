@@ -28,13 +28,15 @@ _MOST_NEAR = {False: 1, True: 0}
 _JAW, _WITH_JAW = 1.5, 0.7
 """The jaw leads where the chin moves so many times as far as the lips, and goes with them from here on."""
 WORD_PX = 2.2
-"""Further than real micro-expressions go (0.3 to 1.6 px): what the mouth does shortly is a word."""
+"""Further than real micro-expressions go (0.3 to 1.6 px): what the mouth does shortly, and is no smile, is a word."""
 _WORD_S = {False: 0.6, True: 1.0}
 """How short that is; by whether the jaw goes with the lips. Smiles, however large, take the chin half as far along as
 the lips at most."""
-_UP, _WITH_SMILE = 0.5, 0.5
-"""A smile that flashes up is no word: a corner goes up by such a share of its way at least, and takes the chin along by
-so much of it at most. Of the large, short movements of a mouth that talks none did."""
+_UP, _STILL, _WITH_SMILE = 0.5, 0.1, 0.5
+"""A smile that flashes up is no word: a corner goes up by such a share of its way at least, the other down by so
+little of it at most, and takes the chin along by no more than that share. Of the large, short movements of a mouth that
+talks none did.
+"""
 _CHIN_WITH, _LIPS_WITH = 0.5, 0.3
 """The jaw opens or closes where lips and chin go up or down together, the chin at least so many times as far as the
 lips, these at least so many times as far as the chin: a chin that is raised (AU17) leaves the corners where they are.
@@ -193,7 +195,8 @@ def is_raised(event: SpotEvent) -> bool:
     if not corners or event.rois.get("chin", 0.0) > _WITH_SMILE * _lips(event):
         return False
     right, down = max(corners, key=lambda way: math.hypot(*way))
-    return down < -_UP * math.hypot(right, down) and all(way[1] <= 0.0 for way in corners)
+    length = math.hypot(right, down)
+    return down < -_UP * length and all(way[1] < _STILL * length for way in corners)
 
 
 def is_opened(event: SpotEvent) -> bool:
