@@ -63,7 +63,7 @@ def test_a_wall_clock_that_is_set_changes_no_interval(tmp_path: Path) -> None:
 
     summary = assert_balanced(run.lines())
     assert summary["restarts"] == 0
-    assert summary["seconds"] == pytest.approx(6.0, abs=0.5)
+    assert 5.5 < summary["seconds"] < 60.0  # a busy machine takes longer, another clock hours
     events = run.of_type("event")
     assert events
     for event in events:

@@ -249,9 +249,9 @@ def test_an_experiment_from_start_to_stop(tmp_path: Path) -> None:
         text for film in ("neutral", "disgust", "surprise") for text in (f"film {film}", "answer")
     )]  # fmt: skip
     assert said.splitlines() == [f"{m['text'][5:]} at frame {m['frame']}" for m in markers if "film" in m["text"]]
-    assert [line["what"] for line in run.of_type("notice") if "recording" in line["what"]] == [
-        "recording paused", "recording goes on",
-    ]  # fmt: skip
+    told = [line["what"] for line in run.of_type("notice")]
+    asked_for = ["recording paused", "recording goes on"]
+    assert [what for what in told if what in asked_for] == asked_for  # a busy disk may make it stall besides
     (folder,) = kept.iterdir()
     _check_folder(folder, run, summary)
     _check_marks_and_pause(folder, markers, off["frame"], on["frame"])
