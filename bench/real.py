@@ -38,7 +38,10 @@ LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
         (309, 311): "a laugh is held while the head tilts: the brow does not move, its patches slip for two frames",
         (316, 324): "a laugh is held: the lower lip gives way by a pixel or two and comes back while the head sways",
     },
-    "franck.mp4": {(1153, 1165): "a blink while the head turns up and to the side: the left brow goes with it"},
+    "franck.mp4": {
+        (1153, 1165): "a blink while the head turns up and to the side: the left brow goes with it",
+        (3543, 3555): "a smile flashes up and gives way: both corners go up by two pixels, a cheek creases, the jaw stays",
+    },
 }
 """File → frames (first, last) → what is to be seen there. Holds for every event that overlaps the frames."""
 
