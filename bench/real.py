@@ -40,7 +40,9 @@ LOOKED_AT: dict[str, dict[tuple[int, int], str]] = {
     },
     "franck.mp4": {
         (1153, 1165): "a blink while the head turns up and to the side: the left brow goes with it",
-        (3543, 3555): "a smile flashes up and gives way: both corners go up by two pixels, a cheek creases, the jaw stays",
+        (3543, 3555): (
+            "a smile flashes up and gives way: both corners go up by two pixels, a cheek creases, the jaw stays"
+        ),
     },
 }
 """File → frames (first, last) → what is to be seen there. Holds for every event that overlaps the frames."""
